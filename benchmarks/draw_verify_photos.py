@@ -1,0 +1,19 @@
+"""Draw the photos that come with edgekit: what exports are compared on and ``bench`` uses by default.
+
+python benchmarks/draw_verify_photos.py
+"""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from edgekit.data.scenes import render_scene
+from edgekit.deployment.onnx_export import VERIFY_IMAGES
+
+COUNT = 8
+FIRST = 10_000  # scenes of mixed-test that no measurement uses
+
+if __name__ == "__main__":
+    for number in range(COUNT):
+        scene = render_scene("mixed-test", FIRST + number)
+        Image.fromarray(scene.image).save(VERIFY_IMAGES / f"{number}.jpg", quality=88)

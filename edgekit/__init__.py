@@ -1,0 +1,29 @@
+"""Adapt, export and benchmark Mask R-CNN for edge devices."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# The public functions and where they live; imported on first use, so that `import edgekit` stays fast.
+_PUBLIC = {
+    "EdgekitError": "edgekit.errors:EdgekitError",
+    "adapt": "edgekit.adaptation.recipes:adapt",
+    "bench": "edgekit.measurement.bench:bench",
+    "evaluate": "edgekit.measurement.evaluate:evaluate",
+    "export": "edgekit.deployment.onnx_export:export",
+    "inspect": "edgekit.report.inspect:inspect",
+    "load": "edgekit.runtime.session:open_session",
+    "predict": "edgekit.report.predict:predict",
+    "run_demo": "edgekit.demo:run_demo",
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'edgekit' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name].split(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,207 @@
+"""Model files and what they say of themselves: checkpoints (safetensors) and ONNX, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    import onnx
+
+METADATA_KEY = "edgekit"
+EMBEDDED = {"demo": Path(__file__).parent / "assets" / "maskrcnn_mobilenet_v2_fpn.safetensors"}
+BACKGROUND = "__background__"
+
+
+@dataclass(frozen=True)
+class ModelMeta:
+    """What a model file says of itself.
+
+    ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
+    that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels.
+    """
+
+    architecture: str
+    generations: tuple[tuple[str, ...], ...]
+    input_size: tuple[int, int]
+    scoring: str = "exact"
+    precision: str = "fp32"
+    parent_sha256: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Class names by label; label 0 is the background."""
+        return tuple(name for generation in self.generations for name in generation)
+
+    @property
+    def old_classes(self) -> tuple[str, ...]:
+        """The base model's classes, without the background."""
+        return tuple(name for name in self.generations[0] if name != BACKGROUND)
+
+    @property
+    def new_classes(self) -> tuple[str, ...]:
+        """The classes that adaptations added."""
+        return tuple(name for generation in self.generations[1:] for name in generation)
+
+    def to_json(self) -> str:
+        """The metadata as one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, source: Path) -> ModelMeta:
+        """Parse ``to_json``'s text; ``source`` is the file to name in an error."""
+        try:
+            values = json.loads(text)
+            values["generations"] = tuple(tuple(g) for g in values["generations"])
+            height, width = values["input_size"]
+            return cls(**{**values, "input_size": (int(height), int(width))})
+        except (ValueError, TypeError, KeyError) as error:
+            raise EdgekitError(
+                f"{source}: its edgekit metadata is damaged: {error}", "write the file again with this edgekit"
+            ) from None
+
+
+def tool_versions() -> dict[str, str]:
+    """The versions of the packages that shape a model file, of those installed."""
+    found = {}
+    for package in ("edgekit", "torch", "torchvision", "onnx", "onnxruntime-gpu", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def resolve(model: str | Path) -> Path:
+    """The file a model argument means: an embedded model's name or a path. Raises if there is no such file."""
+    path = EMBEDDED.get(str(model), Path(model))
+    if not path.exists():
+        known = ", ".join(EMBEDDED)
+        raise EdgekitError(f"{model}: no such file", f"give a model file or the name of an embedded model: {known}")
+    if path.is_dir():
+        raise EdgekitError(f"{model}: is a folder, not a model file", "give a .safetensors or .onnx file")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def output_folder(folder: Path) -> Path:
+    """Make a folder to write into, or say why that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise EdgekitError(
+            f"{folder}: cannot be written: {error.strerror or error}", "choose another output folder"
+        ) from None
+    return folder
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that is renamed to it when the block ends well and removed when it fails."""
+    output_folder(path.parent)
+    if path.is_dir():
+        raise EdgekitError(f"{path}: is a folder", "give the name of the file to write")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise EdgekitError(
+            f"{path}: cannot be written: {error.strerror or error}", "free space or change -o"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, np.ndarray], meta: ModelMeta) -> None:
+    """Write named arrays with their metadata as safetensors."""
+    from safetensors.numpy import save_file
+
+    with atomic_path(path) as temporary:
+        arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+        save_file(arrays, temporary, metadata={METADATA_KEY: meta.to_json()})
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], ModelMeta]:
+    """Read what ``write_checkpoint`` wrote."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise EdgekitError(f"{path}: is no safetensors file or is damaged: {error}", "check how it got here") from None
+    if text is None:
+        raise EdgekitError(f"{path}: holds weights but no edgekit metadata", "give a checkpoint that edgekit wrote")
+    return tensors, ModelMeta.from_json(text, path)
+
+
+def write_onnx(path: Path, model: onnx.ModelProto, meta: ModelMeta) -> None:
+    """Write an ONNX model with the metadata in its ``metadata_props``."""
+    import onnx
+    from onnx import helper
+
+    helper.set_model_props(model, {METADATA_KEY: meta.to_json()})
+    with atomic_path(path) as temporary:
+        onnx.save(model, temporary)
+
+
+def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
+    """Read what ``write_onnx`` wrote."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise EdgekitError(f"{path}: is no ONNX model or is damaged: {reason}", "export it again") from None
+    text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
+    if text is None:
+        raise EdgekitError(
+            f"{path}: is an ONNX model but not edgekit's", "make one with: edgekit export MODEL -o OUT.onnx"
+        )
+    return model, ModelMeta.from_json(text, path)
+
+
+def kind_of(path: Path) -> str:
+    """``checkpoint`` or ``onnx``, by the file's suffix."""
+    kinds = {".safetensors": "checkpoint", ".onnx": "onnx"}
+    if path.suffix not in kinds:
+        raise EdgekitError(f"{path}: not a kind of model edgekit reads", f"give one of: {', '.join(kinds)}")
+    return kinds[path.suffix]
+
+
+def read_meta(path: Path) -> ModelMeta:
+    """The metadata of a model file of either kind."""
+    return read_onnx(path)[1] if kind_of(path) == "onnx" else read_checkpoint(path)[1]

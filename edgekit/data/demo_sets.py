@@ -1,0 +1,38 @@
+"""The demo's photo sets, written as a user's would be: a folder of JPEGs and a COCO JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from edgekit.data.coco import Annotation, Dataset, Photo, write_dataset
+from edgekit.data.detections import rle
+from edgekit.data.scenes import BASE_CLASSES, NEW_CLASSES, SIZE, SPLITS, SceneObject, render_scene
+from edgekit.progress import Track, silent
+
+
+def write_demo_set(split: str, count: int, folder: Path, seed: int = 0, track: Track = silent) -> Dataset:
+    """Render ``count`` scenes of a set to ``folder/NNNN.jpg`` and ``folder/annotations.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = []
+    for index in track(range(count), f"drawing {split}"):
+        scene = render_scene(split, index, seed)
+        path = folder / f"{index:04d}.jpg"
+        Image.fromarray(scene.image).save(path, quality=92)
+        annotations = tuple(_annotation(o) for o in scene.objects if o.mask.any())
+        photos.append(Photo(index + 1, path, SIZE, SIZE, annotations))
+    settings = SPLITS[split]
+    base = BASE_CLASSES if settings.annotate_base else ()
+    new = NEW_CLASSES if settings.new_objects[1] else ()
+    dataset = Dataset(folder / "annotations.json", base + new, tuple(photos))
+    write_dataset(dataset)
+    return dataset
+
+
+def _annotation(item: SceneObject) -> Annotation:
+    ys, xs = np.nonzero(item.mask)
+    x, y = int(xs.min()), int(ys.min())
+    box = (float(x), float(y), float(xs.max() + 1 - x), float(ys.max() + 1 - y))
+    return Annotation(item.category, box, float(item.mask.sum()), rle(item.mask))

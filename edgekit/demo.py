@@ -1,0 +1,142 @@
+"""The whole loop on the embedded model: add chicken and frog, export, evaluate, time, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.adaptation.baseline import fine_tune_naively
+from edgekit.adaptation.recipes import adapt
+from edgekit.artifacts import output_folder, read_checkpoint, tool_versions, write_text
+from edgekit.data.coco import Dataset, Photo
+from edgekit.data.demo_sets import write_demo_set
+from edgekit.data.detections import Detections
+from edgekit.data.scenes import NEW_CLASSES
+from edgekit.deployment.onnx_export import export
+from edgekit.measurement.bench import time_sessions
+from edgekit.measurement.compare import retention
+from edgekit.measurement.evaluate import Evaluation, score
+from edgekit.measurement.stock import StockSession, export_stock
+from edgekit.model.checkpoint import load_model, save_model
+from edgekit.progress import Track, silent
+from edgekit.report.page import Scene, write_page
+from edgekit.report.pictures import draw
+from edgekit.report.summary import DemoSummary
+from edgekit.runtime.session import Session, detect, open_session
+
+PHOTOS = {"new-train": 60, "base-test": 150, "mixed-test": 150}
+RUNS = 40  # of each model when timing
+CONFIDENT = 0.5  # a detection above this score counts as a false one where there is no such object
+PICTURES = 8
+
+
+def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) -> DemoSummary:
+    """Run the demo and write models, photos, ``summary.json`` and ``report.html`` to the folder ``output``."""
+    folder = output_folder(output.absolute())
+    sets = {n: write_demo_set(n, c, folder / "photos" / n, seed, track) for n, c in PHOTOS.items()}
+    new_train, base_test, mixed_test = (sets[n] for n in ("new-train", "base-test", "mixed-test"))
+
+    adapted_file, naive_file = folder / "adapted.safetensors", folder / "naive.safetensors"
+    adaptation = adapt("demo", new_train.file, new_train.file.parent, adapted_file, seed=seed, track=track)
+    base, base_meta = load_model("demo")
+    naive = fine_tune_naively(
+        base, list(new_train.photos), NEW_CLASSES, base_meta.input_size, adaptation.epochs, seed, track
+    )
+    _, adapted_meta = read_checkpoint(adapted_file)
+    save_model(naive_file, naive.module, dataclasses.replace(adapted_meta, scoring="joint"))
+    exported = export(adapted_file, folder / "adapted.onnx", track=track)
+    export("demo", folder / "base.onnx", track=track)
+    stock_file = folder / "torchvision.onnx"
+    for _ in track(range(1), "torchvision's own export"):
+        export_stock(adapted_file, stock_file)
+
+    sessions: dict[str, Session] = {
+        "base": open_session("demo"),
+        "adapted": open_session(adapted_file),
+        "naive": open_session(naive_file),
+        "base.onnx": open_session(folder / "base.onnx"),
+        "adapted.onnx": open_session(folder / "adapted.onnx"),
+    }
+    on_base = _detect_all(sessions, base_test, track)
+    on_mixed = _detect_all(sessions, mixed_test, track)
+    old_labels = len(base_meta.categories)
+    kept = [
+        retention(zip(found[before], found[after], strict=True), old_labels)
+        for found in (on_base, on_mixed)
+        for before, after in (("base", "adapted"), ("base.onnx", "adapted.onnx"))
+    ]
+    timed = {f"{n} (edgekit)" if n.endswith(".onnx") else n: s for n, s in sessions.items() if n != "naive"}
+    timed["adapted.onnx (torchvision's export)"] = StockSession(stock_file, adapted_meta)
+    latency = time_sessions(timed, [p.read() for p in mixed_test.photos[:20]], RUNS, track)
+
+    def on_mixed_test(name: str) -> Evaluation:
+        return score(mixed_test, mixed_test.photos, on_mixed[name], sessions[name].meta)
+
+    summary = DemoSummary(
+        base=score(base_test, base_test.photos, on_base["base"], base_meta),
+        base_on_mixed=on_mixed_test("base"),
+        adapted=on_mixed_test("adapted"),
+        naive=on_mixed_test("naive"),
+        old_detections_changed=sum(k.changed for k in kept),
+        old_detections_compared=sum(k.compared for k in kept),
+        false_new_per_base_image=_false_new(on_base["adapted"], old_labels),
+        naive_false_new_per_base_image=_false_new(on_base["naive"], old_labels),
+        adapt_seconds=round(adaptation.feature_seconds + adaptation.training_seconds, 2),
+        torchvision_loop_seconds=round(naive.seconds, 2),
+        epochs=adaptation.epochs,
+        photos=PHOTOS,
+        export_seconds=exported.seconds,
+        parity_matched=exported.parity.matched,
+        parity_compared=exported.parity.compared,
+        latency=tuple(latency),
+        peak_rss_mb=_peak_rss_mb(),
+        versions=tool_versions(),
+    )
+    write_text(folder / "summary.json", json.dumps(dataclasses.asdict(summary), indent=2) + "\n")
+    pictures = _pictures(mixed_test, {n: on_mixed[n] for n in ("base", "adapted", "naive")}, adapted_meta.categories)
+    write_page(folder / "report.html", summary, pictures)
+    return summary
+
+
+def _detect_all(sessions: dict[str, Session], dataset: Dataset, track: Track) -> dict[str, list[Detections]]:
+    """What each model finds in each photo."""
+    found: dict[str, list[Detections]] = {name: [] for name in sessions}
+    for photo in track(dataset.photos, f"running on {dataset.file.parent.name}"):
+        pixels = photo.read()
+        for name, session in sessions.items():
+            found[name].append(detect(session, pixels))
+    return found
+
+
+def _false_new(found: Sequence[Detections], old_labels: int) -> float:
+    """Confident detections of new classes a photo, in photos that show none."""
+    wrong = [int(((d.labels >= old_labels) & (d.scores > CONFIDENT)).sum()) for d in found]
+    return float(np.mean(wrong))
+
+
+def _pictures(dataset: Dataset, found: dict[str, list[Detections]], categories: tuple[str, ...]) -> list[Scene]:
+    """The first photos that show old and new objects, with what each model found in them."""
+
+    def shows_both(photo: Photo) -> bool:
+        names = {a.category for a in photo.annotations}
+        return bool(names & set(NEW_CLASSES)) and bool(names - set(NEW_CLASSES))
+
+    chosen = [i for i, p in enumerate(dataset.photos) if shows_both(p)][:PICTURES]
+    scenes = []
+    for i in chosen:
+        pixels = dataset.photos[i].read()
+        drawn = {n: draw(pixels, d[i].select(d[i].scores >= CONFIDENT), categories) for n, d in found.items()}
+        scenes.append(Scene(dataset.photos[i].path.name, drawn))
+    return scenes
+
+
+def _peak_rss_mb() -> float:
+    """The largest resident memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)

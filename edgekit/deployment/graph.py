@@ -1,0 +1,149 @@
+"""The whole detector with static shapes and native operators only, ready for the ONNX exporter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import nn
+from torchvision.models.detection.image_list import ImageList
+
+from edgekit.deployment.nms import keep_mask
+from edgekit.deployment.roi_align import Mosaic
+from edgekit.model.generations import Generation, GenerationalRCNN, merged, normalise
+
+CANDIDATES = 512  # boxes a generation that enter the detections' NMS, best first; torchvision has no limit
+LARGEST_LOG = math.log(1000.0 / 16)  # torchvision's bound on the predicted log of a side's growth
+
+
+class StaticRCNN(nn.Module):
+    """A ``GenerationalRCNN`` for one canvas of a fixed size.
+
+    Takes uint8 [1, H, W, 3]; returns boxes [1, D, 4] (xyxy, pixels), labels [1, D], scores [1, D] and masks
+    [1, D, 28, 28], with D detection slots for each generation in turn; a slot with score 0 is empty.
+    """
+
+    def __init__(self, model: GenerationalRCNN, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.model, self.size = model, size
+        rpn, heads = model.base.rpn, model.heads
+        canvas = torch.zeros(1, *size, 3, dtype=torch.uint8)
+        with torch.inference_mode():
+            images = normalise(canvas)
+            features = model.base.backbone(images)
+            levels = list(features.values())
+            anchors = rpn.anchor_generator(ImageList(images, [size]), levels)[0]
+        counts = [a * f.shape[-2] * f.shape[-1] for a, f in zip(self._anchors_a_cell(), levels, strict=True)]
+        self.anchor_counts = counts
+        self.register_buffer("anchors", anchors.clone(), persistent=False)
+        self.anchors: torch.Tensor
+        self.pooled_levels = list(heads.box_roi_pool.featmap_names)
+        sizes = [(int(features[n].shape[-2]), int(features[n].shape[-1])) for n in self.pooled_levels]
+        strides = [2 ** round(math.log2(size[0] / h)) for h, _ in sizes]
+        self.mosaic = Mosaic(sizes, strides)
+        self.proposal_count = min(rpn.post_nms_top_n(), sum(min(rpn.pre_nms_top_n(), c) for c in counts))
+
+    def _anchors_a_cell(self) -> list[int]:
+        return list(self.model.base.rpn.anchor_generator.num_anchors_per_location())
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Detect in one canvas; see the class."""
+        model = self.model
+        features = model.base.backbone(normalise(images))
+        proposals, proposed = self.proposals(list(features.values()))
+        mosaic = self.mosaic.lay_out([features[n] for n in self.pooled_levels])
+        box_features = model.heads.box_head(self.mosaic(mosaic, proposals, model.heads.box_roi_pool.output_size[0]))
+
+        logits, deltas = model.box_predictor(box_features)
+        results = [self.detect(mosaic, proposals, proposed, logits, deltas, 0)]
+        for number, generation in enumerate(cast(Sequence[Generation], model.added), start=1):
+            rows = generation.cls_score(box_features)
+            own = torch.cat([merged(logits), rows], dim=1)
+            own_deltas = torch.cat([torch.zeros_like(deltas[:, :4]), generation.bbox_pred(box_features)], dim=1)
+            results.append(self.detect(mosaic, proposals, proposed, own, own_deltas, number))
+            logits = torch.cat([logits, rows], dim=1)
+        boxes, labels, scores, masks = (torch.cat(parts)[None] for parts in zip(*results, strict=True))
+        return boxes, labels, scores, masks
+
+    def proposals(self, levels: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The RPN's proposals [P, 4], best first, and which of them are real: float [P]."""
+        rpn = self.model.base.rpn
+        objectness, deltas = rpn.head(levels)
+        boxes, scores = [], []
+        for level_scores, level_deltas, anchors in zip(
+            objectness, deltas, self.anchors.split(self.anchor_counts), strict=True
+        ):
+            flat = level_scores.permute(0, 2, 3, 1).reshape(-1)
+            anchors_a_cell = level_scores.shape[1]
+            cells = level_deltas.reshape(anchors_a_cell, 4, -1).permute(2, 0, 1).reshape(-1, 4)
+            best, index = flat.topk(min(rpn.pre_nms_top_n(), flat.shape[0]))
+            decoded = self._clip(decode(cells[index], anchors[index], rpn.box_coder.weights))
+            keep = keep_mask(decoded, _large_enough(decoded, rpn.min_size), None, rpn.nms_thresh)
+            boxes.append(decoded)
+            scores.append(torch.sigmoid(best) * keep - (1 - keep))  # -1 where suppressed
+        chosen, index = torch.cat(scores).topk(self.proposal_count)
+        return torch.cat(boxes)[index], (chosen >= 0).to(chosen.dtype)
+
+    def detect(
+        self,
+        mosaic: torch.Tensor,
+        proposals: torch.Tensor,
+        proposed: torch.Tensor,
+        logits: torch.Tensor,
+        deltas: torch.Tensor,
+        number: int,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """One generation's slots; column 0 of ``logits`` [P, K + 1] stands for all that it does not score."""
+        heads = self.model.heads
+        classes = logits.shape[1] - 1
+        scores = torch.softmax(logits, dim=1)[:, 1:] * proposed[:, None]
+        best, index = scores.reshape(-1).topk(min(CANDIDATES, scores.numel()))
+        # Each candidate's proposal and class: index = proposal * classes + class.
+        rows = torch.div(index, classes, rounding_mode="floor")
+        kinds = index - rows * classes
+        own_deltas = deltas[:, 4:].reshape(-1, 4)[index]
+        boxes = self._clip(decode(own_deltas, proposals[rows], heads.box_coder.weights))
+        valid = (best > heads.score_thresh).to(best.dtype) * _large_enough(boxes, 1e-2)
+        kept = best * keep_mask(boxes, valid, kinds, heads.nms_thresh)
+        scores, order = kept.topk(min(heads.detections_per_img, kept.shape[0]))
+        boxes, kinds = boxes[order], kinds[order]
+
+        size = heads.mask_roi_pool.output_size[0]
+        mask_features = heads.mask_head(self.mosaic(mosaic, boxes, size))
+        if number == 0:
+            mask_logits, channels = self.model.mask_predictor(mask_features), kinds + 1
+        else:
+            generation = cast(Generation, self.model.added[number - 1])
+            mask_logits = generation.mask_fcn_logits(self.model.mask_logit_features(mask_features))
+            channels = kinds
+        side = mask_logits.shape[-1]
+        own_channel = channels.reshape(-1, 1, 1, 1).expand(-1, 1, side, side)
+        masks = torch.sigmoid(mask_logits.gather(1, own_channel))[:, 0]
+        return boxes, kinds + max(self.model.first_label(number), 1), scores, masks
+
+    def _clip(self, boxes: torch.Tensor) -> torch.Tensor:
+        height, width = self.size
+        x0, y0, x1, y1 = boxes.unbind(1)
+        return torch.stack([x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)], dim=1)
+
+
+def decode(deltas: torch.Tensor, anchors: torch.Tensor, weights: tuple[float, ...]) -> torch.Tensor:
+    """Boxes [N, 4] xyxy of regression outputs [N, 4] on anchors [N, 4] (arXiv:1311.2524, appendix C)."""
+    widths, heights = anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]
+    centre_x, centre_y = anchors[:, 0] + 0.5 * widths, anchors[:, 1] + 0.5 * heights
+    dx, dy = deltas[:, 0] / weights[0], deltas[:, 1] / weights[1]
+    dw = (deltas[:, 2] / weights[2]).clamp(max=LARGEST_LOG)
+    dh = (deltas[:, 3] / weights[3]).clamp(max=LARGEST_LOG)
+    centre_x, centre_y = dx * widths + centre_x, dy * heights + centre_y
+    half_width, half_height = 0.5 * torch.exp(dw) * widths, 0.5 * torch.exp(dh) * heights
+    return torch.stack(
+        [centre_x - half_width, centre_y - half_height, centre_x + half_width, centre_y + half_height], dim=1
+    )
+
+
+def _large_enough(boxes: torch.Tensor, least: float) -> torch.Tensor:
+    """Float [N]: 1 where both sides of a box are at least ``least`` pixels."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return (sides.amin(dim=1) >= least).to(boxes.dtype)

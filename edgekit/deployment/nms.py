@@ -1,0 +1,36 @@
+"""Greedy non-maximum suppression with native operators and static shapes."""
+
+from __future__ import annotations
+
+import torch
+
+ROUNDS = 20
+
+
+def pairwise_iou(boxes: torch.Tensor) -> torch.Tensor:
+    """The IoU [N, N] of boxes [N, 4] xyxy with each other."""
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    top_left = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    bottom_right = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    sides = (bottom_right - top_left).clamp(min=0)
+    shared = sides[..., 0] * sides[..., 1]
+    return shared / (areas[:, None] + areas[None, :] - shared).clamp(min=1e-9)
+
+
+def keep_mask(boxes: torch.Tensor, valid: torch.Tensor, groups: torch.Tensor | None, threshold: float) -> torch.Tensor:
+    """Which boxes greedy NMS keeps: float [N] of zeros and ones, for boxes [N, 4] in falling order of their scores.
+
+    Only boxes with ``valid`` (float [N]) are kept or suppress others; with ``groups`` (integer [N]) a box suppresses
+    only those of its own group. A box is kept if no kept box before it overlaps it; the rounds repeat that statement
+    from all ones, and after n rounds it holds for every box whose chain of suppressors is shorter than n.
+    """
+    count = boxes.shape[0]
+    earlier = torch.triu(torch.ones(count, count, dtype=boxes.dtype, device=boxes.device), diagonal=1)
+    suppresses = (pairwise_iou(boxes) > threshold).to(boxes.dtype) * earlier
+    if groups is not None:
+        suppresses = suppresses * (groups[:, None] == groups[None, :]).to(boxes.dtype)
+    # A row vector times the matrix: onnxruntime 1.31 computes a wrong product for a transposed matrix times a vector.
+    row = keep = valid[None]
+    for _ in range(ROUNDS):
+        keep = row * (keep @ suppresses < 0.5).to(boxes.dtype)
+    return keep[0]

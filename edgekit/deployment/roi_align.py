@@ -1,0 +1,77 @@
+"""Multi-level RoIAlign as one GridSample over a mosaic of the FPN's levels."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+CANONICAL_SIZE, CANONICAL_LEVEL = 224.0, 4  # of the FPN paper (arXiv:1612.03144), equation 1; torchvision's values
+SAMPLES = 2  # sample points a bin and axis, torchvision's sampling_ratio
+
+
+class Mosaic(nn.Module):
+    """The FPN levels side by side in one picture: the finest on the left, the others stacked on its right, and a last
+    row and column of zeros for the sample points of RoIs thinner than a cell that fall outside their level.
+
+    ``sizes`` are the levels' (height, width), ``strides`` their strides in pixels of the input, finest first.
+    Equals torchvision's MultiScaleRoIAlign with ``sampling_ratio`` 2 on boxes clipped to the input.
+    """
+
+    def __init__(self, sizes: list[tuple[int, int]], strides: list[int]) -> None:
+        super().__init__()
+        self.sizes, self.strides = sizes, strides
+        rest_height = sum(h for h, _ in sizes[1:])
+        self.height = max(sizes[0][0], rest_height) + 1
+        self.width = sizes[0][1] + max((w for _, w in sizes[1:]), default=0) + 1
+        tops, lefts = [0], [0]
+        for number in range(1, len(sizes)):
+            tops.append(sum(h for h, _ in sizes[1:number]))
+            lefts.append(sizes[0][1])
+        # A row a level: 1 / stride, the tile's height and width less one, its top and left.
+        rows = [(1 / s, h - 1, w - 1, t, x) for (h, w), s, t, x in zip(sizes, strides, tops, lefts, strict=True)]
+        self.register_buffer("tiles", torch.tensor(rows, dtype=torch.float32), persistent=False)
+        self.tiles: torch.Tensor
+
+    def lay_out(self, levels: list[torch.Tensor]) -> torch.Tensor:
+        """The mosaic [1, C, H, W] of the levels' features [1, C, h, w]."""
+        first, *others = levels
+        width = self.width - first.shape[3]
+        padded = [F.pad(x, (0, width - x.shape[3], 0, 0)) for x in others]
+        right = torch.cat(padded, dim=2) if padded else torch.zeros_like(first[..., :1])
+        first = F.pad(first, (0, 0, 0, self.height - first.shape[2]))
+        right = F.pad(right, (0, 0, 0, self.height - right.shape[2]))
+        return torch.cat([first, right], dim=3)
+
+    def forward(self, mosaic: torch.Tensor, boxes: torch.Tensor, bins: int) -> torch.Tensor:
+        """Pool boxes [R, 4] xyxy (pixels of the input) to [R, C, bins, bins]."""
+        count, points = boxes.shape[0], bins * SAMPLES
+        inverse_stride, last_y, last_x, top, left = self.tiles[self._level(boxes)].unbind(1)
+        scaled = boxes * inverse_stride[:, None]
+        x0, y0, x1, y1 = scaled.unbind(1)
+        step = (torch.arange(points, dtype=boxes.dtype, device=boxes.device) + 0.5) / points
+        xs = x0[:, None] + (x1 - x0).clamp(min=1.0)[:, None] * step  # [R, points]
+        ys = y0[:, None] + (y1 - y0).clamp(min=1.0)[:, None] * step
+        xs = self._on_tile(xs, last_x[:, None], left[:, None], self.width - 1)
+        ys = self._on_tile(ys, last_y[:, None], top[:, None], self.height - 1)
+        # To GridSample's -1..1 with aligned corners.
+        xs = xs * (2.0 / (self.width - 1)) - 1.0
+        ys = ys * (2.0 / (self.height - 1)) - 1.0
+        grid = torch.stack([xs[:, None, :].expand(-1, points, -1), ys[:, :, None].expand(-1, -1, points)], dim=3)
+        sampled = F.grid_sample(mosaic, grid.reshape(1, count * points, points, 2), align_corners=True)
+        pooled = F.avg_pool2d(sampled, SAMPLES)  # [1, C, R * bins, bins]
+        return pooled.reshape(-1, count, bins, bins).permute(1, 0, 2, 3)
+
+    @staticmethod
+    def _on_tile(points: torch.Tensor, last: torch.Tensor, start: torch.Tensor, zeros: int) -> torch.Tensor:
+        """Coordinates in a level [R, points] as coordinates in the mosaic: clamped to the level's first and last cell,
+        or in the row (column) of zeros where they are more than a cell beyond it, as in torchvision's roi_align."""
+        inside = torch.minimum(points.clamp(min=0.0), last) + start
+        return torch.where(points > last + 1, torch.full_like(points, zeros), inside)
+
+    def _level(self, boxes: torch.Tensor) -> torch.Tensor:
+        """The index of the level each box is pooled from, torchvision's LevelMapper."""
+        finest = round(torch.log2(torch.tensor(float(self.strides[0]))).item())
+        side = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+        level = torch.floor(CANONICAL_LEVEL + torch.log2(side / CANONICAL_SIZE + 1e-12) + 1e-6)
+        return (level - finest).clamp(0, len(self.sizes) - 1).to(torch.int64)

@@ -1,0 +1,156 @@
+"""Average precision by COCO's protocol, old and new classes apart."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifacts import ModelMeta
+from edgekit.data.coco import Dataset, Photo, read_dataset, readable
+from edgekit.data.detections import Detections
+from edgekit.errors import EdgekitError
+from edgekit.progress import Track, silent
+from edgekit.runtime.session import detect, open_session
+
+
+@dataclass(frozen=True)
+class Precision:
+    """AP over IoU 0.50:0.95 and at 0.50, both in 0..1."""
+
+    AP: float
+    AP50: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """The mean over some classes, by boxes and (None where nothing has masks) by masks."""
+
+    box: Precision
+    mask: Precision | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """COCO AP of all classes, of the base model's, of those added since (None if there are none), and of each."""
+
+    box: Precision
+    mask: Precision | None
+    old: Part | None
+    new: Part | None
+    per_class: dict[str, Part]
+    images: int
+    objects: int
+    not_in_model: tuple[str, ...]  # classes annotated but unknown to the model, left out of all figures
+    skipped: tuple[str, ...]  # photos that could not be read
+
+
+def evaluate(
+    model: str | Path, data: Path, images: Path, skip_bad_images: bool = False, track: Track = silent
+) -> Evaluation:
+    """Run a model on annotated photos and return its AP.
+
+    ``data`` is a COCO JSON file, ``images`` the folder its file names are in. Classes are matched by name.
+    """
+    session = open_session(model)
+    dataset = read_dataset(data, images)
+    photos, skipped = readable(dataset.photos, skip_bad_images)
+    found = [detect(session, p.read()) for p in track(photos, f"evaluating {Path(model).name}")]
+    return score(dataset, photos, found, session.meta, tuple(skipped))
+
+
+def score(
+    dataset: Dataset,
+    photos: Sequence[Photo],
+    found: Sequence[Detections],
+    meta: ModelMeta,
+    skipped: tuple[str, ...] = (),
+) -> Evaluation:
+    """The AP of detections already made, one ``Detections`` a photo."""
+    known = [c for c in dataset.categories if c in meta.categories]
+    if not known:
+        raise EdgekitError(
+            f"{dataset.file}: none of its classes is one of the model's",
+            f"it annotates {', '.join(dataset.categories)}; compare with: edgekit inspect MODEL",
+        )
+    truth = [
+        {"image_id": p.id, "category_id": meta.categories.index(a.category), "bbox": list(a.bbox), "area": a.area}
+        | {"iscrowd": int(a.iscrowd), "segmentation": a.segmentation}
+        for p in photos
+        for a in p.annotations
+        if a.category in known
+    ]
+    rows = [
+        row | {"image_id": p.id}
+        for p, d in zip(photos, found, strict=True)
+        for row in d.to_coco(meta.categories)
+        if row["category"] in known
+    ]
+    has_masks = all(t["segmentation"] for t in truth) and all("segmentation" in r for r in rows)
+    if not has_masks:  # pycocotools refuses a None
+        truth = [{k: v for k, v in t.items() if k != "segmentation"} for t in truth]
+    ids = [meta.categories.index(c) for c in known]
+    boxes = _average_precision(truth, rows, photos, ids, "bbox")
+    masks = _average_precision(truth, rows, photos, ids, "segm") if has_masks else None
+
+    def part(names: Sequence[str]) -> Part | None:
+        chosen = [known.index(n) for n in names if n in known]
+        if not chosen or not np.isfinite(boxes[chosen]).any():
+            return None
+        return Part(_mean(boxes[chosen]), _mean(masks[chosen]) if masks is not None else None)
+
+    per_class = {name: p for name in known if (p := part([name]))}
+    total = part(known)
+    if total is None:
+        raise EdgekitError(f"{dataset.file}: annotates no object of the model's classes", "give photos that show some")
+    return Evaluation(
+        box=total.box,
+        mask=total.mask,
+        old=part(meta.old_classes),
+        new=part(meta.new_classes),
+        per_class=per_class,
+        images=len(photos),
+        objects=len(truth),
+        not_in_model=tuple(c for c in dataset.categories if c not in known),
+        skipped=skipped,
+    )
+
+
+def _mean(per_class: np.ndarray) -> Precision:
+    """The mean over classes [C, 2] that have objects."""
+    return Precision(*(float(v) for v in np.nanmean(per_class, axis=0)))
+
+
+def _average_precision(
+    truth: list[dict[str, Any]], rows: list[dict[str, Any]], photos: Sequence[Photo], ids: list[int], kind: str
+) -> np.ndarray:
+    """AP and AP50 of each category: [C, 2], NaN for one without objects."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    reference, results = COCO(), COCO()
+    images = [{"id": p.id, "height": p.height, "width": p.width} for p in photos]
+    categories = [{"id": i} for i in ids]
+    for api, items in ((reference, truth), (results, rows)):
+        numbered = [item | {"id": i, "iscrowd": item.get("iscrowd", 0)} for i, item in enumerate(items, start=1)]
+        if api is results:
+            numbered = [item | {"area": item["bbox"][2] * item["bbox"][3]} for item in numbered]
+        api.dataset = {"images": images, "categories": categories, "annotations": json.loads(json.dumps(numbered))}
+        with contextlib.redirect_stdout(io.StringIO()):
+            api.createIndex()
+    evaluation = COCOeval(reference, results, kind)
+    evaluation.params.catIds = ids
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+    # precision [IoU thresholds, recalls, categories, areas, detection limits]; -1 marks a category without objects.
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    precision = np.where(precision < 0, np.nan, precision)
+    with np.errstate(invalid="ignore"):
+        return np.stack([np.mean(precision, axis=(0, 1)), np.mean(precision[0], axis=0)], axis=1)

@@ -1,0 +1,49 @@
+"""What a model file is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifacts import ModelMeta, kind_of, read_checkpoint, read_onnx, resolve, sha256
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model file's kind, size, metadata, and its tensors (checkpoint) or nodes, inputs and outputs (ONNX)."""
+
+    artifact: Path
+    kind: str
+    megabytes: float
+    sha256: str
+    parameters: int
+    meta: ModelMeta
+    details: dict[str, Any]
+
+
+def inspect(artifact: str | Path) -> Inspection:
+    """Read a model file (or an embedded model's name) without running it."""
+    path = resolve(artifact)
+    kind = kind_of(path)
+    if kind == "onnx":
+        graph, meta = read_onnx(path)
+        parameters = sum(int(np.prod(t.dims)) for t in graph.graph.initializer)
+        details: dict[str, Any] = {
+            "opset": next(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")),
+            "inputs": {v.name: _shape(v) for v in graph.graph.input},
+            "outputs": {v.name: _shape(v) for v in graph.graph.output},
+            "nodes": dict(sorted(Counter(n.op_type for n in graph.graph.node).items())),
+        }
+    else:
+        tensors, meta = read_checkpoint(path)
+        parameters = sum(t.size for t in tensors.values())
+        details = {"tensors": len(tensors), "dtypes": sorted({str(t.dtype) for t in tensors.values()})}
+    return Inspection(path, kind, round(path.stat().st_size / 1e6, 3), sha256(path), parameters, meta, details)
+
+
+def _shape(value: Any) -> list[int]:
+    return [d.dim_value for d in value.type.tensor_type.shape.dim]

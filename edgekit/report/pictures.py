@@ -1,0 +1,40 @@
+"""Photos with what was found drawn on them."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from edgekit.data.detections import Detections
+
+MASK_OPACITY = 0.45
+
+
+def draw(photo: np.ndarray, found: Detections, categories: tuple[str, ...]) -> Image.Image:
+    """Masks, boxes, names and scores over a photo, RGB uint8 [H, W, 3]; a label always has the same colour."""
+    pixels = photo.astype(np.float32)
+    for mask, label in zip(found.pasted_masks(), found.labels, strict=False):
+        pixels[mask] = (1 - MASK_OPACITY) * pixels[mask] + MASK_OPACITY * np.array(colour(int(label)))
+    picture = Image.fromarray(pixels.astype(np.uint8))
+    pen = ImageDraw.Draw(picture)
+    size = max(12, round(min(photo.shape[:2]) / 28))
+    font = ImageFont.load_default(size)
+    for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True):
+        paint, text = colour(int(label)), f"{categories[label]} {score:.2f}"
+        pen.rectangle([float(v) for v in box], outline=paint, width=max(2, size // 7))
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        width, height = right - left + 6, bottom - top + 6
+        x = min(max(0.0, float(box[0])), max(0.0, photo.shape[1] - width))
+        y = float(box[1]) - height if box[1] >= height else float(box[1])
+        pen.rectangle([x, y, x + width, y + height], fill=paint)
+        pen.text((x + 3 - left, y + 3 - top), text, font=font, fill=(0, 0, 0))
+    return picture
+
+
+def colour(label: int) -> tuple[int, int, int]:
+    """A bright RGB colour for a label, far from its neighbours'."""
+    hue = (label * 0.618034) % 1  # the golden ratio spreads hues evenly
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.65, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)

@@ -1,0 +1,152 @@
+"""Results as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from edgekit.adaptation.recipes import Adaptation
+    from edgekit.deployment.onnx_export import Export
+    from edgekit.measurement.bench import Latency
+    from edgekit.measurement.evaluate import Evaluation, Part
+    from edgekit.report.inspect import Inspection
+    from edgekit.report.predict import Prediction
+    from edgekit.report.summary import DemoSummary
+
+
+def adaptation_table(result: Adaptation) -> Table:
+    """What was added, what it cost, what became of the earlier classes."""
+    table = _plain("adapted")
+    objects = ", ".join(f"{n} {c}" for c, n in result.objects.items())
+    table.add_row("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)")
+    table.add_row("seconds", f"features {result.feature_seconds}, training {result.training_seconds}")
+    last = result.losses[-1]
+    table.add_row("last losses", f"class {last.classification:.4f}, box {last.box:.4f}, mask {last.mask:.4f}")
+    kept = result.retention
+    table.add_row("old detections changed", f"{kept.changed} of {kept.compared} on {kept.images} photos")
+    for message in result.skipped:
+        table.add_row("skipped", message)
+    return table
+
+
+def export_table(result: Export) -> Table:
+    """The graph and how well it agrees with PyTorch."""
+    table = _plain("exported")
+    height, width = result.input_size
+    table.add_row("input", f"uint8 [1, {height}, {width}, 3], RGB")
+    table.add_row("graph", f"{result.nodes} nodes, {result.megabytes:.1f} MB, static, no plugin")
+    agreement = result.parity
+    table.add_row(
+        "matched PyTorch", f"{agreement.matched} of {agreement.compared} detections on {agreement.images} photos"
+    )
+    table.add_row("largest score difference", f"{agreement.largest_score_difference:.2g}")
+    table.add_row("seconds", f"{result.seconds}")
+    return table
+
+
+def evaluation_table(result: Evaluation) -> Table:
+    """COCO AP by part and by class, in percent."""
+    table = Table(title=f"COCO AP (%), {result.images} photos, {result.objects} objects")
+    table.add_column("classes")
+    for column in ("box AP", "box AP50", "mask AP", "mask AP50"):
+        table.add_column(column, justify="right")
+
+    def row(name: str, part: Part | Evaluation | None, style: str = "") -> None:
+        if part is not None:
+            figures = [part.box.AP, part.box.AP50]
+            figures += [part.mask.AP, part.mask.AP50] if part.mask else []
+            table.add_row(name, *(f"{100 * f:.1f}" for f in figures), style=style)
+
+    row("all", result, "bold")
+    row("old", result.old, "bold")
+    row("new", result.new, "bold")
+    table.add_section()
+    for name, part in result.per_class.items():
+        row(name, part)
+    return table
+
+
+def latency_table(rows: Sequence[Latency]) -> Table:
+    """Latency of each model, and how it compares with the first's."""
+    cpu = rows[0].machine["cpu"]
+    table = Table(title=f"latency (ms), photo to pasted masks, interleaved, {rows[0].runs} runs, {cpu}")
+    for column in ("artifact", "runtime"):
+        table.add_column(column)
+    for column in ("p50", "p90", "p99", "inference p50", "objects", "times first"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        figures = [f"{v:.1f}" for v in (row.p50_ms, row.p90_ms, row.p99_ms, row.inference_p50_ms)]
+        ratio = f"{row.p50_ms / rows[0].p50_ms:.2f}"
+        table.add_row(row.artifact, row.runtime, *figures, f"{row.objects_per_image:.1f}", ratio)
+    return table
+
+
+def prediction_table(predictions: Sequence[Prediction]) -> Table:
+    """One line a detection."""
+    table = Table(title=f"{sum(len(p.detections) for p in predictions)} objects in {len(predictions)} images")
+    for column in ("image", "category"):
+        table.add_column(column)
+    for column in ("score", "x", "y", "width", "height"):
+        table.add_column(column, justify="right")
+    for prediction in predictions:
+        for found in prediction.detections:
+            box = [f"{v:.0f}" for v in found["bbox"]]
+            table.add_row(prediction.image.name, found["category"], f"{found['score']:.3f}", *box)
+        if not prediction.detections:
+            table.add_row(prediction.image.name, "nothing")
+    return table
+
+
+def inspection_table(result: Inspection) -> Table:
+    """What the file is."""
+    table, meta = _plain(str(result.artifact)), result.meta
+    table.add_row("kind", f"{result.kind}, {result.megabytes:.1f} MB, {meta.precision}")
+    table.add_row("architecture", f"{meta.architecture}, {result.parameters / 1e6:.2f} M parameters")
+    table.add_row("input", f"{meta.input_size[0]}x{meta.input_size[1]} pixels")
+    for number, names in enumerate(meta.generations):
+        table.add_row(f"generation {number}", ", ".join(names))
+    table.add_row("scoring", meta.scoring)
+    table.add_row("sha256", result.sha256)
+    table.add_row("made from", meta.parent_sha256 or "nothing")
+    table.add_row("made with", ", ".join(f"{k} {v}" for k, v in meta.versions.items()))
+    for name, value in {**meta.training, **result.details}.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        table.add_row(name, shown)
+    return table
+
+
+def demo_tables(summary: DemoSummary) -> list[Table]:
+    """The demo in one table, and the latencies."""
+    table = Table(title=f"AP50 (%) on {summary.adapted.images} photos of old and new objects")
+    table.add_column("model")
+    for column in ("old box", "old mask", "new box", "new mask", "false new a base photo", "seconds"):
+        table.add_column(column, justify="right")
+    rows: list[tuple[str, Evaluation, str, str]] = [
+        ("base", summary.base_on_mixed, "", ""),
+        ("edgekit", summary.adapted, f"{summary.false_new_per_base_image:.2f}", f"{summary.adapt_seconds:.0f}"),
+        (
+            "naive",
+            summary.naive,
+            f"{summary.naive_false_new_per_base_image:.2f}",
+            f"{summary.torchvision_loop_seconds:.0f}",
+        ),
+    ]
+    for name, result, false_new, seconds in rows:
+        figures = []
+        for part in (result.old, result.new):
+            figures += [f"{100 * part.box.AP50:.1f}" if part else ""]
+            figures += [f"{100 * part.mask.AP50:.1f}" if part and part.mask else ""]
+        table.add_row(name, *figures, false_new, seconds, style="bold" if name == "edgekit" else "")
+    kept = f"{summary.old_detections_changed} of {summary.old_detections_compared} old detections changed"
+    table.caption = f"{kept} (PyTorch and onnxruntime, base-test and mixed-test)"
+    return [table, latency_table(summary.latency)]
+
+
+def _plain(title: str) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table

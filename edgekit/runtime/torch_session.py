@@ -1,0 +1,33 @@
+"""Checkpoints in PyTorch eager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edgekit.artifacts import ModelMeta
+from edgekit.model.checkpoint import load_model
+from edgekit.model.generations import GenerationalRCNN
+from edgekit.runtime.session import Outputs
+
+
+class TorchSession:
+    """A module in eval mode, on CUDA if there is any."""
+
+    def __init__(self, module: GenerationalRCNN, meta: ModelMeta) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.module, self.meta = module.eval().to(self.device), meta
+        self.runtime = f"pytorch {self.device.type}"
+
+    @classmethod
+    def load(cls, model: str | Path) -> TorchSession:
+        """Open a checkpoint or an embedded model."""
+        return cls(*load_model(model))
+
+    def infer(self, pixels: np.ndarray) -> Outputs:
+        """Run on one canvas: uint8 [H, W, 3]."""
+        canvas = torch.tensor(pixels, device=self.device)[None]
+        found = {k: v.cpu().numpy() for k, v in self.module(canvas)[0].items()}
+        return Outputs(found["boxes"], found["labels"], found["scores"], found["masks"])

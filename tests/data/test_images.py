@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekit.data.images import PAD, fit, list_images, read_image
+from edgekit.errors import EdgekitError
+
+
+def test_fit_keeps_aspect_and_pads() -> None:
+    canvas = fit(np.zeros((100, 200, 3), np.uint8), (320, 320))
+    assert canvas.pixels.shape == (320, 320, 3)
+    assert canvas.scale == (1.6, 1.6)
+    assert (canvas.pixels[:160] == 0).all()
+    assert (canvas.pixels[160:] == PAD).all()
+
+
+def test_fit_leaves_a_photo_of_the_right_size_alone() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    assert np.array_equal(fit(photo, (64, 96)).pixels, photo)
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 20))
+    exif = image.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg").shape == (40, 20, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+def test_other_modes_become_rgb(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (8, 8)).save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png").shape == (8, 8, 3)
+
+
+def test_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match="holds no images"):
+        list_images(tmp_path)

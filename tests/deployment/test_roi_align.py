@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from torchvision.ops import MultiScaleRoIAlign
+
+from edgekit.deployment.roi_align import Mosaic
+
+
+@pytest.mark.parametrize("levels", [4, 3, 1])
+@pytest.mark.parametrize("bins", [7, 14])
+def test_equals_torchvisions_multi_scale_roi_align(levels: int, bins: int) -> None:
+    torch.manual_seed(0)
+    height, width = 224, 320
+    strides = [4, 8, 16, 32][:levels]
+    sizes = [(height // s, width // s) for s in strides]
+    features = [torch.randn(1, 8, *s) for s in sizes]
+    corners = torch.rand(100, 2) * torch.tensor([width, height])
+    sides = torch.exp(torch.rand(100, 2) * 6)
+    boxes = torch.cat([corners, corners + sides], 1)
+    boxes = torch.minimum(boxes, torch.tensor([width, height, width, height], dtype=torch.float32))
+    names = [str(i) for i in range(levels)]
+    expected = MultiScaleRoIAlign(names, bins, 2)(
+        OrderedDict(zip(names, features, strict=True)), [boxes], [(height, width)]
+    )
+    mosaic = Mosaic(sizes, strides)
+    assert (mosaic(mosaic.lay_out(features), boxes, bins) - expected).abs().max() < 2e-4

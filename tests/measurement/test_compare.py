@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+
+from edgekit.data.detections import Detections
+from edgekit.measurement.compare import parity, retention
+
+
+def found(scores: list[float], labels: list[int], shift: float = 0.0) -> Detections:
+    boxes = np.array([[20 * i + shift, 0, 20 * i + 15 + shift, 15] for i in range(len(scores))], np.float32)
+    masks = np.zeros((len(scores), 28, 28), np.float32)
+    return Detections(boxes.reshape(-1, 4), np.array(labels), np.array(scores, np.float32), masks, (100, 100))
+
+
+def test_retention_counts_every_kind_of_change() -> None:
+    before = found([0.9, 0.8, 0.7], [1, 2, 1])
+    assert retention([(before, before)], 13).changed == 0
+    one_score = found([0.9, np.nextafter(np.float32(0.8), 1), 0.7], [1, 2, 1])
+    assert retention([(before, one_score)], 13).changed == 1
+    assert retention([(before, found([0.9, 0.8], [1, 2]))], 13).changed == 1
+    assert retention([(before, found([0.9, 0.8, 0.7], [1, 2, 1], shift=1))], 13).changed == 3
+
+
+def test_retention_compares_masks() -> None:
+    before, after = found([0.9], [1]), found([0.9], [1])
+    after.masks[0, 3, 3] = 1e-7
+    assert retention([(before, after)], 13).changed == 1
+
+
+def test_retention_looks_at_old_labels_only() -> None:
+    before, after = found([0.9], [1]), found([0.9, 0.5], [1, 13])
+    result = retention([(before, after)], 13)
+    assert (result.compared, result.changed) == (1, 0)
+
+
+def test_parity_matches_within_tolerance() -> None:
+    reference = found([0.9, 0.8, 0.2], [1, 2, 1])
+    close = found([0.9005, 0.8, 0.2], [1, 2, 1])
+    assert parity([(reference, close)]).matched == 2  # 0.2 is below the score that counts
+    assert parity([(reference, found([0.91, 0.8], [1, 2]))]).matched == 1
+    assert parity([(reference, found([0.9, 0.8], [1, 3]))]).matched == 1
+    assert parity([(reference, found([0.9, 0.8], [1, 2], shift=1))]).matched == 0

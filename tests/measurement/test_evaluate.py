@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edgekit.artifacts import ModelMeta
+from edgekit.data.coco import Dataset, Photo
+from edgekit.data.detections import Detections
+from edgekit.measurement.evaluate import score
+
+META = ModelMeta("maskrcnn_mobilenet_v2_fpn", (("__background__", "dog", "horse"), ("chicken", "frog")), (320, 320))
+
+
+def perfect(photo: Photo) -> Detections:
+    known = [a for a in photo.annotations if a.category in META.categories]
+    boxes = np.array([a.bbox for a in known], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    labels = np.array([META.categories.index(a.category) for a in known], np.int64)
+    masks = np.ones((len(known), 28, 28), np.float32)
+    return Detections(boxes, labels, np.full(len(known), 0.9, np.float32), masks, (photo.height, photo.width))
+
+
+def test_perfect_boxes_score_one(mixed_test: Dataset) -> None:
+    found = [perfect(p) for p in mixed_test.photos]
+    result = score(mixed_test, mixed_test.photos, found, META)
+    assert result.box.AP == result.box.AP50 == 1.0
+    assert result.new is not None
+    assert result.new.box.AP == 1.0
+    assert result.mask is not None
+    assert result.mask.AP < 1.0, "boxes full of mask are not the objects' masks"
+    assert "car" in result.not_in_model
+
+
+def test_old_and_new_are_apart(mixed_test: Dataset) -> None:
+    found = [perfect(p) for p in mixed_test.photos]
+    only_old = [d.select(d.labels < 3) for d in found]
+    result = score(mixed_test, mixed_test.photos, only_old, META)
+    assert result.new is not None
+    assert result.new.box.AP == 0.0
+    assert result.old is None or result.old.box.AP == 1.0
+
+
+def test_agrees_with_pycocotools_own_summary(mixed_test: Dataset) -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for photo in mixed_test.photos:
+        detections = perfect(photo)
+        noise = rng.normal(0, 6, detections.boxes.shape).astype(np.float32)
+        scores = rng.random(len(detections)).astype(np.float32)
+        found.append(dataclasses.replace(detections, boxes=detections.boxes + noise, scores=scores))
+    result = score(mixed_test, mixed_test.photos, found, META)
+
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth = COCO(str(mixed_test.file))
+    ids = {c["name"]: c["id"] for c in truth.dataset["categories"]}
+    rows = [
+        {"image_id": p.id, "category_id": ids[r["category"]], "bbox": r["bbox"], "score": r["score"]}
+        for p, d in zip(mixed_test.photos, found, strict=True)
+        for r in d.to_coco(META.categories)
+    ]
+    evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+    evaluation.params.catIds = [ids[c] for c in META.categories[1:]]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert np.isclose(result.box.AP, evaluation.stats[0], atol=1e-9)
+    assert np.isclose(result.box.AP50, evaluation.stats[1], atol=1e-9)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgekit.data.scenes import render_scene
+from edgekit.errors import EdgekitError
+from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
+from edgekit.model.checkpoint import load_model, new_generation, save_model
+from edgekit.model.generations import Generation
+
+
+def canvas(index: int) -> torch.Tensor:
+    return torch.from_numpy(render_scene("mixed-test", index).image)[None]
+
+
+def test_base_model_equals_torchvision_to_the_last_bit() -> None:
+    module, _ = load_model("demo")
+    for index in range(3):
+        pixels = canvas(index)
+        ours = module(pixels)[0]
+        with torch.inference_mode():
+            theirs = module.base([pixels[0].permute(2, 0, 1).float() / 255])[0]
+        for key in ("boxes", "labels", "scores"):
+            assert torch.equal(ours[key], theirs[key])
+
+
+def test_later_generations_change_nothing_earlier() -> None:
+    module, _ = load_model("demo")
+    torch.manual_seed(0)
+    pixels = [canvas(i) for i in range(3)]
+    before = [module(p)[0] for p in pixels]
+    for classes in (2, 1, 3):
+        generation = Generation(classes, 512, 96).eval()
+        torch.nn.init.normal_(generation.cls_score.weight, std=0.5)
+        module.added.append(generation)
+    found_new = 0
+    for pixel, old in zip(pixels, before, strict=True):
+        after = module(pixel)[0]
+        kept = after["labels"] < 13
+        found_new += int((~kept).sum())
+        assert after["labels"].max() <= 18
+        for key, value in old.items():
+            assert torch.equal(after[key][kept], value), key
+    assert found_new, "the random rows found nothing: the test shows nothing"
+
+
+def test_new_classes_get_the_probability_of_a_softmax_over_all() -> None:
+    module, _ = load_model("demo")
+    module.added.append(new_generation(module, 2))
+    module.heads.score_thresh, module.heads.nms_thresh, module.heads.detections_per_img = 0.0, 1.1, 10_000
+    pixels = canvas(0)
+    found = module(pixels)[0]
+    with torch.inference_mode():
+        features, proposals = module.trunk(pixels)
+        logits = module.logits(module.box_features(features, proposals, (320, 320)))
+    expected = torch.softmax(logits, dim=1)[:, 13:].flatten().sort().values
+    found_scores = found["scores"][found["labels"] >= 13].sort().values
+    assert len(found_scores) > 50
+    assert torch.allclose(found_scores, expected[-len(found_scores) :], atol=1e-6)
+
+
+def test_checkpoint_keeps_generations_and_loads_in_torchvision(tmp_path: Path) -> None:
+    module, meta = load_model("demo")
+    generation = new_generation(module, 2)
+    module.added.append(generation)
+    path = tmp_path / "two.safetensors"
+    import dataclasses
+
+    save_model(path, module, dataclasses.replace(meta, generations=(*meta.generations, ("chicken", "frog"))))
+    loaded, loaded_meta = load_model(path)
+    assert loaded_meta.new_classes == ("chicken", "frog")
+    for name, value in module.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+    from safetensors.torch import load_file
+
+    maskrcnn_mobilenet_v2_fpn(15).load_state_dict(load_file(path), strict=True)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    import dataclasses
+
+    module, meta = load_model("demo")
+    path = tmp_path / "wrong.safetensors"
+    save_model(path, module, dataclasses.replace(meta, generations=(("__background__", "dog"),)))
+    with pytest.raises(EdgekitError, match="do not fit"):
+        load_model(path)

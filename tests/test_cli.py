@@ -1,0 +1,209 @@
+"""The command line: one command is one function; results, JSON and errors as a user meets them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+import edgekit
+from edgekit.cli import cli, main
+from edgekit.data.coco import Dataset
+
+ROOT = Path(__file__).parent.parent
+FUNCTIONS = {"eval": "evaluate", "demo": "run_demo"}  # the others have their command's name
+VERIFY = ROOT / "edgekit" / "assets" / "verify"
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_command_is_function(name: str) -> None:
+    command = cli.commands[name]
+    function = inspect.signature(getattr(edgekit, FUNCTIONS.get(name, name)))
+    expected = {n: p for n, p in function.parameters.items() if n != "track"}
+    options = {p.name: p for p in command.params if p.name != "as_json"}
+    assert list(options) == list(expected)
+    for key, option in options.items():
+        default = expected[key].default
+        assert option.required == (default is inspect.Parameter.empty), key
+        if not option.required:
+            assert option.get_default(click.Context(command)) == default, key
+
+
+def documented_commands() -> list[str]:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    lines = [line.strip().removeprefix("$ ") for page in pages for line in page.read_text().splitlines()]
+    return [line.split(" #")[0].strip() for line in lines if line.startswith("edgekit ")]
+
+
+@pytest.mark.parametrize("line", documented_commands())
+def test_documented_command_parses(line: str) -> None:
+    name, *arguments = shlex.split(line)[1:]
+    if name != "--help":
+        cli.commands[name].make_context(name, arguments)
+
+
+def test_every_command_is_documented() -> None:
+    assert {shlex.split(line)[1] for line in documented_commands()} >= set(cli.commands)
+
+
+def test_help_is_fast() -> None:
+    def seconds() -> float:
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "edgekit", "--help"], check=True, capture_output=True)
+        return time.monotonic() - began
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> object:
+    assert main([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_predict_json_and_pictures(adapted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = run_json(capsys, "predict", adapted, VERIFY / "0.jpg", VERIFY / "1.jpg", "-o", tmp_path / "drawn")
+    assert [Path(r["image"]).name for r in rows] == ["0.jpg", "1.jpg"]
+    found = rows[0]["detections"][0]
+    assert set(found) == {"category", "category_id", "score", "bbox", "segmentation"}
+    assert found["segmentation"]["size"] == [320, 320]
+    assert {p.name for p in (tmp_path / "drawn").iterdir()} == {"0.png", "1.png"}
+
+
+def test_eval_json(adapted: Path, mixed_test: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_json(capsys, "eval", adapted, "--data", mixed_test.file, "--images", mixed_test.file.parent)
+    assert {"box", "mask", "old", "new", "per_class"} <= set(result)
+    assert set(result["old"]["mask"]) == {"AP", "AP50"}
+    assert result["old"]["box"]["AP50"] > 0.8
+
+
+def test_bench_json(adapted: Path, adapted_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = run_json(capsys, "bench", adapted, adapted_onnx, "--runs", 2)
+    assert [r["runtime"] for r in rows] == ["pytorch cpu", "onnxruntime cpu"]
+    assert all(0 < r["p50_ms"] <= r["p90_ms"] <= r["p99_ms"] and r["machine"]["cpu"] for r in rows)
+
+
+def test_inspect_json(adapted_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_json(capsys, "inspect", adapted_onnx)
+    assert result["kind"] == "onnx"
+    assert result["meta"]["generations"][1] == ["chicken", "frog"]
+
+
+def damage(document: dict, what: str) -> dict:
+    if what == "no annotations":
+        return document | {"annotations": []}
+    if what == "missing image":
+        return document | {"images": [document["images"][0] | {"file_name": "gone.jpg"}, *document["images"][1:]]}
+    if what == "old class":
+        return document | {"categories": [document["categories"][0] | {"name": "dog"}, *document["categories"][1:]]}
+    if what == "no mask":
+        return document | {"annotations": [a | {"segmentation": []} for a in document["annotations"]]}
+    if what == "unknown image":
+        return document | {"annotations": [a | {"image_id": 999} for a in document["annotations"]]}
+    return {"pictures": []}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("no annotations", "holds no annotations"),
+        ("missing image", "gone.jpg"),
+        ("old class", "class dog: the base model already has it"),
+        ("no mask", "has a box but no mask"),
+        ("unknown image", "refers to an image"),
+        ("not COCO", "is not COCO JSON"),
+    ],
+)
+def test_adapt_names_what_is_wrong_with_annotations(
+    what: str, said: str, new_train: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, output = tmp_path / "bad.json", tmp_path / "out.safetensors"
+    data.write_text(json.dumps(damage(json.loads(new_train.file.read_text()), what)))
+    output.write_bytes(b"an earlier result")
+    code = main(["adapt", "demo", "--data", str(data), "--images", str(new_train.file.parent), "-o", str(output)])
+    said_all = capsys.readouterr().err
+    assert code == 1
+    assert said in said_all
+    assert len(said_all.splitlines()) == 1
+    assert output.read_bytes() == b"an earlier result"
+    assert {p.name for p in tmp_path.iterdir()} == {"bad.json", "out.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("missing.safetensors", None, "no such file"),
+        ("damaged.safetensors", b"\x00" * 100, "is damaged"),
+        ("damaged.onnx", b"\x08\x99 not a protobuf", "is damaged"),
+        ("photo.jpg", b"\xff\xd8", "not a kind of model"),
+    ],
+)
+@pytest.mark.parametrize("command", ["inspect", "bench", "predict"])
+def test_bad_model_files(
+    command: str, name: str, content: bytes | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    arguments = [command, str(path)] + ([str(VERIFY / "0.jpg")] if command == "predict" else [])
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert "(" in error, "the hint is missing"
+
+
+def test_output_that_cannot_be_written(adapted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(["export", str(adapted), "-o", str(tmp_path / "file" / "x.onnx")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["100x100", "32x32"])
+def test_export_refuses_sizes_that_do_not_fit(
+    size: str, adapted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(adapted), "-o", str(tmp_path / "x.onnx"), "--size", size]) == 1
+    assert "multiples of 32" in capsys.readouterr().err
+
+
+def test_bad_images_are_named_and_skipped_on_request(
+    adapted: Path, mixed_test: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for photo in mixed_test.photos:
+        (tmp_path / photo.path.name).write_bytes(photo.path.read_bytes())
+    (tmp_path / "0000.jpg").write_bytes(mixed_test.photos[0].path.read_bytes()[:500])
+    arguments = ["eval", str(adapted), "--data", str(mixed_test.file), "--images", str(tmp_path)]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "0000.jpg" in error
+    assert "--skip-bad-images" in error
+    assert main([*arguments, "--skip-bad-images"]) == 0
+    assert "0000.jpg" in capsys.readouterr().err
+
+
+def test_usage_errors_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "demo"]) == 2
+    assert main(["export", "demo", "-o", "x.onnx", "--size", "big"]) == 2
+
+
+def test_ctrl_c_leaves_nothing(
+    new_train: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgekit.adaptation.recipes._prove", interrupt)
+    folder = tmp_path / "out"
+    output = str(folder / "a.safetensors")
+    images = str(new_train.file.parent)
+    assert (
+        main(["adapt", "demo", "--data", str(new_train.file), "--images", images, "-o", output, "--epochs", "1"]) == 130
+    )
+    assert list(folder.iterdir()) == []

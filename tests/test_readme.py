@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_tables_are_those_of_the_result_files() -> None:
+    done = subprocess.run([sys.executable, ROOT / "benchmarks" / "readme_tables.py", "--check"])
+    assert done.returncode == 0, "run: python benchmarks/readme_tables.py"
+
+
+def test_tree_names_what_exists() -> None:
+    text = (ROOT / "README.md").read_text()
+    block = text.split("## The code")[1].split("```")[1]
+    inside = [line.split()[0] for line in block.splitlines() if line.startswith("  ")]
+    assert all((ROOT / "edgekit" / name).exists() for name in inside)
+    listed = {name.rstrip("/") for name in inside}
+    there = {p.name for p in (ROOT / "edgekit").iterdir() if not p.name.startswith(("__", "py.typed", "assets"))}
+    assert there <= listed
