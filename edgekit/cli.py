@@ -65,7 +65,7 @@ def cli() -> None:
 @click.option("-o", "--output", type=FILE, required=True, help="Model to write (.safetensors).")
 @click.option("--classes", type=Names(), default=(), help="Classes to add.  [default: all annotated]")
 @click.option("--epochs", default=40, show_default=True, help="Passes over the photos.")
-@click.option("--lr", default=3e-3, show_default=True, help="Peak learning rate of the new rows.")
+@click.option("--lr", default=1e-2, show_default=True, help="Peak learning rate of the new rows.")
 @click.option("--seed", default=0, show_default=True, help="Seed of views and shuffling.")
 @skip_option
 @json_option

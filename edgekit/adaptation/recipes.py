@@ -50,7 +50,7 @@ def adapt(
     output: Path,
     classes: tuple[str, ...] = (),
     epochs: int = 40,
-    lr: float = 3e-3,
+    lr: float = 1e-2,
     seed: int = 0,
     skip_bad_images: bool = False,
     track: Track = silent,

@@ -14,6 +14,8 @@ from edgekit.model.generations import Generation, GenerationalRCNN
 from edgekit.progress import Track, silent
 
 BATCH = 8  # photos a step
+MASK_ROIS = 4  # RoIs a view and step that the mask rows learn from
+NEGATIVE_WEIGHT = 4.0  # of the RoIs without a new object: fewer false detections, the same AP (docs/log.md)
 WARM_UP = 0.05  # share of the steps
 
 
@@ -48,7 +50,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = lr * _schedule(step, steps)
             views = [photos[int(i)].views[epoch % len(photos[int(i)].views)] for i in chosen]
-            losses = torch.stack(_losses(module, generation, views))
+            losses = torch.stack(_losses(module, generation, views, shuffler))
             total = losses.sum()
             if not torch.isfinite(total):
                 raise EdgekitError(
@@ -65,7 +67,7 @@ def train(
 
 
 def _losses(
-    module: GenerationalRCNN, generation: Generation, views: list[ViewFeatures]
+    module: GenerationalRCNN, generation: Generation, views: list[ViewFeatures], shuffler: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Classification, box regression and mask loss of a batch of views.
 
@@ -78,18 +80,21 @@ def _losses(
     count = max(len(shown), 1)
     logits = torch.cat([others, generation.cls_score(box)], dim=1)
     # torchvision samples three negatives for each RoI with an object; the same balance keeps the losses' scales.
-    classification = F.cross_entropy(logits, labels, reduction="sum") / (4 * count)
+    weights = torch.ones(logits.shape[1])
+    weights[0] = NEGATIVE_WEIGHT
+    classification = F.cross_entropy(logits, labels, weights, reduction="sum") / (4 * count)
     own = generation.bbox_pred(box[shown]).unflatten(1, (-1, 4))[torch.arange(len(shown)), labels[shown] - 1]
     regression = F.smooth_l1_loss(own, deltas[shown], beta=1 / 9, reduction="sum") / (4 * count)
 
-    mask_labels = torch.cat([v.mask_labels for v in views])
+    chosen = [torch.randperm(len(v.mask_labels), generator=shuffler)[:MASK_ROIS] for v in views]
+    mask_labels = torch.cat([v.mask_labels[c] for v, c in zip(views, chosen, strict=True)])
     if not len(mask_labels):
         return classification, regression, torch.zeros(())
     with torch.no_grad():
-        shared = module.mask_logit_features(torch.cat([v.mask for v in views]).float())
+        shared = module.mask_logit_features(torch.cat([v.mask[c] for v, c in zip(views, chosen, strict=True)]).float())
     rows = torch.arange(len(mask_labels))
     mask_logits = generation.mask_fcn_logits(shared)[rows, mask_labels - 1]
-    targets = torch.cat([v.mask_targets for v in views]).float()
+    targets = torch.cat([v.mask_targets[c] for v, c in zip(views, chosen, strict=True)]).float()
     return classification, regression, F.binary_cross_entropy_with_logits(mask_logits, targets)
 
 

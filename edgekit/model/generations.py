@@ -143,7 +143,7 @@ class GenerationalRCNN(nn.Module):
 
 def normalise(canvases: torch.Tensor) -> torch.Tensor:
     """uint8 [N, H, W, 3] as the float input [N, 3, H, W] that torchvision's transform makes of it."""
-    images = canvases.permute(0, 3, 1, 2).contiguous().float() / 255
+    images = canvases.float().permute(0, 3, 1, 2).contiguous() / 255  # TensorRT takes uint8 in a cast only
     mean = torch.tensor(MEAN, device=images.device)[:, None, None]
     std = torch.tensor(STD, device=images.device)[:, None, None]
     return (images - mean) / std
