@@ -42,7 +42,8 @@ def demo_table(demo: dict[str, Any]) -> str:
     photos, epochs = demo["photos"], demo["epochs"]
     head = (
         f"Chicken and frog added to a model of {len(demo['base']['per_class'])} classes "
-        f"from {photos['new-train']} photos, {epochs} epochs; AP50 (%) on {photos['mixed-test']} photos of old and new objects:\n\n"
+        f"from {photos['new-train']} photos, {epochs} epochs; "
+        f"AP50 (%) on {photos['mixed-test']} photos of old and new objects:\n\n"
     )
     columns = ["", "old, box", "old, mask", "new, box", "new, mask", "false new objects a photo of old ones", "seconds"]
     rows = [
