@@ -10,10 +10,11 @@ ROUNDS = 20
 def pairwise_iou(boxes: torch.Tensor) -> torch.Tensor:
     """The IoU [N, N] of boxes [N, 4] xyxy with each other."""
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    top_left = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    bottom_right = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    sides = (bottom_right - top_left).clamp(min=0)
-    shared = sides[..., 0] * sides[..., 1]
+    x0, y0, x1, y1 = boxes.unbind(1)
+    # Planes [N, N]: onnxruntime is several times slower on [N, N, 2].
+    widths = (torch.minimum(x1[:, None], x1[None]) - torch.maximum(x0[:, None], x0[None])).clamp(min=0)
+    heights = (torch.minimum(y1[:, None], y1[None]) - torch.maximum(y0[:, None], y0[None])).clamp(min=0)
+    shared = widths * heights
     return shared / (areas[:, None] + areas[None, :] - shared).clamp(min=1e-9)
 
 

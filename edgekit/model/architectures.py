@@ -39,7 +39,7 @@ def maskrcnn_mobilenet_v2_fpn(num_classes: int) -> MaskRCNN:
         box_head=TwoMLPHead(channels * 7 * 7, features),
         box_predictor=FastRCNNPredictor(features, num_classes),
         box_batch_size_per_image=64,
-        box_detections_per_img=20,
+        box_detections_per_img=10,
         mask_roi_pool=MultiScaleRoIAlign(levels, 14, 2),
         mask_head=MaskRCNNHeads(channels, (channels,) * 4, 1),
         mask_predictor=MaskRCNNPredictor(channels, channels, num_classes),
