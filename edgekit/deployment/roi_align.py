@@ -1,4 +1,4 @@
-"""Multi-level RoIAlign as one GridSample over a mosaic of the FPN's levels."""
+"""Multi-level RoIAlign as one Gather over a mosaic of the FPN's levels."""
 
 from __future__ import annotations
 
@@ -34,33 +34,42 @@ class Mosaic(nn.Module):
         self.tiles: torch.Tensor
 
     def lay_out(self, levels: list[torch.Tensor]) -> torch.Tensor:
-        """The mosaic [1, C, H, W] of the levels' features [1, C, h, w]."""
+        """The mosaic as a table [H * W, C] of cells, row by row, of the levels' features [1, C, h, w]."""
         first, *others = levels
         width = self.width - first.shape[3]
         padded = [F.pad(x, (0, width - x.shape[3], 0, 0)) for x in others]
         right = torch.cat(padded, dim=2) if padded else torch.zeros_like(first[..., :1])
         first = F.pad(first, (0, 0, 0, self.height - first.shape[2]))
         right = F.pad(right, (0, 0, 0, self.height - right.shape[2]))
-        return torch.cat([first, right], dim=3)
+        return torch.cat([first, right], dim=3)[0].flatten(1).t()
 
-    def forward(self, mosaic: torch.Tensor, boxes: torch.Tensor, bins: int) -> torch.Tensor:
+    def forward(self, table: torch.Tensor, boxes: torch.Tensor, bins: int) -> torch.Tensor:
         """Pool boxes [R, 4] xyxy (pixels of the input) to [R, C, bins, bins]."""
-        count, points = boxes.shape[0], bins * SAMPLES
+        count, channels = boxes.shape[0], table.shape[1]
         inverse_stride, last_y, last_x, top, left = self.tiles[self._level(boxes)].unbind(1)
-        scaled = boxes * inverse_stride[:, None]
-        x0, y0, x1, y1 = scaled.unbind(1)
-        step = (torch.arange(points, dtype=boxes.dtype, device=boxes.device) + 0.5) / points
-        xs = x0[:, None] + (x1 - x0).clamp(min=1.0)[:, None] * step  # [R, points]
-        ys = y0[:, None] + (y1 - y0).clamp(min=1.0)[:, None] * step
-        xs = self._on_tile(xs, last_x[:, None], left[:, None], self.width - 1)
-        ys = self._on_tile(ys, last_y[:, None], top[:, None], self.height - 1)
-        # To GridSample's -1..1 with aligned corners.
-        xs = xs * (2.0 / (self.width - 1)) - 1.0
-        ys = ys * (2.0 / (self.height - 1)) - 1.0
-        grid = torch.stack([xs[:, None, :].expand(-1, points, -1), ys[:, :, None].expand(-1, -1, points)], dim=3)
-        sampled = F.grid_sample(mosaic, grid.reshape(1, count * points, points, 2), align_corners=True)
-        pooled = F.avg_pool2d(sampled, SAMPLES)  # [1, C, R * bins, bins]
-        return pooled.reshape(-1, count, bins, bins).permute(1, 0, 2, 3)
+        x0, y0, x1, y1 = (boxes * inverse_stride[:, None]).unbind(1)
+        rows, row_weights = self._cells(y0, y1, last_y, top, self.height, bins)
+        columns, column_weights = self._cells(x0, x1, last_x, left, self.width, bins)
+        cells = rows[:, :, None, :, None] * self.width + columns[:, None, :, None, :]
+        weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
+        around = table[cells.reshape(-1)].reshape(count * bins * bins, -1, channels)
+        pooled = weights.reshape(count * bins * bins, 1, -1) @ around
+        return pooled.reshape(count, bins, bins, channels).permute(0, 3, 1, 2)
+
+    def _cells(
+        self, low: torch.Tensor, high: torch.Tensor, last: torch.Tensor, start: torch.Tensor, size: int, bins: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Along one axis, the cells that each bin of each RoI reads and their weights, both [R, bins, 2 * SAMPLES]:
+        the two cells around each sample point, by bilinear interpolation, averaged over the bin's points."""
+        points = bins * SAMPLES
+        step = (torch.arange(points, dtype=low.dtype, device=low.device) + 0.5) / points
+        position = low[:, None] + (high - low).clamp(min=1.0)[:, None] * step  # [R, points]
+        position = self._on_tile(position, last[:, None], start[:, None], size - 1)
+        below = position.floor().clamp(max=size - 2)
+        above_weight = (position - below) / SAMPLES
+        cells = torch.stack([below, below + 1], dim=2).to(torch.int64)
+        weights = torch.stack([1 / SAMPLES - above_weight, above_weight], dim=2)
+        return cells.reshape(-1, bins, 2 * SAMPLES), weights.reshape(-1, bins, 2 * SAMPLES)
 
     @staticmethod
     def _on_tile(points: torch.Tensor, last: torch.Tensor, start: torch.Tensor, zeros: int) -> torch.Tensor:
