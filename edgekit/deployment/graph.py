@@ -14,7 +14,7 @@ from edgekit.deployment.nms import keep_mask
 from edgekit.deployment.roi_align import Mosaic
 from edgekit.model.generations import Generation, GenerationalRCNN, merged, normalise
 
-CANDIDATES = 512  # boxes a generation that enter the detections' NMS, best first; torchvision has no limit
+CANDIDATES = 256  # boxes a generation that enter the detections' NMS, best first; torchvision has no limit
 LARGEST_LOG = math.log(1000.0 / 16)  # torchvision's bound on the predicted log of a side's growth
 
 
@@ -39,6 +39,8 @@ class StaticRCNN(nn.Module):
         self.anchor_counts = counts
         self.register_buffer("anchors", anchors.clone(), persistent=False)
         self.anchors: torch.Tensor
+        self.register_buffer("limits", torch.tensor([size[1], size[0]] * 2, dtype=torch.float32), persistent=False)
+        self.limits: torch.Tensor
         self.pooled_levels = list(heads.box_roi_pool.featmap_names)
         sizes = [(int(features[n].shape[-2]), int(features[n].shape[-1])) for n in self.pooled_levels]
         strides = [2 ** round(math.log2(size[0] / h)) for h, _ in sizes]
@@ -124,23 +126,17 @@ class StaticRCNN(nn.Module):
         return boxes, kinds + max(self.model.first_label(number), 1), scores, masks
 
     def _clip(self, boxes: torch.Tensor) -> torch.Tensor:
-        height, width = self.size
-        x0, y0, x1, y1 = boxes.unbind(1)
-        return torch.stack([x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)], dim=1)
+        return torch.minimum(boxes.clamp(min=0), self.limits)
 
 
 def decode(deltas: torch.Tensor, anchors: torch.Tensor, weights: tuple[float, ...]) -> torch.Tensor:
     """Boxes [N, 4] xyxy of regression outputs [N, 4] on anchors [N, 4] (arXiv:1311.2524, appendix C)."""
-    widths, heights = anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]
-    centre_x, centre_y = anchors[:, 0] + 0.5 * widths, anchors[:, 1] + 0.5 * heights
-    dx, dy = deltas[:, 0] / weights[0], deltas[:, 1] / weights[1]
-    dw = (deltas[:, 2] / weights[2]).clamp(max=LARGEST_LOG)
-    dh = (deltas[:, 3] / weights[3]).clamp(max=LARGEST_LOG)
-    centre_x, centre_y = dx * widths + centre_x, dy * heights + centre_y
-    half_width, half_height = 0.5 * torch.exp(dw) * widths, 0.5 * torch.exp(dh) * heights
-    return torch.stack(
-        [centre_x - half_width, centre_y - half_height, centre_x + half_width, centre_y + half_height], dim=1
-    )
+    sides = anchors[:, 2:] - anchors[:, :2]
+    centres = anchors[:, :2] + 0.5 * sides
+    scaled = deltas / torch.tensor(weights, dtype=deltas.dtype, device=deltas.device)
+    centres = scaled[:, :2] * sides + centres
+    halves = 0.5 * torch.exp(scaled[:, 2:].clamp(max=LARGEST_LOG)) * sides
+    return torch.cat([centres - halves, centres + halves], dim=1)
 
 
 def _large_enough(boxes: torch.Tensor, least: float) -> torch.Tensor:

@@ -30,8 +30,10 @@ def keep_mask(boxes: torch.Tensor, valid: torch.Tensor, groups: torch.Tensor | N
     suppresses = (pairwise_iou(boxes) > threshold).to(boxes.dtype) * earlier
     if groups is not None:
         suppresses = suppresses * (groups[:, None] == groups[None, :]).to(boxes.dtype)
-    # A row vector times the matrix: onnxruntime 1.31 computes a wrong product for a transposed matrix times a vector.
-    row = keep = valid[None]
+    # A valid box stays at 1 if no kept box suppresses it and falls to 0 or below otherwise: a Gemm with a Relu, which
+    # onnxruntime runs as one node. (For a transposed matrix times a vector onnxruntime 1.31 computes a wrong product.)
+    row, penalties = valid[None], -suppresses
+    keep = row
     for _ in range(ROUNDS):
-        keep = row * (keep @ suppresses < 0.5).to(boxes.dtype)
+        keep = torch.addmm(row, keep, penalties).relu()
     return keep[0]

@@ -52,7 +52,7 @@ class Mosaic(nn.Module):
         columns, column_weights = self._cells(x0, x1, last_x, left, self.width, bins)
         cells = rows[:, :, None, :, None] * self.width + columns[:, None, :, None, :]
         weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
-        around = table[cells.reshape(-1)].reshape(count * bins * bins, -1, channels)
+        around = table.index_select(0, cells.reshape(-1)).reshape(count * bins * bins, -1, channels)
         pooled = weights.reshape(count * bins * bins, 1, -1) @ around
         return pooled.reshape(count, bins, bins, channels).permute(0, 3, 1, 2)
 
@@ -67,7 +67,7 @@ class Mosaic(nn.Module):
         position = self._on_tile(position, last[:, None], start[:, None], size - 1)
         below = position.floor().clamp(max=size - 2)
         above_weight = (position - below) / SAMPLES
-        cells = torch.stack([below, below + 1], dim=2).to(torch.int64)
+        cells = torch.stack([below, below + 1], dim=2).to(torch.int32)
         weights = torch.stack([1 / SAMPLES - above_weight, above_weight], dim=2)
         return cells.reshape(-1, bins, 2 * SAMPLES), weights.reshape(-1, bins, 2 * SAMPLES)
 

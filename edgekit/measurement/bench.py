@@ -19,6 +19,7 @@ from edgekit.progress import Track, silent
 from edgekit.runtime.session import Session, open_session
 
 DEFAULT_IMAGES = Path(__file__).parent.parent / "assets" / "verify"
+PAUSE = 0.05  # seconds before each call: onnxruntime's threads go on spinning after a run and slow the next model
 WARM_UP = 5  # calls of each model before the clock counts
 
 
@@ -61,6 +62,7 @@ def time_sessions(
     for turn in track(range(WARM_UP + runs), "timing"):
         photo = photos[turn % len(photos)]
         for name, session in sessions.items():
+            time.sleep(PAUSE)
             began = time.perf_counter()
             canvas = fit(photo, session.meta.input_size)
             entered = time.perf_counter()

@@ -36,6 +36,7 @@ class FakeClock:
 def test_percentiles_are_exact_and_runs_interleaved(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     ramp = [100.0] * WARM_UP + [float(i) for i in range(1, 102)]  # the slow warm-up must not count
     sessions = {"ramp": ScriptedSession(clock, ramp), "flat": ScriptedSession(clock, [7.0])}
     rows = time_sessions(sessions, [np.zeros((64, 64, 3), np.uint8)], 101)
