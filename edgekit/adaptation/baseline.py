@@ -83,7 +83,7 @@ def _expanded(base: GenerationalRCNN, classes: int) -> MaskRCNN:
 
 def _example(view: View, first_label: int, flip: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """A view as torchvision's training input."""
-    image = torch.from_numpy(view.pixels).permute(2, 0, 1).float() / 255
+    image = torch.tensor(view.pixels).permute(2, 0, 1).float() / 255
     boxes, masks = torch.from_numpy(view.boxes), torch.from_numpy(view.masks.astype(np.uint8))
     if flip:
         image, masks = image.flip(2), masks.flip(2)

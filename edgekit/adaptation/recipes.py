@@ -21,7 +21,7 @@ from edgekit.progress import Track, silent
 from edgekit.runtime.session import detect
 from edgekit.runtime.torch_session import TorchSession
 
-VIEWS = 4  # of each photo, the plain one included
+VIEWS = 3  # of each photo, the plain one included
 
 
 @dataclass(frozen=True)

@@ -81,12 +81,13 @@ class StaticRCNN(nn.Module):
             anchors_a_cell = level_scores.shape[1]
             cells = level_deltas.reshape(anchors_a_cell, 4, -1).permute(2, 0, 1).reshape(-1, 4)
             best, index = flat.topk(min(rpn.pre_nms_top_n(), flat.shape[0]))
-            decoded = self._clip(decode(cells[index], anchors[index], rpn.box_coder.weights))
+            decoded = decode(cells.index_select(0, index), anchors.index_select(0, index), rpn.box_coder.weights)
+            decoded = self._clip(decoded)
             keep = keep_mask(decoded, _large_enough(decoded, rpn.min_size), None, rpn.nms_thresh)
             boxes.append(decoded)
             scores.append(torch.sigmoid(best) * keep - (1 - keep))  # -1 where suppressed
         chosen, index = torch.cat(scores).topk(self.proposal_count)
-        return torch.cat(boxes)[index], (chosen >= 0).to(chosen.dtype)
+        return torch.cat(boxes).index_select(0, index), (chosen >= 0).to(chosen.dtype)
 
     def detect(
         self,
@@ -105,12 +106,12 @@ class StaticRCNN(nn.Module):
         # Each candidate's proposal and class: index = proposal * classes + class.
         rows = torch.div(index, classes, rounding_mode="floor")
         kinds = index - rows * classes
-        own_deltas = deltas[:, 4:].reshape(-1, 4)[index]
-        boxes = self._clip(decode(own_deltas, proposals[rows], heads.box_coder.weights))
+        own_deltas = deltas[:, 4:].reshape(-1, 4).index_select(0, index)
+        boxes = self._clip(decode(own_deltas, proposals.index_select(0, rows), heads.box_coder.weights))
         valid = (best > heads.score_thresh).to(best.dtype) * _large_enough(boxes, 1e-2)
         kept = best * keep_mask(boxes, valid, kinds, heads.nms_thresh)
         scores, order = kept.topk(min(heads.detections_per_img, kept.shape[0]))
-        boxes, kinds = boxes[order], kinds[order]
+        boxes, kinds = boxes.index_select(0, order), kinds.index_select(0, order)
 
         size = heads.mask_roi_pool.output_size[0]
         mask_features = heads.mask_head(self.mosaic(mosaic, boxes, size))

@@ -9,13 +9,14 @@ ROUNDS = 20
 
 def pairwise_iou(boxes: torch.Tensor) -> torch.Tensor:
     """The IoU [N, N] of boxes [N, 4] xyxy with each other."""
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    x0, y0, x1, y1 = boxes.unbind(1)
-    # Planes [N, N]: onnxruntime is several times slower on [N, N, 2].
-    widths = (torch.minimum(x1[:, None], x1[None]) - torch.maximum(x0[:, None], x0[None])).clamp(min=0)
-    heights = (torch.minimum(y1[:, None], y1[None]) - torch.maximum(y0[:, None], y0[None])).clamp(min=0)
+    # Columns [N, 1] against rows [1, N]: few nodes, and onnxruntime is several times slower on [N, N, 2].
+    x0, y0, x1, y1 = boxes.split(1, dim=1)
+    left, top, right, bottom = boxes.t().split(1, dim=0)
+    widths = (torch.minimum(x1, right) - torch.maximum(x0, left)).clamp(min=0)
+    heights = (torch.minimum(y1, bottom) - torch.maximum(y0, top)).clamp(min=0)
     shared = widths * heights
-    return shared / (areas[:, None] + areas[None, :] - shared).clamp(min=1e-9)
+    areas = (x1 - x0) * (y1 - y0)
+    return shared / (areas + areas.t() - shared).clamp(min=1e-9)
 
 
 def keep_mask(boxes: torch.Tensor, valid: torch.Tensor, groups: torch.Tensor | None, threshold: float) -> torch.Tensor:

@@ -46,8 +46,9 @@ class Mosaic(nn.Module):
     def forward(self, table: torch.Tensor, boxes: torch.Tensor, bins: int) -> torch.Tensor:
         """Pool boxes [R, 4] xyxy (pixels of the input) to [R, C, bins, bins]."""
         count, channels = boxes.shape[0], table.shape[1]
-        inverse_stride, last_y, last_x, top, left = self.tiles[self._level(boxes)].unbind(1)
-        x0, y0, x1, y1 = (boxes * inverse_stride[:, None]).unbind(1)
+        tiles = self.tiles.index_select(0, self._level(boxes))
+        inverse_stride, last_y, last_x, top, left = tiles.split(1, dim=1)
+        x0, y0, x1, y1 = (boxes * inverse_stride).split(1, dim=1)
         rows, row_weights = self._cells(y0, y1, last_y, top, self.height, bins)
         columns, column_weights = self._cells(x0, x1, last_x, left, self.width, bins)
         cells = rows[:, :, None, :, None] * self.width + columns[:, None, :, None, :]
@@ -59,12 +60,15 @@ class Mosaic(nn.Module):
     def _cells(
         self, low: torch.Tensor, high: torch.Tensor, last: torch.Tensor, start: torch.Tensor, size: int, bins: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Along one axis, the cells that each bin of each RoI reads and their weights, both [R, bins, 2 * SAMPLES]:
-        the two cells around each sample point, by bilinear interpolation, averaged over the bin's points."""
+        """The cells that each bin of each RoI reads along one axis, and their weights: both [R, bins, 2 * SAMPLES].
+
+        These are the two cells around each sample point, by bilinear interpolation, averaged over the bin's points;
+        the RoI's ends and its tile's are [R, 1].
+        """
         points = bins * SAMPLES
         step = (torch.arange(points, dtype=low.dtype, device=low.device) + 0.5) / points
-        position = low[:, None] + (high - low).clamp(min=1.0)[:, None] * step  # [R, points]
-        position = self._on_tile(position, last[:, None], start[:, None], size - 1)
+        position = low + (high - low).clamp(min=1.0) * step  # [R, points]
+        position = self._on_tile(position, last, start, size - 1)
         below = position.floor().clamp(max=size - 2)
         above_weight = (position - below) / SAMPLES
         cells = torch.stack([below, below + 1], dim=2).to(torch.int32)
@@ -81,6 +85,6 @@ class Mosaic(nn.Module):
     def _level(self, boxes: torch.Tensor) -> torch.Tensor:
         """The index of the level each box is pooled from, torchvision's LevelMapper."""
         finest = round(torch.log2(torch.tensor(float(self.strides[0]))).item())
-        side = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+        side = torch.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(dim=1))
         level = torch.floor(CANONICAL_LEVEL + torch.log2(side / CANONICAL_SIZE + 1e-12) + 1e-6)
         return (level - finest).clamp(0, len(self.sizes) - 1).to(torch.int64)
