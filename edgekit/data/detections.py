@@ -83,19 +83,17 @@ def _paste(mask: np.ndarray, box: np.ndarray, out: np.ndarray, threshold: float)
     left, right, top, bottom = max(x0, 0), min(x1 + 1, width), max(y0, 0), min(y1 + 1, height)
     if left >= right or top >= bottom:
         return
-    rows = _interpolation(cells + 2, y1 - y0 + 1)[top - y0 : bottom - y0]
-    columns = _interpolation(cells + 2, x1 - x0 + 1)[left - x0 : right - x0]
-    out[top:bottom, left:right] = rows @ np.pad(mask, 1) @ columns.T > threshold
+    # Plain interpolation, no matrix product: BLAS threads that go on spinning would slow what runs next.
+    bordered = np.pad(mask, 1)
+    below, weight = _positions(cells + 2, y1 - y0 + 1, top - y0, bottom - y0)
+    rows = bordered[below] * (1 - weight)[:, None] + bordered[below + 1] * weight[:, None]
+    below, weight = _positions(cells + 2, x1 - x0 + 1, left - x0, right - x0)
+    out[top:bottom, left:right] = rows[:, below] * (1 - weight) + rows[:, below + 1] * weight > threshold
 
 
-def _interpolation(cells: int, pixels: int) -> np.ndarray:
-    """The matrix [pixels, cells] of bilinear interpolation along one axis."""
-    pixels = max(pixels, 1)
-    position = np.clip((np.arange(pixels, dtype=np.float32) + 0.5) * (cells / pixels) - 0.5, 0, cells - 1)
+def _positions(cells: int, pixels: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """For pixels ``first`` to ``last`` of ``pixels`` that span ``cells``: the cell below each, the next one's weight."""
+    position = (np.arange(first, last, dtype=np.float32) + 0.5) * (cells / max(pixels, 1)) - 0.5
+    position = np.clip(position, 0, cells - 1)
     below = np.minimum(position.astype(np.int64), cells - 2)
-    weight = position - below
-    matrix = np.zeros((pixels, cells), np.float32)
-    row = np.arange(pixels)
-    matrix[row, below] = 1 - weight
-    matrix[row, below + 1] = weight
-    return matrix
+    return below, (position - below).astype(np.float32)
