@@ -33,7 +33,8 @@ class Detections:
         if not self.masks.size:
             return np.zeros((0, *self.photo_size), bool)
         pasted = np.zeros((len(self), *self.photo_size), bool)
-        for mask, box, out in zip(self.masks, self.boxes, pasted, strict=True):
+        bordered = np.pad(self.masks, ((0, 0), (1, 1), (1, 1)))
+        for mask, box, out in zip(bordered, self.boxes, pasted, strict=True):
             _paste(mask, box, out, threshold)
         return pasted
 
@@ -72,10 +73,12 @@ def rle(mask: np.ndarray) -> dict[str, Any]:
 
 
 def _paste(mask: np.ndarray, box: np.ndarray, out: np.ndarray, threshold: float) -> None:
-    """Resample one mask [m, m] onto its box and write it into ``out`` [H, W], as torchvision does (a border of one
-    cell, corners rounded towards zero, bilinear without aligned corners)."""
+    """Resample one mask [m, m], with its border of one cell, onto its box and write it into ``out`` [H, W].
+
+    torchvision's way: corners rounded towards zero, bilinear without aligned corners.
+    """
     cells = mask.shape[0]
-    stretch = (cells + 2) / cells
+    stretch = cells / (cells - 2)
     centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * stretch
     x0, y0 = (int(v) for v in centre - half)
     x1, y1 = (int(v) for v in centre + half)
@@ -84,15 +87,14 @@ def _paste(mask: np.ndarray, box: np.ndarray, out: np.ndarray, threshold: float)
     if left >= right or top >= bottom:
         return
     # Plain interpolation, no matrix product: BLAS threads that go on spinning would slow what runs next.
-    bordered = np.pad(mask, 1)
-    below, weight = _positions(cells + 2, y1 - y0 + 1, top - y0, bottom - y0)
-    rows = bordered[below] * (1 - weight)[:, None] + bordered[below + 1] * weight[:, None]
-    below, weight = _positions(cells + 2, x1 - x0 + 1, left - x0, right - x0)
+    below, weight = _positions(cells, y1 - y0 + 1, top - y0, bottom - y0)
+    rows = mask[below] * (1 - weight)[:, None] + mask[below + 1] * weight[:, None]
+    below, weight = _positions(cells, x1 - x0 + 1, left - x0, right - x0)
     out[top:bottom, left:right] = rows[:, below] * (1 - weight) + rows[:, below + 1] * weight > threshold
 
 
 def _positions(cells: int, pixels: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """For pixels ``first`` to ``last`` of ``pixels`` that span ``cells``: the cell below each, the next one's weight."""
+    """For pixels ``first`` to ``last`` of ``pixels`` that span ``cells``: the cell below each and the next's weight."""
     position = (np.arange(first, last, dtype=np.float32) + 0.5) * (cells / max(pixels, 1)) - 0.5
     position = np.clip(position, 0, cells - 1)
     below = np.minimum(position.astype(np.int64), cells - 2)

@@ -14,7 +14,7 @@ from edgekit.deployment.nms import keep_mask
 from edgekit.deployment.roi_align import Mosaic
 from edgekit.model.generations import Generation, GenerationalRCNN, merged, normalise
 
-CANDIDATES = 256  # boxes a generation that enter the detections' NMS, best first; torchvision has no limit
+CANDIDATES = 512  # the most boxes a generation that enter the detections' NMS, best first; torchvision has no limit
 LARGEST_LOG = math.log(1000.0 / 16)  # torchvision's bound on the predicted log of a side's growth
 
 
@@ -73,21 +73,28 @@ class StaticRCNN(nn.Module):
         """The RPN's proposals [P, 4], best first, and which of them are real: float [P]."""
         rpn = self.model.base.rpn
         objectness, deltas = rpn.head(levels)
-        boxes, scores = [], []
+        scores, chosen_deltas, chosen_anchors = [], [], []
         for level_scores, level_deltas, anchors in zip(
             objectness, deltas, self.anchors.split(self.anchor_counts), strict=True
         ):
             flat = level_scores.permute(0, 2, 3, 1).reshape(-1)
-            anchors_a_cell = level_scores.shape[1]
-            cells = level_deltas.reshape(anchors_a_cell, 4, -1).permute(2, 0, 1).reshape(-1, 4)
+            cells = level_deltas.reshape(level_scores.shape[1], 4, -1).permute(2, 0, 1).reshape(-1, 4)
             best, index = flat.topk(min(rpn.pre_nms_top_n(), flat.shape[0]))
-            decoded = decode(cells.index_select(0, index), anchors.index_select(0, index), rpn.box_coder.weights)
-            decoded = self._clip(decoded)
-            keep = keep_mask(decoded, _large_enough(decoded, rpn.min_size), None, rpn.nms_thresh)
-            boxes.append(decoded)
-            scores.append(torch.sigmoid(best) * keep - (1 - keep))  # -1 where suppressed
-        chosen, index = torch.cat(scores).topk(self.proposal_count)
-        return torch.cat(boxes).index_select(0, index), (chosen >= 0).to(chosen.dtype)
+            scores.append(best)
+            chosen_deltas.append(cells.index_select(0, index))
+            chosen_anchors.append(anchors.index_select(0, index))
+        boxes = self._clip(decode(torch.cat(chosen_deltas), torch.cat(chosen_anchors), rpn.box_coder.weights))
+        valid = _large_enough(boxes, rpn.min_size)
+        counts = [len(s) for s in scores]
+        keep = torch.cat(
+            [
+                keep_mask(level_boxes, level_valid, None, rpn.nms_thresh)
+                for level_boxes, level_valid in zip(boxes.split(counts), valid.split(counts), strict=True)
+            ]
+        )
+        ranked = (torch.sigmoid(torch.cat(scores)) + 1) * keep - 1  # -1 where suppressed
+        best, index = ranked.topk(self.proposal_count)
+        return boxes.index_select(0, index), (best >= 0).to(best.dtype)
 
     def detect(
         self,
@@ -102,7 +109,7 @@ class StaticRCNN(nn.Module):
         heads = self.model.heads
         classes = logits.shape[1] - 1
         scores = torch.softmax(logits, dim=1)[:, 1:] * proposed[:, None]
-        best, index = scores.reshape(-1).topk(min(CANDIDATES, scores.numel()))
+        best, index = scores.reshape(-1).topk(min(CANDIDATES, 2 * len(proposals), scores.numel()))
         # Each candidate's proposal and class: index = proposal * classes + class.
         rows = torch.div(index, classes, rounding_mode="floor")
         kinds = index - rows * classes

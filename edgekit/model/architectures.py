@@ -18,7 +18,7 @@ def maskrcnn_mobilenet_v2_fpn(num_classes: int) -> MaskRCNN:
 
     ``num_classes`` counts the background, as in torchvision. Batch norms are frozen; weights are random.
     """
-    channels, features = 96, 512
+    channels, features, mask_channels = 96, 512, 64
     # The last block at each of the strides 8, 16 and 32, with its number of channels.
     blocks = {"6": 32, "13": 96, "18": 1280}
     body = mobilenet_v2(norm_layer=FrozenBatchNorm2d).features
@@ -33,16 +33,16 @@ def maskrcnn_mobilenet_v2_fpn(num_classes: int) -> MaskRCNN:
         rpn_head=RPNHead(channels, 3),
         rpn_pre_nms_top_n_train=600,
         rpn_post_nms_top_n_train=300,
-        rpn_pre_nms_top_n_test=150,
-        rpn_post_nms_top_n_test=100,
+        rpn_pre_nms_top_n_test=100,
+        rpn_post_nms_top_n_test=64,
         box_roi_pool=MultiScaleRoIAlign(levels, 7, 2),
         box_head=TwoMLPHead(channels * 7 * 7, features),
         box_predictor=FastRCNNPredictor(features, num_classes),
         box_batch_size_per_image=64,
-        box_detections_per_img=10,
+        box_detections_per_img=6,
         mask_roi_pool=MultiScaleRoIAlign(levels, 14, 2),
-        mask_head=MaskRCNNHeads(channels, (channels,) * 4, 1),
-        mask_predictor=MaskRCNNPredictor(channels, channels, num_classes),
+        mask_head=MaskRCNNHeads(channels, (mask_channels,) * 2, 1),
+        mask_predictor=MaskRCNNPredictor(mask_channels, mask_channels, num_classes),
     )
 
 

@@ -32,8 +32,9 @@ def test_later_generations_change_nothing_earlier() -> None:
     torch.manual_seed(0)
     pixels = [canvas(i) for i in range(3)]
     before = [module(p)[0] for p in pixels]
+    channels = module.mask_predictor.mask_fcn_logits.in_channels
     for classes in (2, 1, 3):
-        generation = Generation(classes, 512, 96).eval()
+        generation = Generation(classes, 512, channels).eval()
         torch.nn.init.normal_(generation.cls_score.weight, std=0.5)
         module.added.append(generation)
     found_new = 0
