@@ -33,9 +33,14 @@ class Detections:
         if not self.masks.size:
             return np.zeros((0, *self.photo_size), bool)
         pasted = np.zeros((len(self), *self.photo_size), bool)
+        # torchvision's way: a border of one cell, corners rounded towards zero, bilinear without aligned corners.
         bordered = np.pad(self.masks, ((0, 0), (1, 1), (1, 1)))
-        for mask, box, out in zip(bordered, self.boxes, pasted, strict=True):
-            _paste(mask, box, out, threshold)
+        stretch = bordered.shape[1] / self.masks.shape[1]
+        centres, halves = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2, (self.boxes[:, 2:] - self.boxes[:, :2]) / 2
+        starts = (centres - halves * stretch).astype(int).tolist()
+        ends = (centres + halves * stretch).astype(int).tolist()
+        for mask, start, end, out in zip(bordered, starts, ends, pasted, strict=True):
+            _paste(mask, start, end, out, threshold)
         return pasted
 
     def to_coco(self, categories: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -72,30 +77,26 @@ def rle(mask: np.ndarray) -> dict[str, Any]:
     return {"size": [int(v) for v in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
 
 
-def _paste(mask: np.ndarray, box: np.ndarray, out: np.ndarray, threshold: float) -> None:
-    """Resample one mask [m, m], with its border of one cell, onto its box and write it into ``out`` [H, W].
-
-    torchvision's way: corners rounded towards zero, bilinear without aligned corners.
-    """
-    cells = mask.shape[0]
-    stretch = cells / (cells - 2)
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * stretch
-    x0, y0 = (int(v) for v in centre - half)
-    x1, y1 = (int(v) for v in centre + half)
-    height, width = out.shape
+def _paste(mask: np.ndarray, start: list[int], end: list[int], out: np.ndarray, threshold: float) -> None:
+    """Resample a mask [m, m] onto the pixels ``start`` to ``end`` (x, y; the last included) of ``out`` [H, W]."""
+    (x0, y0), (x1, y1), (height, width) = start, end, out.shape
     left, right, top, bottom = max(x0, 0), min(x1 + 1, width), max(y0, 0), min(y1 + 1, height)
     if left >= right or top >= bottom:
         return
     # Plain interpolation, no matrix product: BLAS threads that go on spinning would slow what runs next.
-    below, weight = _positions(cells, y1 - y0 + 1, top - y0, bottom - y0)
-    rows = mask[below] * (1 - weight)[:, None] + mask[below + 1] * weight[:, None]
-    below, weight = _positions(cells, x1 - x0 + 1, left - x0, right - x0)
-    out[top:bottom, left:right] = rows[:, below] * (1 - weight) + rows[:, below + 1] * weight > threshold
+    below, weight = _positions(len(mask), y1 - y0 + 1, top - y0, bottom - y0)
+    rows = mask.take(below, axis=0)
+    rows += (mask.take(below + 1, axis=0) - rows) * weight[:, None]
+    below, weight = _positions(len(mask), x1 - x0 + 1, left - x0, right - x0)
+    values = rows.take(below, axis=1)
+    values += (rows.take(below + 1, axis=1) - values) * weight
+    np.greater(values, threshold, out=out[top:bottom, left:right])
 
 
 def _positions(cells: int, pixels: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     """For pixels ``first`` to ``last`` of ``pixels`` that span ``cells``: the cell below each and the next's weight."""
-    position = (np.arange(first, last, dtype=np.float32) + 0.5) * (cells / max(pixels, 1)) - 0.5
-    position = np.clip(position, 0, cells - 1)
+    step = cells / max(pixels, 1)
+    position = np.arange(first, last, dtype=np.float32) * np.float32(step) + np.float32(0.5 * step - 0.5)
+    np.clip(position, 0, cells - 1, out=position)
     below = np.minimum(position.astype(np.int64), cells - 2)
     return below, (position - below).astype(np.float32)

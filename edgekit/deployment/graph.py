@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList
 
 from edgekit.deployment.nms import keep_mask
@@ -73,6 +74,7 @@ class StaticRCNN(nn.Module):
         """The RPN's proposals [P, 4], best first, and which of them are real: float [P]."""
         rpn = self.model.base.rpn
         objectness, deltas = rpn.head(levels)
+        most = max(min(rpn.pre_nms_top_n(), c) for c in self.anchor_counts)
         scores, chosen_deltas, chosen_anchors = [], [], []
         for level_scores, level_deltas, anchors in zip(
             objectness, deltas, self.anchors.split(self.anchor_counts), strict=True
@@ -80,18 +82,14 @@ class StaticRCNN(nn.Module):
             flat = level_scores.permute(0, 2, 3, 1).reshape(-1)
             cells = level_deltas.reshape(level_scores.shape[1], 4, -1).permute(2, 0, 1).reshape(-1, 4)
             best, index = flat.topk(min(rpn.pre_nms_top_n(), flat.shape[0]))
-            scores.append(best)
-            chosen_deltas.append(cells.index_select(0, index))
-            chosen_anchors.append(anchors.index_select(0, index))
+            missing = most - best.shape[0]  # levels with fewer anchors are filled up with empty boxes
+            scores.append(F.pad(best, (0, missing)))
+            chosen_deltas.append(F.pad(cells.index_select(0, index), (0, 0, 0, missing)))
+            chosen_anchors.append(F.pad(anchors.index_select(0, index), (0, 0, 0, missing)))
         boxes = self._clip(decode(torch.cat(chosen_deltas), torch.cat(chosen_anchors), rpn.box_coder.weights))
         valid = _large_enough(boxes, rpn.min_size)
-        counts = [len(s) for s in scores]
-        keep = torch.cat(
-            [
-                keep_mask(level_boxes, level_valid, None, rpn.nms_thresh)
-                for level_boxes, level_valid in zip(boxes.split(counts), valid.split(counts), strict=True)
-            ]
-        )
+        by_level = (len(levels), most)
+        keep = keep_mask(boxes.reshape(*by_level, 4), valid.reshape(by_level), None, rpn.nms_thresh).reshape(-1)
         ranked = (torch.sigmoid(torch.cat(scores)) + 1) * keep - 1  # -1 where suppressed
         best, index = ranked.topk(self.proposal_count)
         return boxes.index_select(0, index), (best >= 0).to(best.dtype)
