@@ -127,8 +127,11 @@ def predict(as_json: bool, **options: Any) -> None:
     from edgekit.report.tables import prediction_table
 
     predictions = predict.predict(**options, track=track)
-    rows = [{"image": p.image, "detections": p.detections} for p in predictions]
+    rows = [{"image": p.image, "detections": p.detections} for p in predictions if not p.skipped]
     _show(rows, as_json, [prediction_table(predictions)] if not as_json else [])
+    for prediction in predictions:
+        if prediction.skipped:
+            click.echo(f"skipped: {prediction.skipped}", err=True)
     if options["output"] is not None and not as_json:
         click.echo(f"pictures: {options['output']}")
 

@@ -184,8 +184,9 @@ def test_bad_images_are_named_and_skipped_on_request(
     error = capsys.readouterr().err
     assert "0000.jpg" in error
     assert "--skip-bad-images" in error
-    assert main([*arguments, "--skip-bad-images"]) == 0
-    assert "0000.jpg" in capsys.readouterr().err
+    for skipping in (arguments, ["predict", str(adapted), str(tmp_path)]):
+        assert main([*skipping, "--skip-bad-images"]) == 0
+        assert "0000.jpg" in capsys.readouterr().err
 
 
 def test_usage_errors_exit_2(capsys: pytest.CaptureFixture[str]) -> None:

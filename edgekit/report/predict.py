@@ -17,11 +17,12 @@ from edgekit.runtime.session import detect, open_session
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was found in one photo, and the picture of it if one was written."""
+    """What was found in one photo, and the picture of it if one was written; ``skipped`` says why it was not read."""
 
     image: Path
     detections: tuple[dict[str, Any], ...]  # category, category_id, score, bbox [x, y, w, h], segmentation (COCO RLE)
-    picture: Path | None
+    picture: Path | None = None
+    skipped: str | None = None
 
 
 def predict(
@@ -43,6 +44,7 @@ def predict(
             photo = read_image(file)
         except EdgekitError as error:
             if skip_bad_images:
+                predictions.append(Prediction(file, (), skipped=error.message))
                 continue
             raise EdgekitError(error.message, f"{error.hint}, or give --skip-bad-images") from None
         found = detect(session, photo)

@@ -96,7 +96,7 @@ def prediction_table(predictions: Sequence[Prediction]) -> Table:
             box = [f"{v:.0f}" for v in found["bbox"]]
             table.add_row(prediction.image.name, found["category"], f"{found['score']:.3f}", *box)
         if not prediction.detections:
-            table.add_row(prediction.image.name, "nothing")
+            table.add_row(prediction.image.name, "skipped" if prediction.skipped else "nothing")
     return table
 
 
