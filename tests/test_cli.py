@@ -76,6 +76,14 @@ def test_predict_json_and_pictures(adapted: Path, tmp_path: Path, capsys: pytest
     assert {p.name for p in (tmp_path / "drawn").iterdir()} == {"0.png", "1.png"}
 
 
+def test_pictures_of_equal_names_are_all_kept(adapted: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "0.jpg").write_bytes((VERIFY / "1.jpg").read_bytes())
+    photos = [str(VERIFY / "0.jpg"), str(tmp_path / "other")]
+    assert main(["predict", str(adapted), *photos, "-o", str(tmp_path / "drawn")]) == 0
+    assert {p.name for p in (tmp_path / "drawn").iterdir()} == {"0.png", "0-2.png"}
+
+
 def test_eval_json(adapted: Path, mixed_test: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     result = run_json(capsys, "eval", adapted, "--data", mixed_test.file, "--images", mixed_test.file.parent)
     assert {"box", "mask", "old", "new", "per_class"} <= set(result)

@@ -51,8 +51,16 @@ def predict(
         found = found.select(found.scores >= min_score)
         picture = None
         if output is not None:
-            picture = output / f"{file.stem}.png"
+            picture = _unused(output / f"{file.stem}.png", {p.picture for p in predictions})
             with atomic_path(picture) as temporary:
                 draw(photo, found, session.meta.categories).save(temporary)
         predictions.append(Prediction(file, tuple(found.to_coco(session.meta.categories)), picture))
     return predictions
+
+
+def _unused(path: Path, taken: set[Path | None]) -> Path:
+    """``path``, or with a number if another photo of this run has it."""
+    number, free = 2, path
+    while free in taken:
+        number, free = number + 1, path.with_stem(f"{path.stem}-{number}")
+    return free
