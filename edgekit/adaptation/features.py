@@ -12,7 +12,7 @@ from torchvision.ops import box_iou
 
 from edgekit.adaptation.views import View, plain_view, varied_view
 from edgekit.data.coco import Photo
-from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.generations import GenerationalRCNN, merged
 from edgekit.progress import Track, silent
 
 FOREGROUND_IOU = 0.5  # a RoI that overlaps an object this much shows it; torchvision's box_fg_iou_thresh
@@ -90,7 +90,7 @@ def _view_features(module: GenerationalRCNN, view: View, rng: np.random.Generato
         targets = project_masks_on_boxes(masks, rois[index], matched[index], side)
     else:
         targets = torch.zeros(0, 28, 28)
-    others = torch.logsumexp(module.logits(box), dim=1, keepdim=True)
+    others = merged(module.logits(box))
     return ViewFeatures(box, others, labels, deltas, mask.half(), labels[index], targets.half())
 
 

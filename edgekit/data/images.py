@@ -14,6 +14,7 @@ from edgekit.errors import EdgekitError
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 PAD = tuple(round(255 * m) for m in MEAN)  # about 0 once normalised, as torchvision pads
+SAMPLE_PHOTOS = Path(__file__).parent.parent / "assets" / "verify"  # the photos that come with edgekit
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 

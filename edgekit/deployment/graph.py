@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import nn
@@ -13,7 +11,7 @@ from torchvision.models.detection.image_list import ImageList
 
 from edgekit.deployment.nms import keep_mask
 from edgekit.deployment.roi_align import Mosaic
-from edgekit.model.generations import Generation, GenerationalRCNN, merged, normalise
+from edgekit.model.generations import GenerationalRCNN, normalise
 
 CANDIDATES = 512  # the most boxes a generation that enter the detections' NMS, best first; torchvision has no limit
 LARGEST_LOG = math.log(1000.0 / 16)  # torchvision's bound on the predicted log of a side's growth
@@ -58,15 +56,10 @@ class StaticRCNN(nn.Module):
         proposals, proposed = self.proposals(list(features.values()))
         mosaic = self.mosaic.lay_out([features[n] for n in self.pooled_levels])
         box_features = model.heads.box_head(self.mosaic(mosaic, proposals, model.heads.box_roi_pool.output_size[0]))
-
-        logits, deltas = model.box_predictor(box_features)
-        results = [self.detect(mosaic, proposals, proposed, logits, deltas, 0)]
-        for number, generation in enumerate(cast(Sequence[Generation], model.added), start=1):
-            rows = generation.cls_score(box_features)
-            own = torch.cat([merged(logits), rows], dim=1)
-            own_deltas = torch.cat([torch.zeros_like(deltas[:, :4]), generation.bbox_pred(box_features)], dim=1)
-            results.append(self.detect(mosaic, proposals, proposed, own, own_deltas, number))
-            logits = torch.cat([logits, rows], dim=1)
+        results = [
+            self.detect(mosaic, proposals, proposed, logits, deltas, number)
+            for number, (logits, deltas) in enumerate(model.box_predictions(box_features))
+        ]
         boxes, labels, scores, masks = (torch.cat(parts)[None] for parts in zip(*results, strict=True))
         return boxes, labels, scores, masks
 
@@ -119,17 +112,12 @@ class StaticRCNN(nn.Module):
         boxes, kinds = boxes.index_select(0, order), kinds.index_select(0, order)
 
         size = heads.mask_roi_pool.output_size[0]
-        mask_features = heads.mask_head(self.mosaic(mosaic, boxes, size))
-        if number == 0:
-            mask_logits, channels = self.model.mask_predictor(mask_features), kinds + 1
-        else:
-            generation = cast(Generation, self.model.added[number - 1])
-            mask_logits = generation.mask_fcn_logits(self.model.mask_logit_features(mask_features))
-            channels = kinds
+        mask_logits = self.model.mask_logits(heads.mask_head(self.mosaic(mosaic, boxes, size)), number)
+        channels = kinds + 1 if number == 0 else kinds  # the base model's rows begin with the background
         side = mask_logits.shape[-1]
         own_channel = channels.reshape(-1, 1, 1, 1).expand(-1, 1, side, side)
         masks = torch.sigmoid(mask_logits.gather(1, own_channel))[:, 0]
-        return boxes, kinds + max(self.model.first_label(number), 1), scores, masks
+        return boxes, channels + self.model.first_label(number), scores, masks
 
     def _clip(self, boxes: torch.Tensor) -> torch.Tensor:
         return torch.minimum(boxes.clamp(min=0), self.limits)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgekit.artifacts import ModelMeta, atomic_path, resolve, sha256, tool_versions, write_onnx
-from edgekit.data.images import list_images, read_image
+from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.deployment.graph import StaticRCNN
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import Parity, parity
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 OPSET = 18
 FORBIDDEN = ("NonZero", "NonMaxSuppression", "RoiAlign", "If", "Loop", "Scan")
-VERIFY_IMAGES = Path(__file__).parent.parent / "assets" / "verify"
 LEAST_MATCHED = 0.99  # share of PyTorch's detections above 0.3 that the graph must find again
 
 
@@ -105,7 +104,7 @@ def to_onnx(module: GenerationalRCNN, size: tuple[int, int]) -> onnx.ModelProto:
 def verify(path: Path, module: GenerationalRCNN, meta: ModelMeta, track: Track = silent) -> Parity:
     """Compare an ONNX file with the module it came from, on the photos that come with edgekit."""
     reference, exported = TorchSession(module, meta), OnnxSession(path)
-    photos = [read_image(p) for p in list_images(VERIFY_IMAGES)]
+    photos = [read_image(p) for p in list_images(SAMPLE_PHOTOS)]
     return parity((detect(reference, p), detect(exported, p)) for p in track(photos, "comparing with PyTorch"))
 
 

@@ -13,12 +13,11 @@ import numpy as np
 
 from edgekit.artifacts import tool_versions
 from edgekit.data.detections import from_canvas
-from edgekit.data.images import fit, list_images, read_image
+from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import Session, open_session
 
-DEFAULT_IMAGES = Path(__file__).parent.parent / "assets" / "verify"
 PAUSE = 0.05  # seconds before each call: onnxruntime's threads go on spinning after a run and slow the next model
 WARM_UP = 5  # calls of each model before the clock counts
 
@@ -48,7 +47,7 @@ def bench(
     if runs < 1:
         raise EdgekitError(f"--runs {runs}: nothing to time", "give 1 or more")
     sessions = {str(m): open_session(m) for m in models}
-    photos = [read_image(p) for p in list_images(images or DEFAULT_IMAGES)]
+    photos = [read_image(p) for p in list_images(images or SAMPLE_PHOTOS)]
     return time_sessions(sessions, photos, runs, track)
 
 

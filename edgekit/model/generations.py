@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -83,6 +83,25 @@ class GenerationalRCNN(nn.Module):
         rows = [g.cls_score(box_features) for g in cast(Sequence[Generation], self.added)]
         return torch.cat([self.box_predictor.cls_score(box_features), *rows], dim=1)
 
+    def box_predictions(self, box_features: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Each generation's logits [R, 1 + K] and deltas [R, 4 * (1 + K)]; the first class stands for all it does not
+        score (the base model's: the background)."""
+        logits, deltas = self.box_predictor(box_features)
+        yield logits, deltas
+        for generation in cast(Sequence[Generation], self.added):
+            rows = generation.cls_score(box_features)
+            own_deltas = [torch.zeros_like(deltas[:, :4]), generation.bbox_pred(box_features)]
+            yield torch.cat([merged(logits), rows], dim=1), torch.cat(own_deltas, dim=1)
+            logits = torch.cat([logits, rows], dim=1)
+
+    def mask_logits(self, mask_features: torch.Tensor, number: int) -> torch.Tensor:
+        """One generation's mask logits [N, classes, 28, 28] of the mask head's output; the base model's count the
+        background."""
+        if number == 0:
+            return self.mask_predictor(mask_features)
+        rows = cast(Generation, self.added[number - 1]).mask_fcn_logits
+        return rows(self.mask_logit_features(mask_features))
+
     @torch.inference_mode()
     def forward(self, canvases: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Detections of uint8 canvases [N, H, W, 3]: boxes [D, 4] xyxy in pixels, labels [D], scores [D] and masks
@@ -90,22 +109,10 @@ class GenerationalRCNN(nn.Module):
         size = (int(canvases.shape[1]), int(canvases.shape[2]))
         features, proposals = self.trunk(canvases)
         box_features = self.box_features(features, proposals, size)
-
-        logits, deltas = self.box_predictor(box_features)
-        results = [self._detect(features, proposals, logits, deltas, size, 0)]
-        for number, generation in enumerate(cast(Sequence[Generation], self.added), start=1):
-            rows = generation.cls_score(box_features)
-            results.append(
-                self._detect(
-                    features,
-                    proposals,
-                    torch.cat([merged(logits), rows], dim=1),
-                    torch.cat([torch.zeros_like(deltas[:, :4]), generation.bbox_pred(box_features)], dim=1),
-                    size,
-                    number,
-                )
-            )
-            logits = torch.cat([logits, rows], dim=1)
+        results = [
+            self._detect(features, proposals, logits, deltas, size, number)
+            for number, (logits, deltas) in enumerate(self.box_predictions(box_features))
+        ]
         return [{k: torch.cat([r[i][k] for r in results]) for k in results[0][i]} for i in range(len(canvases))]
 
     def _detect(
@@ -120,16 +127,11 @@ class GenerationalRCNN(nn.Module):
         """One generation's detections, by torchvision's own rules; column 0 of the logits stands for all else."""
         sizes = [size] * len(proposals)
         boxes, scores, labels = self.heads.postprocess_detections(logits, deltas, proposals, sizes)
-        first = self.first_label(number)
-        mask_features = self.mask_features(features, boxes, size)
-        if number == 0:
-            mask_logits = self.mask_predictor(mask_features)
-            masks = maskrcnn_inference(mask_logits, labels)
-        else:
-            rows = cast(Generation, self.added[number - 1]).mask_fcn_logits
-            mask_logits = rows(self.mask_logit_features(mask_features))
-            masks = maskrcnn_inference(mask_logits, [label - 1 for label in labels])
-            labels = [label - 1 + first for label in labels]
+        mask_logits = self.mask_logits(self.mask_features(features, boxes, size), number)
+        if number > 0:  # its rows have no background
+            labels = [label - 1 for label in labels]
+        masks = maskrcnn_inference(mask_logits, labels)
+        labels = [label + self.first_label(number) for label in labels]
         found = zip(boxes, labels, scores, masks, strict=True)
         return [{"boxes": b, "labels": c, "scores": s, "masks": m[:, 0]} for b, c, s, m in found]
 

@@ -39,6 +39,7 @@ def predict(
     if output is not None:
         output_folder(output)
     predictions: list[Prediction] = []
+    taken: set[Path] = set()
     for file in track(files, "predicting"):
         try:
             photo = read_image(file)
@@ -51,14 +52,15 @@ def predict(
         found = found.select(found.scores >= min_score)
         picture = None
         if output is not None:
-            picture = _unused(output / f"{file.stem}.png", {p.picture for p in predictions})
+            picture = _unused(output / f"{file.stem}.png", taken)
+            taken.add(picture)
             with atomic_path(picture) as temporary:
                 draw(photo, found, session.meta.categories).save(temporary)
         predictions.append(Prediction(file, tuple(found.to_coco(session.meta.categories)), picture))
     return predictions
 
 
-def _unused(path: Path, taken: set[Path | None]) -> Path:
+def _unused(path: Path, taken: set[Path]) -> Path:
     """``path``, or with a number if another photo of this run has it."""
     number, free = 2, path
     while free in taken:
