@@ -9,24 +9,33 @@ from PIL import Image
 
 from edgekit.data.coco import Annotation, Dataset, Photo, write_dataset
 from edgekit.data.detections import rle
-from edgekit.data.scenes import BASE_CLASSES, NEW_CLASSES, SIZE, SPLITS, SceneObject, render_scene
+from edgekit.data.scenes import SIZE, SceneObject, annotated_classes, render_scene
 from edgekit.progress import Track, silent
 
 
-def write_demo_set(split: str, count: int, folder: Path, seed: int = 0, track: Track = silent) -> Dataset:
-    """Render ``count`` scenes of a set to ``folder/NNNN.jpg`` and ``folder/annotations.json``."""
+def write_demo_set(
+    split: str,
+    count: int,
+    folder: Path,
+    seed: int = 0,
+    track: Track = silent,
+    style: str = "openmoji",
+    annotate_base: bool | None = None,
+) -> Dataset:
+    """Render ``count`` scenes of a set to ``folder/NNNN.jpg`` and ``folder/annotations.json``.
+
+    ``style`` is one of the scenes' STYLES. ``annotate_base`` says whether objects of the base classes are annotated
+    where that is not to be as the set has it: the same pictures with all labels are an upper bound to learn from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     photos = []
     for index in track(range(count), f"drawing {split}"):
-        scene = render_scene(split, index, seed)
+        scene = render_scene(split, index, seed, style, annotate_base)
         path = folder / f"{index:04d}.jpg"
         Image.fromarray(scene.image).save(path, quality=92)
         annotations = tuple(_annotation(o) for o in scene.objects if o.mask.any())
         photos.append(Photo(index + 1, path, SIZE, SIZE, annotations))
-    settings = SPLITS[split]
-    base = BASE_CLASSES if settings.annotate_base else ()
-    new = NEW_CLASSES if settings.new_objects[1] else ()
-    dataset = Dataset(folder / "annotations.json", base + new, tuple(photos))
+    dataset = Dataset(folder / "annotations.json", annotated_classes(split, annotate_base), tuple(photos))
     write_dataset(dataset)
     return dataset
 

