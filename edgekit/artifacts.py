@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,17 @@ class ModelMeta:
     def new_classes(self) -> tuple[str, ...]:
         """The classes that adaptations added."""
         return tuple(name for generation in self.generations[1:] for name in generation)
+
+    def until(self, generations: int, source: Path) -> ModelMeta:
+        """The metadata of the model as it was after ``generations`` adaptations; ``source`` is the file to name."""
+        added = len(self.generations) - 1
+        if self.scoring != "exact":
+            raise EdgekitError(f"{source}: is scored jointly, so no earlier generation is in it", "leave --generations")
+        if not 0 <= generations <= added:
+            raise EdgekitError(
+                f"{source}: has {added} added generations, not {generations}", f"give 0 to {added} for --generations"
+            )
+        return replace(self, generations=self.generations[: generations + 1])
 
     def to_json(self) -> str:
         """The metadata as one line of JSON."""

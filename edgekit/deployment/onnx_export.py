@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-import logging
 import time
-import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +13,7 @@ import torch
 from edgekit.artifacts import ModelMeta, atomic_path, resolve, sha256, tool_versions, write_onnx
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.deployment.graph import StaticRCNN
+from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import Parity, parity
 from edgekit.model.checkpoint import load_model
@@ -30,8 +26,8 @@ from edgekit.runtime.torch_session import TorchSession
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 18
-FORBIDDEN = ("NonZero", "NonMaxSuppression", "RoiAlign", "If", "Loop", "Scan")
+OUTPUTS = ("boxes", "labels", "scores", "masks")
+INNER = ("trunk.table", "trunk.proposals", "trunk.proposed", "trunk.box_features", "predictors.logits")
 LEAST_MATCHED = 0.99  # share of PyTorch's detections above 0.3 that the graph must find again
 
 
@@ -81,23 +77,19 @@ def export(model: str | Path, output: Path, size: tuple[int, int] | None = None,
 
 
 def to_onnx(module: GenerationalRCNN, size: tuple[int, int]) -> onnx.ModelProto:
-    """The static graph of a module for canvases of ``size``; raises if it holds what TensorRT cannot run."""
-    import onnx
+    """The static graph of a module for canvases of ``size``; raises if it holds what TensorRT cannot run.
 
-    static = StaticRCNN(module, size).eval()
+    The values that a later generation builds on (``INNER``) have these names in it, but are no outputs.
+    """
+    names = OUTPUTS if module.has_masks else OUTPUTS[:3]
     canvas = torch.zeros(1, *size, 3, dtype=torch.uint8)
-    names = ["boxes", "labels", "scores", "masks"]
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            static, (canvas,), input_names=["images"], output_names=names, opset_version=OPSET, dynamo=True
-        )
-    assert program is not None
-    graph = program.model_proto
-    onnx.checker.check_model(graph)
-    found = [n.op_type for n in graph.graph.node if n.op_type in FORBIDDEN]
-    dynamic = [v.name for v in _values(graph) if any(d.dim_param for d in v.type.tensor_type.shape.dim)]
-    if found or dynamic:
-        raise RuntimeError(f"the graph is not static: nodes {found}, dynamic values {dynamic}")
+    static = StaticRCNN(module, size)
+    graph = static_onnx(static, (canvas,), ["images"], [*names, *INNER])
+    name_parameters(graph, static)
+    inner = [v for v in graph.graph.output if v.name in INNER]
+    for value in inner:
+        graph.graph.output.remove(value)
+    graph.graph.value_info.extend(inner)
     return graph
 
 
@@ -113,25 +105,3 @@ def _check_size(size: tuple[int, int]) -> None:
         raise EdgekitError(
             f"size {size[0]}x{size[1]}: not a size the FPN can take", "give multiples of 32, at least 64x64"
         )
-
-
-def _values(graph: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    return [*graph.graph.input, *graph.graph.output, *graph.graph.value_info]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress lines and warnings off the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 CANONICAL_SIZE, CANONICAL_LEVEL = 224.0, 4  # of the FPN paper (arXiv:1612.03144), equation 1; torchvision's values
 SAMPLES = 2  # sample points a bin and axis, torchvision's sampling_ratio
+BINS_AT_ONCE = (
+    256 * 7 * 7
+)  # a bin reads 16 cells of C channels: parts of this size bound the memory, to 0.2 GB at C 256
 
 
 class Mosaic(nn.Module):
@@ -20,7 +25,8 @@ class Mosaic(nn.Module):
 
     def __init__(self, sizes: list[tuple[int, int]], strides: list[int]) -> None:
         super().__init__()
-        self.sizes, self.strides = sizes, strides
+        self.sizes = sizes
+        self.finest, self.coarsest = (round(math.log2(s)) for s in (strides[0], strides[-1]))
         rest_height = sum(h for h, _ in sizes[1:])
         self.height = max(sizes[0][0], rest_height) + 1
         self.width = sizes[0][1] + max((w for _, w in sizes[1:]), default=0) + 1
@@ -45,6 +51,10 @@ class Mosaic(nn.Module):
 
     def forward(self, table: torch.Tensor, boxes: torch.Tensor, bins: int) -> torch.Tensor:
         """Pool boxes [R, 4] xyxy (pixels of the input) to [R, C, bins, bins]."""
+        parts = [self._pool(table, part, bins) for part in boxes.split(BINS_AT_ONCE // bins**2)]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _pool(self, table: torch.Tensor, boxes: torch.Tensor, bins: int) -> torch.Tensor:
         count, channels = boxes.shape[0], table.shape[1]
         tiles = self.tiles.index_select(0, self._level(boxes))
         inverse_stride, last_y, last_x, top, left = tiles.split(1, dim=1)
@@ -83,8 +93,10 @@ class Mosaic(nn.Module):
         return torch.where(points > last + 1, torch.full_like(points, zeros), inside)
 
     def _level(self, boxes: torch.Tensor) -> torch.Tensor:
-        """The index of the level each box is pooled from, torchvision's LevelMapper."""
-        finest = round(torch.log2(torch.tensor(float(self.strides[0]))).item())
+        """The index of the level each box is pooled from, torchvision's LevelMapper.
+
+        It takes levels to halve in size: of two levels of one stride (MobileNetV3's) it only ever picks the first.
+        """
         side = torch.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(dim=1))
         level = torch.floor(CANONICAL_LEVEL + torch.log2(side / CANONICAL_SIZE + 1e-12) + 1e-6)
-        return (level - finest).clamp(0, len(self.sizes) - 1).to(torch.int64)
+        return (level - self.finest).clamp(0, self.coarsest - self.finest).to(torch.int64)

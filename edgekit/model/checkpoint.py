@@ -10,7 +10,8 @@ import torch
 from edgekit.artifacts import ModelMeta, kind_of, read_checkpoint, resolve, write_checkpoint
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES
-from edgekit.model.generations import Generation, GenerationalRCNN
+from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.predictors import Generation, Predictors
 
 # The layers that have rows for each class, with their rows a class.
 CLASS_ROWS = {
@@ -18,10 +19,14 @@ CLASS_ROWS = {
     "roi_heads.box_predictor.bbox_pred": ("bbox_pred", 4),
     "roi_heads.mask_predictor.mask_fcn_logits": ("mask_fcn_logits", 1),
 }
+ADAPTERS = "edgekit.generations"  # the prefix of the tensors that torchvision's layout has no place for
 
 
-def load_model(model: str | Path) -> tuple[GenerationalRCNN, ModelMeta]:
-    """Read a checkpoint (a path or an embedded model's name) as a module in eval mode, in float32."""
+def load_model(model: str | Path, generations: int | None = None) -> tuple[GenerationalRCNN, ModelMeta]:
+    """Read a checkpoint (a path or an embedded model's name) as a module in eval mode, in float32.
+
+    ``generations`` keeps only that many of the generations added to the base model: the model as it was then.
+    """
     path = resolve(model)
     if kind_of(path) != "checkpoint":
         raise EdgekitError(f"{path}: is not a checkpoint", "give a .safetensors file or the name 'demo'")
@@ -33,61 +38,70 @@ def load_model(model: str | Path) -> tuple[GenerationalRCNN, ModelMeta]:
     tensors = {name: torch.from_numpy(_as_float32(array)) for name, array in arrays.items()}
     module = GenerationalRCNN(base)
     try:
-        module.added.extend(_split_rows(tensors, groups))
+        module.predictors.added.extend(_split_rows(tensors, groups, module.predictors))
         base.load_state_dict(tensors, strict=True)
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise EdgekitError(
             f"{path}: its weights do not fit {meta.architecture}: {reason}", "write it again with this edgekit"
         ) from None
+    if generations is not None:
+        module, meta = _until(module, meta, generations, path)
     return module.eval(), meta
 
 
 def save_model(path: Path, module: GenerationalRCNN, meta: ModelMeta, dtype: torch.dtype = torch.float32) -> None:
     """Write a module as a checkpoint that torchvision can load too (as one joint softmax over all classes)."""
-    tensors = dict(module.base.state_dict())
-    for layer, (name, _) in CLASS_ROWS.items():
-        for kind in ("weight", "bias"):
-            rows = [tensors[f"{layer}.{kind}"]]
-            rows += [g.get_submodule(name).get_parameter(kind) for g in module.added]
-            tensors[f"{layer}.{kind}"] = torch.cat([r.detach() for r in rows])
+    tensors = merged_state(module)
+    for number, generation in enumerate(module.predictors.generations, start=1):
+        if generation.adapter is not None:
+            state = generation.adapter.state_dict()
+            tensors |= {f"{ADAPTERS}.{number}.adapter.{name}": tensor for name, tensor in state.items()}
     arrays = {n: (t.to(dtype) if t.is_floating_point() else t).cpu().numpy() for n, t in tensors.items()}
     write_checkpoint(path, arrays, meta)
 
 
-def new_generation(module: GenerationalRCNN, classes: int) -> Generation:
-    """Rows for ``classes`` more classes, each starting as the mean of the base model's rows of object classes."""
-    box, mask = module.box_predictor, module.mask_predictor
-    generation = Generation(classes, box.cls_score.in_features, mask.mask_fcn_logits.in_channels)
-    with torch.no_grad():
-        for name, source, rows in (
-            ("cls_score", box.cls_score, 1),
-            ("bbox_pred", box.bbox_pred, 4),
-            ("mask_fcn_logits", mask.mask_fcn_logits, 1),
-        ):
-            target = generation.get_submodule(name)
-            for kind in ("weight", "bias"):
-                old = source.get_parameter(kind)
-                mean = old.unflatten(0, (-1, rows))[1:].mean(0)
-                target.get_parameter(kind).copy_(mean.repeat(classes, *[1] * (old.dim() - 1)))
-    return generation
+def merged_state(module: GenerationalRCNN) -> dict[str, torch.Tensor]:
+    """A state dict in torchvision's layout, the later generations' rows below the base model's; no adapters."""
+    tensors = dict(module.base.state_dict())
+    for layer, (name, _) in CLASS_ROWS.items():
+        if f"{layer}.weight" not in tensors:  # a Faster R-CNN has no masks
+            continue
+        for kind in ("weight", "bias"):
+            rows = [tensors[f"{layer}.{kind}"]]
+            rows += [g.get_submodule(name).get_parameter(kind) for g in module.predictors.generations]
+            tensors[f"{layer}.{kind}"] = torch.cat([r.detach() for r in rows])
+    return tensors
 
 
-def _split_rows(tensors: dict[str, torch.Tensor], groups: list[int]) -> list[Generation]:
+def _until(
+    module: GenerationalRCNN, meta: ModelMeta, generations: int, path: Path
+) -> tuple[GenerationalRCNN, ModelMeta]:
+    """The model as it was after ``generations`` adaptations."""
+    meta = meta.until(generations, path)
+    return GenerationalRCNN(module.base, module.predictors.generations[:generations]), meta
+
+
+def _split_rows(tensors: dict[str, torch.Tensor], groups: list[int], base: Predictors) -> list[Generation]:
     """Take the later generations' rows out of ``tensors`` (which keeps the first's) and return them as modules."""
     added: list[dict[str, torch.Tensor]] = [{} for _ in groups[1:]]
     for layer, (name, rows) in CLASS_ROWS.items():
+        if name == "mask_fcn_logits" and base.mask_predictor is None:
+            continue
         for kind in ("weight", "bias"):
             key = f"{layer}.{kind}"
             first, *later = tensors[key].split([g * rows for g in groups])
             tensors[key] = first
             for state, part in zip(added, later, strict=True):
                 state[f"{name}.{kind}"] = part
+    for number, state in enumerate(added, start=1):
+        prefix = f"{ADAPTERS}.{number}."
+        state |= {n.removeprefix(prefix): tensors.pop(n) for n in list(tensors) if n.startswith(prefix)}
     generations = []
     for state in added:
-        generation = Generation(
-            len(state["cls_score.bias"]), state["cls_score.weight"].shape[1], state["mask_fcn_logits.weight"].shape[1]
-        )
+        adapter = any(n.startswith("adapter.") for n in state)
+        features = state["cls_score.weight"].shape[1]
+        generation = Generation(len(state["cls_score.bias"]), features, base.mask_channels, adapter)
         generation.load_state_dict(state)
         generations.append(generation)
     return generations

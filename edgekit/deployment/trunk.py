@@ -1,0 +1,149 @@
+"""The frozen trunk with static shapes and native operators only: body, FPN, RPN, RoI pooling, box head, mask head."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import RoIHeads
+
+from edgekit.deployment.nms import keep_mask
+from edgekit.deployment.roi_align import Mosaic
+from edgekit.model.generations import GenerationalRCNN, normalise
+
+LARGEST_LOG = math.log(1000.0 / 16)  # torchvision's bound on the predicted log of a side's growth
+
+
+class StaticTrunk(nn.Module):
+    """What every generation of a ``GenerationalRCNN`` shares, for one canvas of a fixed size (H, W).
+
+    Takes uint8 [1, H, W, 3]; returns the FPN's levels as a table [cells, C] (see ``Mosaic``), the RPN's P proposals
+    [P, 4], best first, and which of them are real: float [P]. ``proposals`` bounds P below the model's own number.
+    """
+
+    def __init__(self, model: GenerationalRCNN, size: tuple[int, int], proposals: int | None = None) -> None:
+        super().__init__()
+        self.base = model.base
+        rpn = self.base.rpn
+        with torch.inference_mode():
+            images = normalise(torch.zeros(1, *size, 3, dtype=torch.uint8))
+            features = self.base.backbone(images)
+            levels = list(features.values())
+            anchors = rpn.anchor_generator(ImageList(images, [size]), levels)[0]
+        cells = rpn.anchor_generator.num_anchors_per_location()
+        self.anchor_counts = [a * f.shape[-2] * f.shape[-1] for a, f in zip(cells, levels, strict=True)]
+        self.register_buffer("anchors", anchors.clone(), persistent=False)
+        self.anchors: torch.Tensor
+        self.register_buffer("limits", box_limits(size), persistent=False)
+        self.limits: torch.Tensor
+        self.pooled_levels = [n for n in features if n in model.heads.box_roi_pool.featmap_names]
+        self.box = BoxFeatures(model.heads, pooled_mosaic(self.base, features, size))
+        self.mask = MaskFeatures(model.heads, self.box.mosaic) if model.has_masks else None
+        most = sum(min(rpn.pre_nms_top_n(), c) for c in self.anchor_counts)
+        self.proposal_count = min(rpn.post_nms_top_n(), most, proposals or most)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Look at one canvas; see the class."""
+        features = self.base.backbone(normalise(images))
+        table = self.box.mosaic.lay_out([features[n] for n in self.pooled_levels])
+        return table, *self.proposals(list(features.values()))
+
+    def box_features(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """The box head's output [R, F] for boxes [R, 4]."""
+        return self.box(table, boxes)
+
+    def mask_features(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """The mask head's output [M, C, 14, 14] for boxes [M, 4]."""
+        assert self.mask is not None
+        return self.mask(table, boxes)
+
+    def proposals(self, levels: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The RPN's proposals [P, 4], best first, and which of them are real: float [P]."""
+        rpn = self.base.rpn
+        objectness, deltas = rpn.head(levels)
+        most = max(min(rpn.pre_nms_top_n(), c) for c in self.anchor_counts)
+        scores, chosen_deltas, chosen_anchors = [], [], []
+        for level_scores, level_deltas, anchors in zip(
+            objectness, deltas, self.anchors.split(self.anchor_counts), strict=True
+        ):
+            flat = level_scores.permute(0, 2, 3, 1).reshape(-1)
+            cells = level_deltas.reshape(level_scores.shape[1], 4, -1).permute(2, 0, 1).reshape(-1, 4)
+            best, index = flat.topk(min(rpn.pre_nms_top_n(), flat.shape[0]))
+            missing = most - best.shape[0]  # levels with fewer anchors are filled up with empty boxes
+            scores.append(F.pad(best, (0, missing)))
+            chosen_deltas.append(F.pad(cells.index_select(0, index), (0, 0, 0, missing)))
+            chosen_anchors.append(F.pad(anchors.index_select(0, index), (0, 0, 0, missing)))
+        boxes = decode(torch.cat(chosen_deltas), torch.cat(chosen_anchors), rpn.box_coder.weights)
+        boxes = clip(boxes, self.limits)
+        probabilities = torch.sigmoid(torch.cat(scores))
+        valid = large_enough(boxes, rpn.min_size)
+        if rpn.score_thresh > 0:
+            valid = valid * (probabilities >= rpn.score_thresh).to(valid.dtype)
+        by_level = (len(levels), most)
+        keep = keep_mask(boxes.reshape(*by_level, 4), valid.reshape(by_level), None, rpn.nms_thresh).reshape(-1)
+        ranked = (probabilities + 1) * keep - 1  # -1 where suppressed
+        best, index = ranked.topk(self.proposal_count)
+        return boxes.index_select(0, index), (best >= 0).to(best.dtype)
+
+
+class BoxFeatures(nn.Module):
+    """RoI pooling and the box head: a table [cells, C] and boxes [R, 4] to features [R, F]."""
+
+    def __init__(self, heads: RoIHeads, mosaic: Mosaic) -> None:
+        super().__init__()
+        self.mosaic, self.box_head = mosaic, heads.box_head
+        self.bins = int(heads.box_roi_pool.output_size[0])
+
+    def forward(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return self.box_head(self.mosaic(table, boxes, self.bins))
+
+
+class MaskFeatures(nn.Module):
+    """RoI pooling and the mask head: a table [cells, C] and boxes [M, 4] to features [M, C, 14, 14]."""
+
+    def __init__(self, heads: RoIHeads, mosaic: Mosaic) -> None:
+        super().__init__()
+        self.mosaic, self.mask_head = mosaic, heads.mask_head
+        self.bins = int(heads.mask_roi_pool.output_size[0])
+
+    def forward(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return self.mask_head(self.mosaic(table, boxes, self.bins))
+
+
+def pooled_mosaic(base: FasterRCNN, features: dict[str, torch.Tensor], size: tuple[int, int]) -> Mosaic:
+    """The mosaic of those of the FPN's ``features`` that ``base`` pools RoIs from; only their shapes count."""
+    names = base.roi_heads.box_roi_pool.featmap_names
+    sizes = [(int(f.shape[-2]), int(f.shape[-1])) for name, f in features.items() if name in names]
+    return Mosaic(sizes, [2 ** round(math.log2(size[0] / h)) for h, _ in sizes])
+
+
+def decode(deltas: torch.Tensor, anchors: torch.Tensor, weights: tuple[float, ...]) -> torch.Tensor:
+    """Boxes [N, 4] xyxy of regression outputs [N, 4] on anchors [N, 4] (arXiv:1311.2524, appendix C)."""
+    sides = anchors[:, 2:] - anchors[:, :2]
+    centres = anchors[:, :2] + 0.5 * sides
+    scaled = deltas / torch.tensor(weights, dtype=deltas.dtype, device=deltas.device)
+    centres = scaled[:, :2] * sides + centres
+    halves = 0.5 * torch.exp(scaled[:, 2:].clamp(max=LARGEST_LOG)) * sides
+    return torch.cat([centres - halves, centres + halves], dim=1)
+
+
+def box_limits(size: tuple[int, int]) -> torch.Tensor:
+    """The largest coordinates [4] of a box on a canvas of ``size`` (H, W)."""
+    return torch.tensor([size[1], size[0]] * 2, dtype=torch.float32)
+
+
+def clip(boxes: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
+    """Boxes [N, 4] cut at the canvas's edges."""
+    return torch.minimum(boxes.clamp(min=0), limits)
+
+
+def large_enough(boxes: torch.Tensor, least: float) -> torch.Tensor:
+    """Float [N]: 1 where both sides of a box are at least ``least`` pixels."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return (sides.amin(dim=1) >= least).to(boxes.dtype)

@@ -1,0 +1,87 @@
+"""The frozen trunk as three ONNX files, to compute features for training in onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from edgekit.artifacts import output_folder
+from edgekit.deployment.static_onnx import static_onnx
+from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, StaticTrunk
+from edgekit.errors import EdgekitError
+from edgekit.model.generations import GenerationalRCNN
+
+if TYPE_CHECKING:
+    import onnx
+
+BODY = ("table", "proposals", "proposed")
+
+
+def export_trunk(
+    module: GenerationalRCNN,
+    size: tuple[int, int],
+    folder: Path,
+    proposals: int = 256,
+    rois: int = 272,
+    mask_rois: int = 12,
+) -> None:
+    """Write a module's trunk for canvases of ``size`` (H, W) as three static ONNX files into ``folder``.
+
+    - ``body.onnx``: images uint8 [1, H, W, 3] -> table [cells, C], proposals [P, 4] and proposed [P] (1 where real),
+      P at most ``proposals``;
+    - ``box_head.onnx``: table, boxes [rois, 4] -> features [rois, F];
+    - ``mask_head.onnx``: table, boxes [mask_rois, 4] -> features [mask_rois, C, 14, 14]; absent of a Faster R-CNN.
+
+    The folder appears whole or not at all; one that is there already is replaced.
+    """
+    trunk = StaticTrunk(module, size, proposals)
+    images = torch.zeros(1, *size, 3, dtype=torch.uint8)
+    with whole_folder(folder) as temporary:
+        save(static_onnx(trunk, (images,), ["images"], BODY), temporary / "body.onnx")
+        channels = int(module.base.backbone.out_channels)
+        save_heads(temporary, trunk.box, trunk.mask, channels, rois, mask_rois)
+
+
+def save_heads(
+    folder: Path, box: BoxFeatures, mask: MaskFeatures | None, channels: int, rois: int, mask_rois: int
+) -> None:
+    """Write ``box_head.onnx`` and, with a mask branch, ``mask_head.onnx``; the table has ``channels`` columns."""
+    table = torch.zeros(box.mosaic.height * box.mosaic.width, channels)
+    parts: list[tuple[str, torch.nn.Module | None, int]] = [("box_head", box, rois), ("mask_head", mask, mask_rois)]
+    for name, head, count in parts:
+        if head is not None:
+            boxes = torch.tensor([0.0, 0.0, 64.0, 64.0]).repeat(count, 1)
+            graph = static_onnx(head, (table, boxes), ["table", "boxes"], ["features"])
+            save(graph, folder / f"{name}.onnx")
+
+
+def save(graph: onnx.ModelProto, path: Path) -> None:
+    """Write an ONNX graph into a folder that ``whole_folder`` guards."""
+    import onnx
+
+    onnx.save(graph, path)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside ``folder`` that takes its place when the block ends well and goes when it fails."""
+    output_folder(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.", dir=folder.parent))
+    try:
+        yield temporary
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except OSError as error:
+        raise EdgekitError(
+            f"{folder}: cannot be written: {error.strerror or error}", "free space or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

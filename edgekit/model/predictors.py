@@ -1,0 +1,136 @@
+"""The layers that have rows for each class: the base model's predictors and those of the generations added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
+
+ADAPTER_FEATURES = 256  # the width of an adapter's hidden layer for boxes
+
+
+class Adapter(nn.Module):
+    """Hidden layers of one generation's own: they add to the scores and boxes of its rows and replace its masks.
+
+    An MLP on the box head's output, whose last layers start at zero, and a copy of the mask predictor.
+    ``mask_channels`` are the mask predictor's (input, hidden) channels, None for a model without masks.
+    """
+
+    def __init__(self, classes: int, box_features: int, mask_channels: tuple[int, int] | None) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(box_features, ADAPTER_FEATURES)
+        self.cls_score = nn.Linear(ADAPTER_FEATURES, classes)
+        self.bbox_pred = nn.Linear(ADAPTER_FEATURES, 4 * classes)
+        for layer in (self.cls_score, self.bbox_pred):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.mask = MaskRCNNPredictor(*mask_channels, classes) if mask_channels else None
+
+
+class Generation(nn.Module):
+    """The predictor rows of the classes that one adaptation added; named as in torchvision's predictors.
+
+    The rows alone are a whole predictor (what torchvision's layout can hold); an ``adapter`` makes it a better one.
+    """
+
+    def __init__(
+        self, classes: int, box_features: int, mask_channels: tuple[int, int] | None, adapter: bool = False
+    ) -> None:
+        super().__init__()
+        self.cls_score = nn.Linear(box_features, classes)
+        self.bbox_pred = nn.Linear(box_features, 4 * classes)
+        self.mask_fcn_logits = nn.Conv2d(mask_channels[1], classes, 1) if mask_channels else None
+        self.adapter = Adapter(classes, box_features, mask_channels) if adapter else None
+
+    @property
+    def classes(self) -> int:
+        """How many classes it has."""
+        return self.cls_score.out_features
+
+    def forward(self, box_features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [R, K] and deltas [R, 4 K] of the box head's output [R, F]."""
+        logits, deltas = self.cls_score(box_features), self.bbox_pred(box_features)
+        if self.adapter is not None:
+            hidden = F.relu(self.adapter.hidden(box_features))
+            logits, deltas = logits + self.adapter.cls_score(hidden), deltas + self.adapter.bbox_pred(hidden)
+        return logits, deltas
+
+
+class Predictors(nn.Module):
+    """Every row of a model, in generations: the base model's own predictors, and what was added since.
+
+    With no added generation it computes what torchvision's predictors do. ``mask_predictor`` is None in a Faster R-CNN.
+    """
+
+    def __init__(
+        self,
+        box_predictor: FastRCNNPredictor,
+        mask_predictor: MaskRCNNPredictor | None,
+        added: Sequence[Generation] = (),
+    ) -> None:
+        super().__init__()
+        self.box_predictor, self.mask_predictor = box_predictor, mask_predictor
+        self.added = nn.ModuleList(added)
+
+    @property
+    def generations(self) -> Sequence[Generation]:
+        """The generations added to the base model, the oldest first."""
+        return cast(Sequence[Generation], self.added)
+
+    @property
+    def mask_channels(self) -> tuple[int, int] | None:
+        """The mask predictor's (input, hidden) channels; None without masks."""
+        if self.mask_predictor is None:
+            return None
+        return self.mask_predictor.conv5_mask.in_channels, self.mask_predictor.conv5_mask.out_channels
+
+    def first_label(self, number: int) -> int:
+        """The label of a generation's first class; 0 (the background) for the base model."""
+        if number == 0:
+            return 0
+        return self.box_predictor.cls_score.out_features + sum(g.classes for g in self.generations[: number - 1])
+
+    def logits(self, box_features: torch.Tensor) -> torch.Tensor:
+        """Logits [R, 1 + classes] of the background and the classes of all generations, before any softmax."""
+        rows = [g(box_features)[0] for g in self.generations]
+        return torch.cat([self.box_predictor.cls_score(box_features), *rows], dim=1)
+
+    def box_predictions(self, box_features: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Each generation's logits [R, 1 + K] and deltas [R, 4 * (1 + K)]; the first class stands for all it does not
+        score (the base model's: the background)."""
+        logits, deltas = self.box_predictor(box_features)
+        yield logits, deltas
+        for generation in self.generations:
+            rows, own_deltas = generation(box_features)
+            padded = torch.cat([torch.zeros_like(deltas[:, :4]), own_deltas], dim=1)
+            yield torch.cat([merged(logits), rows], dim=1), padded
+            logits = torch.cat([logits, rows], dim=1)
+
+    def shared_mask_features(self, mask_features: torch.Tensor) -> torch.Tensor:
+        """What the rows of ``mask_fcn_logits`` work on: [N, C, 28, 28], of the mask head's output [N, C, 14, 14]."""
+        assert self.mask_predictor is not None
+        return self.mask_predictor.relu(self.mask_predictor.conv5_mask(mask_features))
+
+    def mask_logits(self, mask_features: torch.Tensor, number: int) -> torch.Tensor:
+        """One generation's mask logits [N, classes, 28, 28] of the mask head's output; the base model's count the
+        background."""
+        assert self.mask_predictor is not None
+        if number == 0:
+            return self.mask_predictor(mask_features)
+        generation = self.generations[number - 1]
+        if generation.adapter is not None:
+            assert generation.adapter.mask is not None
+            return generation.adapter.mask(mask_features)
+        assert generation.mask_fcn_logits is not None
+        return generation.mask_fcn_logits(self.shared_mask_features(mask_features))
+
+
+def merged(logits: torch.Tensor) -> torch.Tensor:
+    """All earlier classes and the background as one logit [R, 1]: a softmax over it and the new rows gives the new
+    classes the probabilities that the softmax over all classes gives them."""
+    return torch.logsumexp(logits, dim=1, keepdim=True)
