@@ -46,7 +46,7 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) 
     adaptation = adapt("demo", new_train.file, new_train.file.parent, adapted_file, seed=seed, track=track)
     base, base_meta = load_model("demo")
     naive = fine_tune_naively(
-        base, list(new_train.photos), NEW_CLASSES, base_meta.input_size, adaptation.epochs, seed, track
+        base, list(new_train.photos), NEW_CLASSES, base_meta.input_size, adaptation.settings["epochs"], seed, track
     )
     _, adapted_meta = read_checkpoint(adapted_file)
     save_model(naive_file, naive.module, dataclasses.replace(adapted_meta, scoring="joint"))
@@ -89,7 +89,7 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) 
         naive_false_new_per_base_image=_false_new(on_base["naive"], old_labels),
         adapt_seconds=round(adaptation.feature_seconds + adaptation.training_seconds, 2),
         torchvision_loop_seconds=round(naive.seconds, 2),
-        epochs=adaptation.epochs,
+        epochs=adaptation.settings["epochs"],
         photos=PHOTOS,
         export_seconds=exported.seconds,
         parity_matched=exported.parity.matched,

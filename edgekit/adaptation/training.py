@@ -1,106 +1,164 @@
-"""Train a generation's rows on cached RoI features; nothing else of the model takes part."""
+"""The training loop: predictor rows on cached RoI features; nothing else of the model takes part."""
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
+from torch import nn
 
-from edgekit.adaptation.features import PhotoFeatures, ViewFeatures
+from edgekit.adaptation.features import PhotoFeatures
+from edgekit.adaptation.objectives import Objective, collate
+from edgekit.adaptation.processes import Processes
 from edgekit.errors import EdgekitError
-from edgekit.model.generations import Generation, GenerationalRCNN
 from edgekit.progress import Track, silent
 
 BATCH = 8  # photos a step
+LEAST = 48  # views an epoch: few photos are shown several times, in different views
 MASK_ROIS = 4  # RoIs a view and step that the mask rows learn from
-NEGATIVE_WEIGHT = 4.0  # of the RoIs without a new object: fewer false detections, the same AP (docs/log.md)
-WARM_UP = 0.05  # share of the steps
 
 
 @dataclass(frozen=True)
-class Losses:
-    """Mean losses of one epoch."""
+class Schedule:
+    """The optimiser's settings. Learning rates rise linearly over the ``warm_up`` share of the steps, then stay
+    ("constant") or fall to zero by half a cosine ("cosine")."""
+
+    epochs: int
+    lr: float
+    weight_decay: float
+    warm_up: float
+    schedule: str
+
+    def factor(self, step: int, steps: int) -> float:
+        """The share of the peak learning rate at a step."""
+        rising = max(1, int(self.warm_up * steps))
+        if step < rising:
+            return (step + 1) / rising
+        if self.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Mean losses of one epoch and, where there are held-out photos, how well it did on them."""
 
     epoch: int
     classification: float
     box: float
     mask: float
+    protection: float
+    held_out: float | None
+
+
+@dataclass(frozen=True)
+class Training:
+    """All epochs, which one's weights were kept, and why training stopped early, if it did."""
+
+    epochs: tuple[Epoch, ...]
+    best_epoch: int
+    stopped: str | None = None
 
 
 def train(
-    module: GenerationalRCNN,
-    generation: Generation,
-    photos: list[PhotoFeatures],
-    epochs: int,
-    lr: float,
+    trained: nn.Module,
+    groups: Sequence[tuple[list[nn.Parameter], float]],
+    objective: Objective,
+    photos: Sequence[PhotoFeatures],
+    schedule: Schedule,
     seed: int,
+    ranks: Processes,
+    held_out: Callable[[], float] | None = None,
     track: Track = silent,
-) -> list[Losses]:
-    """Fit the rows with AdamW; in epoch e every photo shows its view e modulo the number of its views."""
-    shuffler = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(generation.parameters(), lr=lr, weight_decay=1e-4)
-    batches = math.ceil(len(photos) / BATCH)
-    steps, step, history = epochs * batches, 0, []
-    generation.train()
-    for epoch in track(range(epochs), "training the new rows"):
-        sums = torch.zeros(3)
-        for chosen in torch.randperm(len(photos), generator=shuffler).split(BATCH):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * _schedule(step, steps)
-            views = [photos[int(i)].views[epoch % len(photos[int(i)].views)] for i in chosen]
-            losses = torch.stack(_losses(module, generation, views, shuffler))
-            total = losses.sum()
-            if not torch.isfinite(total):
-                raise EdgekitError(
-                    f"the loss became {total.item()} in epoch {epoch + 1}", f"use a smaller --lr than {lr}"
-                )
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-            sums += losses.detach()
-            step += 1
-        history.append(Losses(epoch + 1, *(round(float(v) / batches, 5) for v in sums)))
-    generation.eval()
-    return history
+) -> Training:
+    """Fit groups of (parameters, share of the learning rate) of ``trained`` with AdamW.
 
-
-def _losses(
-    module: GenerationalRCNN, generation: Generation, views: list[ViewFeatures], shuffler: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Classification, box regression and mask loss of a batch of views.
-
-    Every proposal without a new object is a negative, so the hard ones weigh most: an easy one's loss is near zero.
+    An epoch shows every photo, few photos several times, each time its next view (modulo their number). ``held_out``
+    says after each epoch how good the model is; the best epoch's weights are kept, the last one's where it is None. A
+    loss that is not finite ends the training with the best weights so far, or raises where there are none.
     """
-    box, others, labels, deltas = (
-        torch.cat([getattr(v, name) for v in views]) for name in ("box", "others", "labels", "deltas")
+    optimizer = torch.optim.AdamW(
+        [{"params": p, "share": share} for p, share in groups if p], lr=schedule.lr, weight_decay=schedule.weight_decay
     )
-    shown = torch.nonzero(labels)[:, 0]
-    count = max(len(shown), 1)
-    logits = torch.cat([others, generation.cls_score(box)], dim=1)
-    # torchvision samples three negatives for each RoI with an object; the same balance keeps the losses' scales.
-    weights = torch.ones(logits.shape[1])
-    weights[0] = NEGATIVE_WEIGHT
-    classification = F.cross_entropy(logits, labels, weights, reduction="sum") / (4 * count)
-    own = generation.bbox_pred(box[shown]).unflatten(1, (-1, 4))[torch.arange(len(shown)), labels[shown] - 1]
-    regression = F.smooth_l1_loss(own, deltas[shown], beta=1 / 9, reduction="sum") / (4 * count)
+    parameters = [p for group, _ in groups for p in group]
+    shuffler = torch.Generator().manual_seed(seed)
+    repeats = math.ceil(LEAST / len(photos))
+    batches = math.ceil(repeats * len(photos) / BATCH)
+    steps, step = schedule.epochs * batches, 0
+    history: list[Epoch] = []
+    best = _Best(copy.deepcopy(trained.state_dict()))
+    trained.train()
+    for epoch in track(range(schedule.epochs), "training the new rows"):
+        sums = torch.zeros(4)
+        for chosen in torch.randperm(repeats * len(photos), generator=shuffler).split(BATCH):
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.lr * group["share"] * schedule.factor(step, steps)
+            sums += _step(objective, optimizer, parameters, photos, chosen.tolist(), epoch * repeats, seed, ranks)
+            step += 1
+        losses = [round(float(v) / batches, 5) for v in sums]
+        if not all(math.isfinite(v) for v in losses):
+            advice = f"the loss became {sum(losses)} in epoch {epoch + 1}: use a smaller --lr than {schedule.lr:g}"
+            if not history:
+                raise EdgekitError(
+                    f"the loss became {sum(losses)} in epoch 1", f"use a smaller --lr than {schedule.lr:g}"
+                )
+            trained.load_state_dict(best.state)
+            trained.eval()
+            return Training(tuple(history), best.epoch, advice)
+        score = held_out() if held_out else None
+        classification, box, mask, protection = losses
+        kept_score = None if score is None else round(score, 5)
+        history.append(Epoch(epoch + 1, classification, box, mask, protection, kept_score))
 
-    chosen = [torch.randperm(len(v.mask_labels), generator=shuffler)[:MASK_ROIS] for v in views]
-    mask_labels = torch.cat([v.mask_labels[c] for v, c in zip(views, chosen, strict=True)])
-    if not len(mask_labels):
-        return classification, regression, torch.zeros(())
-    with torch.no_grad():
-        shared = module.mask_logit_features(torch.cat([v.mask[c] for v, c in zip(views, chosen, strict=True)]).float())
-    rows = torch.arange(len(mask_labels))
-    mask_logits = generation.mask_fcn_logits(shared)[rows, mask_labels - 1]
-    targets = torch.cat([v.mask_targets[c] for v, c in zip(views, chosen, strict=True)]).float()
-    return classification, regression, F.binary_cross_entropy_with_logits(mask_logits, targets)
+        if score is None or score >= best.score:
+            best = _Best(copy.deepcopy(trained.state_dict()), epoch + 1, -math.inf if score is None else score)
+    trained.load_state_dict(best.state)
+    trained.eval()
+    return Training(tuple(history), best.epoch)
 
 
-def _schedule(step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    warm_up = max(1, int(WARM_UP * steps))
-    if step < warm_up:
-        return (step + 1) / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+@dataclass(frozen=True)
+class _Best:
+    """The weights to keep so far."""
+
+    state: dict[str, torch.Tensor]
+    epoch: int = 0
+    score: float = -math.inf
+
+
+def _step(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+    photos: Sequence[PhotoFeatures],
+    chosen: list[int],
+    first_view: int,
+    seed: int,
+    ranks: Processes,
+) -> torch.Tensor:
+    """One step on the chosen photos, shared out over the processes; returns the losses [4]."""
+    mine = ranks.share(chosen)
+    counts, losses = torch.zeros(2), torch.zeros(4)
+    batch = None
+    if mine:
+        # The choice of RoIs depends on the photo and the view alone, so that any number of processes makes the same.
+        shown = [(i % len(photos), first_view + i // len(photos)) for i in mine]
+        batch = collate([(photos[i].load(v), _generator(seed, v, i)) for i, v in shown], MASK_ROIS)
+        counts = objective.counts(batch).float()
+    counts = ranks.sum(counts)
+    optimizer.zero_grad()
+    if batch is not None:
+        losses = objective.losses(batch, counts)
+        losses.sum().backward()
+    ranks.sum_gradients(parameters)
+    losses = ranks.sum(losses.detach().clone())
+    if torch.isfinite(losses).all():
+        optimizer.step()
+    return losses
+
+
+def _generator(seed: int, view: int, photo: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed * 1_000_003 + view) * 1_000_003 + photo)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from edgekit.data.coco import Photo
+from edgekit.data.coco import Annotation, Photo
 from edgekit.data.images import PAD, fit
 
 LEAST_VISIBLE = 0.3  # an object that keeps less of its area in a view is left out of it
@@ -19,27 +20,27 @@ class View:
 
     pixels: np.ndarray  # uint8 [H, W, 3]
     boxes: np.ndarray  # float32 [N, 4] xyxy, pixels
-    labels: np.ndarray  # int64 [N], 1 for the first new class
-    masks: np.ndarray  # bool [N, H, W]
+    labels: np.ndarray  # int64 [N], the model's
+    masks: np.ndarray  # bool [N, H, W]; a filled box where only the box is annotated
     crowds: np.ndarray  # float32 [M, 4]: regions that say nothing of what is in them
 
 
-def plain_view(photo: Photo, classes: tuple[str, ...], size: tuple[int, int]) -> View:
-    """The photo fitted to ``size`` (H, W), with the annotated objects of ``classes``."""
+def plain_view(photo: Photo, labels: Mapping[str, int], size: tuple[int, int]) -> View:
+    """The photo fitted to ``size`` (H, W), with the annotated objects of the classes that ``labels`` names."""
     canvas = fit(photo.read(), size)
-    masks, labels, crowds = [np.zeros((0, *size), bool)], [], []
+    masks, found, crowds = [np.zeros((0, *size), bool)], [], []
     for item in photo.annotations:
-        if item.category not in classes:
+        if item.category not in labels:
             continue
-        mask = _fit_mask(item.mask(), canvas.scale, size)[None]
+        mask = _fit_mask(_mask(item, photo), canvas.scale, size)[None]
         if item.iscrowd:
             crowds.append(_box(mask[0]))
         elif mask.any():
             masks.append(mask)
-            labels.append(1 + classes.index(item.category))
+            found.append(labels[item.category])
     stacked = np.concatenate(masks)
     return View(
-        canvas.pixels, _boxes(stacked), np.array(labels, np.int64), stacked, np.array(crowds, np.float32).reshape(-1, 4)
+        canvas.pixels, _boxes(stacked), np.array(found, np.int64), stacked, np.array(crowds, np.float32).reshape(-1, 4)
     )
 
 
@@ -72,6 +73,16 @@ def varied_view(view: View, rng: np.random.Generator) -> View:
         crowds[:, [0, 2]] = width - crowds[:, [2, 0]]
     crowds = crowds * scale + np.array([shift_x, shift_y, shift_x, shift_y], np.float32)
     return View(pixels, _boxes(masks[keep]), view.labels[keep], masks[keep], crowds.astype(np.float32))
+
+
+def _mask(item: Annotation, photo: Photo) -> np.ndarray:
+    """The object's mask, bool [H, W]; its box filled where it has none."""
+    if item.segmentation is not None:
+        return item.mask()
+    x, y, width, height = item.bbox
+    filled = np.zeros((photo.height, photo.width), bool)
+    filled[round(y) : max(round(y + height), round(y) + 1), round(x) : max(round(x + width), round(x) + 1)] = True
+    return filled
 
 
 def _fit_mask(mask: np.ndarray, scale: tuple[float, float], size: tuple[int, int]) -> np.ndarray:

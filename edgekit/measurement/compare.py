@@ -51,7 +51,7 @@ def retention(pairs: Iterable[tuple[Detections, Detections]], old_labels: int) -
         count = min(len(before), len(after))
         differs = np.zeros(count, bool)
         for a, b in zip(_arrays(before), _arrays(after), strict=True):
-            differs |= (a[:count] != b[:count]).reshape(count, -1).any(axis=1)
+            differs |= (a[:count] != b[:count]).any(axis=tuple(range(1, a.ndim)))
         images += 1
         compared += len(before)
         changed += int(differs.sum()) + max(len(before), len(after)) - count

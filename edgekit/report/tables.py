@@ -19,17 +19,44 @@ if TYPE_CHECKING:
 
 def adaptation_table(result: Adaptation) -> Table:
     """What was added, what it cost, what became of the earlier classes."""
-    table = _plain("adapted")
+    table = _plain(f"adapted {result.architecture}, {result.settings['scoring']} scoring")
     objects = ", ".join(f"{n} {c}" for c, n in result.objects.items())
     table.add_row("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)")
-    table.add_row("seconds", f"features {result.feature_seconds}, training {result.training_seconds}")
-    last = result.losses[-1]
-    table.add_row("last losses", f"class {last.classification:.4f}, box {last.box:.4f}, mask {last.mask:.4f}")
-    kept = result.retention
+    recall = ", ".join(f"{c} {share:.0%}" for c, share in result.proposal_recall.items())
+    table.add_row("proposed by the RPN", recall)
+    seconds = f"features {result.feature_seconds} ({result.trunk}), training {result.training_seconds}"
+    table.add_row("seconds", f"{seconds}, proof {result.proof_seconds}")
+    epochs = result.training.epochs
+    if epochs:
+        best = epochs[result.training.best_epoch - 1]
+        losses = f"class {best.classification:.4f}, box {best.box:.4f}, mask {best.mask:.4f}"
+        table.add_row("epoch kept", f"{best.epoch} of {len(epochs)}; losses: {losses}")
+    proof = result.proof
+    kept = proof.retention
     table.add_row("old detections changed", f"{kept.changed} of {kept.compared} on {kept.images} photos")
+    if kept.changed:
+        differences = f"score {kept.largest_score_difference:.2g}, box {kept.largest_box_difference:.2g} pixels"
+        table.add_row("largest differences", differences)
+    table.add_row(
+        "trunk's weights", "unchanged" if proof.trunk_sha256_before == proof.trunk_sha256_after else "CHANGED"
+    )
+    if proof.old is not None:
+        change = f"{_ap(proof.old.before)} before, {_ap(proof.old.after)} after"
+        table.add_row("old classes' AP", f"{change}, on {proof.old.photos} photos")
+    if proof.new is not None:
+        table.add_row("new classes' AP", f"{_ap(proof.new)} on {proof.held_out_photos} held-out photos")
+    else:
+        table.add_row("new classes' AP", "not measured: give --val, or 20 photos or more")
+    for message in result.advice:
+        table.add_row("advice", message)
     for message in result.skipped:
         table.add_row("skipped", message)
     return table
+
+
+def _ap(part: Part) -> str:
+    masks = f", masks {100 * part.mask.AP:.1f}" if part.mask else ""
+    return f"boxes {100 * part.box.AP:.1f}{masks}"
 
 
 def export_table(result: Export) -> Table:

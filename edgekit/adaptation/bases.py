@@ -1,0 +1,165 @@
+"""What can be adapted: a checkpoint (PyTorch) or nothing but edgekit's own ONNX export of one."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from torchvision.models.detection.roi_heads import RoIHeads
+
+from edgekit.adaptation.joint import merge
+from edgekit.adaptation.trunk import MASK_ROIS, PROPOSALS, OnnxTrunk, TorchTrunk, Trunk, trunk_sha256
+from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve
+from edgekit.errors import EdgekitError
+from edgekit.model.checkpoint import load_model, save_model
+from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.predictors import Generation, Predictors
+from edgekit.progress import Track
+from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.session import Session
+from edgekit.runtime.torch_session import TorchSession
+
+TRUNK_ROIS = PROPOSALS + 16  # the exported box head's number of boxes: the proposals and a photo's objects
+LAYOUT = 1  # of the exported trunk; a change makes earlier exports void
+
+
+class Base(Protocol):
+    """A model to add classes to."""
+
+    meta: ModelMeta
+    predictors: Predictors
+    heads: RoIHeads
+    suffix: str  # of the adapted model's file
+    trunk_sha256: str
+
+    def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
+        """The frozen trunk in "onnx" (exported to ``cache`` on first use) or "torch"."""
+
+    def session(self) -> Session:
+        """The model, ready to run."""
+
+    def save_exact(self, output: Path, generation: Generation, meta: ModelMeta) -> str:
+        """Write the model with one more generation and return the SHA-256 of the written file's trunk."""
+
+    def save_joint(self, output: Path, predictors: Predictors, meta: ModelMeta) -> str:
+        """Write the model with all rows of ``predictors`` in one softmax; return the written trunk's SHA-256."""
+
+
+class CheckpointBase:
+    """A checkpoint of any kind that ``load_model`` reads."""
+
+    suffix = ".safetensors"
+
+    def __init__(self, module: GenerationalRCNN, meta: ModelMeta) -> None:
+        self.module, self.meta = module.requires_grad_(False), meta
+        self.predictors, self.heads = module.predictors, module.heads
+        self.trunk_sha256 = _trunk_of(module)
+
+    def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
+        """See ``Base``."""
+        size = self.meta.input_size
+        if runtime == "torch":
+            return TorchTrunk(self.module, size, self.trunk_sha256)
+        folder = _trunk_folder(cache, self.trunk_sha256, size)
+        if not folder.exists():
+            from edgekit.deployment.trunk_export import export_trunk
+
+            for _ in track(range(1), "exporting the frozen trunk"):
+                export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS)
+        return OnnxTrunk(folder, size, self.trunk_sha256)
+
+    def session(self) -> Session:
+        """See ``Base``."""
+        return TorchSession(self.module, self.meta)
+
+    def save_exact(self, output: Path, generation: Generation, meta: ModelMeta) -> str:
+        """See ``Base``."""
+        save_model(output, GenerationalRCNN(self.module.base, [*self.predictors.generations, generation]), meta)
+        return _trunk_of(load_model(output)[0])
+
+    def save_joint(self, output: Path, predictors: Predictors, meta: ModelMeta) -> str:
+        """See ``Base``."""
+        merged = merge(predictors)
+        base = copy.deepcopy(self.module.base)
+        base.roi_heads.box_predictor = merged.box_predictor
+        if merged.mask_predictor is not None:
+            base.roi_heads.mask_predictor = merged.mask_predictor
+        save_model(output, GenerationalRCNN(base), meta)
+        return _trunk_of(load_model(output)[0])
+
+
+class OnnxBase:
+    """An ONNX file that edgekit exported: its heads are rebuilt from its weights, its body only runs in onnxruntime."""
+
+    suffix = ".onnx"
+
+    def __init__(self, path: Path) -> None:
+        from edgekit.deployment.compose import read_heads
+
+        self.path = path
+        self.module, self.meta = read_heads(path)
+        self.predictors, self.heads = self.module.predictors, self.module.heads
+        self.trunk_sha256 = _onnx_trunk_sha256(path)
+
+    def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
+        """See ``Base``."""
+        if runtime == "torch":
+            raise EdgekitError(f"{self.path}: an ONNX file's trunk cannot run in PyTorch", "leave --trunk at onnx")
+        folder = _trunk_folder(cache, self.trunk_sha256, self.meta.input_size)
+        if not folder.exists():
+            from edgekit.deployment.compose import extract_trunk
+
+            for _ in track(range(1), "cutting out the frozen trunk"):
+                extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS)
+        return OnnxTrunk(folder, self.meta.input_size, self.trunk_sha256)
+
+    def session(self) -> Session:
+        """See ``Base``."""
+        return OnnxSession(self.path)
+
+    def save_exact(self, output: Path, generation: Generation, meta: ModelMeta) -> str:
+        """See ``Base``."""
+        from edgekit.deployment.compose import append_generation
+
+        append_generation(self.path, output, generation, self.module, meta)
+        return _onnx_trunk_sha256(output)
+
+    def save_joint(self, output: Path, predictors: Predictors, meta: ModelMeta) -> str:  # noqa: ARG002
+        """See ``Base``: an exported graph has the exact scoring built in."""
+        raise EdgekitError(
+            f"{self.path}: joint scoring needs the checkpoint", "give the .safetensors it was exported from"
+        )
+
+
+def open_base(
+    base: str | Path,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> Base:
+    """Open a base model; the options are those of ``load_model`` and only for checkpoints."""
+    path = resolve(base)
+    if kind_of(path) != "onnx":
+        return CheckpointBase(*load_model(base))
+    if base_classes or architecture or size:
+        raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes, --architecture and --size")
+    return OnnxBase(path)
+
+
+def _trunk_folder(cache: Path, sha256: str, size: tuple[int, int]) -> Path:
+    return cache / "trunks" / f"{sha256[:24]}-{size[0]}x{size[1]}-{LAYOUT}"
+
+
+def _trunk_of(module: GenerationalRCNN) -> str:
+    return trunk_sha256({name: tensor.cpu().numpy() for name, tensor in module.base.state_dict().items()})
+
+
+def _onnx_trunk_sha256(path: Path) -> str:
+    """Of the constants of an exported graph that are not a predictor's or a later generation's."""
+    from onnx import numpy_helper
+
+    graph, _ = read_onnx(path)
+    tensors = {t.name: numpy_helper.to_array(t) for t in graph.graph.initializer if t.name.startswith("model.base.")}
+    return trunk_sha256({n: np.asarray(t) for n, t in tensors.items()})

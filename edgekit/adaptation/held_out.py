@@ -1,0 +1,99 @@
+"""How good the new rows are on held-out photos, from cached features: which epoch to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.models.detection.roi_heads import RoIHeads
+
+from edgekit.adaptation.features import PhotoFeatures
+from edgekit.adaptation.rois import IGNORED
+from edgekit.artifacts import BACKGROUND, ModelMeta
+from edgekit.data.coco import Annotation, Dataset, Photo
+from edgekit.data.detections import Detections
+from edgekit.errors import EdgekitError
+from edgekit.measurement.evaluate import score
+from edgekit.model.predictors import Predictors
+
+AUTOMATIC_SHARE = 5  # one photo in so many is held out
+AUTOMATIC_LEAST = 20  # with fewer photos all are learned from
+
+
+def split(photos: Sequence[Photo], classes: Sequence[str], seed: int) -> tuple[list[Photo], list[Photo]]:
+    """Photos to learn from and photos held out: a fifth, if there are enough and every class remains in both."""
+    if len(photos) < AUTOMATIC_LEAST:
+        return list(photos), []
+    order = np.random.default_rng([seed, len(photos)]).permutation(len(photos))
+    out = set(order[: len(photos) // AUTOMATIC_SHARE].tolist())
+    parts = [p for i, p in enumerate(photos) if i not in out], [p for i, p in enumerate(photos) if i in out]
+    for part in parts:
+        shown = {a.category for p in part for a in p.annotations if not a.iscrowd}
+        if not set(classes) <= shown:
+            return list(photos), []
+    return parts
+
+
+def scorer(
+    predictors: Predictors,
+    heads: RoIHeads,
+    photos: Sequence[PhotoFeatures],
+    size: tuple[int, int],
+    masks_train: bool,
+) -> Callable[[], float]:
+    """A function that scores the last generation's rows on the photos' plain views: its classes' box AP, plus the mean
+    IoU of the masks of annotated objects' RoIs where masks train."""
+    number = len(predictors.generations)
+    first, classes = predictors.first_label(number), predictors.generations[-1].classes
+    names = tuple(f"class {i}" for i in range(classes))
+    meta = ModelMeta("", ((BACKGROUND, *names),), size)
+    views = [p.load(0) for p in photos]
+    truth = []
+    for index, view in enumerate(views, start=1):
+        objects = [
+            Annotation(names[label - first], (x0, y0, x1 - x0, y1 - y0), (x1 - x0) * (y1 - y0), None)
+            for (x0, y0, x1, y1), label in zip(view.objects.tolist(), view.object_labels.tolist(), strict=True)
+            if label >= first
+        ]
+        truth.append(Photo(index, Path(), *size, tuple(objects)))
+    dataset = Dataset(Path("held-out photos"), names, tuple(truth))
+
+    @torch.no_grad()
+    def held_out() -> float:
+        found = []
+        overlaps = []
+        for view in views:
+            kept = view.labels != IGNORED
+            *_, (logits, deltas) = predictors.box_predictions(view.box[kept].float())
+            (boxes,), (scores,), (labels,) = heads.postprocess_detections(logits, deltas, [view.rois[kept]], [size])
+            found.append(
+                Detections(
+                    boxes.numpy(), labels.numpy(), scores.numpy(), np.zeros((len(scores), 0, 0), np.float32), size
+                )
+            )
+            own = view.mask_labels >= first
+            if masks_train and own.any():
+                mask_logits = predictors.mask_logits(view.mask[own].float(), number)
+                predicted = mask_logits[torch.arange(int(own.sum())), view.mask_labels[own] - first] > 0
+                true = view.mask_targets[own] > 0.5
+                shared = (predicted & true).sum((1, 2)) / (predicted | true).sum((1, 2)).clamp(min=1)
+                overlaps.append(shared.mean().item())
+        try:
+            precision = score(dataset, dataset.photos, found, meta).box.AP
+        except EdgekitError:  # no new object is in these photos
+            precision = 0.0
+        return precision + (float(np.mean(overlaps)) if overlaps else 0.0)
+
+    return held_out
+
+
+def proposal_recall(photos: Sequence[PhotoFeatures], labels: dict[str, int]) -> dict[str, float]:
+    """The share of each class's annotated objects that the frozen RPN proposes (IoU >= 0.5), on the plain views."""
+    views = [p.load(0) for p in photos]
+    seen = torch.cat([v.proposed for v in views]) >= 0.5
+    found = torch.cat([v.object_labels for v in views])
+    return {
+        name: seen[found == label].float().mean().item() for name, label in labels.items() if (found == label).any()
+    }

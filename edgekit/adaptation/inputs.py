@@ -1,0 +1,127 @@
+"""What an adaptation learns from and is proved on: read, checked and split before any work starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.adaptation.held_out import split
+from edgekit.data.coco import Dataset, Photo, read_dataset, readable
+from edgekit.data.images import list_images, read_image
+from edgekit.errors import EdgekitError
+
+
+@dataclass(frozen=True)
+class ProbePhoto:
+    """A photo without annotations, to compare detections on."""
+
+    path: Path
+
+    def read(self) -> np.ndarray:
+        """The pixels, RGB uint8 [H, W, 3]."""
+        return read_image(self.path)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Photos by what they are for, and the classes to add with their numbers of objects to learn from."""
+
+    classes: tuple[str, ...]
+    objects: dict[str, int]
+    learn: list[Photo]
+    held_out: Dataset | None
+    replay: list[Photo]
+    probe: list[ProbePhoto]
+    old: Dataset | None
+    skipped: tuple[str, ...]
+
+
+def read_inputs(
+    data: Path,
+    images: Path,
+    known: tuple[str, ...],
+    has_masks: bool,
+    classes: tuple[str, ...],
+    val: Path | None,
+    replay: Path | None,
+    probe: Path | None,
+    old_data: Path | None,
+    seed: int,
+    skip_bad_images: bool,
+) -> Inputs:
+    """Read everything ``adapt`` is given; ``known`` are the base model's classes.
+
+    The photos of ``val``, ``replay`` and ``old_data`` are looked for beside the annotations, then in ``images``.
+    """
+    dataset = read_dataset(data, images)
+    added = _new_classes(dataset, classes, known)
+    photos, skipped = readable(dataset.photos, skip_bad_images)
+    if val is None:
+        learn, out = split(photos, added, seed)
+        held_out = Dataset(data, dataset.categories, tuple(out)) if out else None
+    else:
+        learn, held_out = photos, _beside(val, images)
+        _count_objects(held_out, held_out.photos, added, has_masks)
+    old = _beside(old_data, images) if old_data else None
+    if old is not None and not set(old.categories) & set(known):
+        raise EdgekitError(
+            f"{old_data}: annotates none of the base model's classes", f"they are {', '.join(known[1:9])} ..."
+        )
+    return Inputs(
+        classes=added,
+        objects=_count_objects(dataset, learn, added, has_masks),
+        learn=learn,
+        held_out=held_out,
+        replay=list(_beside(replay, images).photos) if replay else [],
+        probe=[ProbePhoto(p) for p in list_images(probe)] if probe else [],
+        old=old,
+        skipped=tuple(skipped),
+    )
+
+
+def _beside(annotations: Path, images: Path) -> Dataset:
+    """A dataset whose photos lie beside its annotations or in ``images``."""
+    beside = annotations if annotations.is_dir() else annotations.parent
+    try:
+        return read_dataset(annotations, beside)
+    except EdgekitError:
+        return read_dataset(annotations, images)
+
+
+def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes to add, in the file's order; raises for those the model has or the file lacks."""
+    annotated = {a.category for p in dataset.photos for a in p.annotations}
+    for name in wanted:
+        if name not in dataset.categories:
+            raise EdgekitError(
+                f"class {name}: not annotated in {dataset.file}", f"its classes are {', '.join(dataset.categories)}"
+            )
+    added = tuple(c for c in dataset.categories if (c in wanted if wanted else c in annotated))
+    had = [c for c in added if c in known]
+    if had:
+        fresh = ",".join(c for c in added if c not in had)
+        advice = f"pick the others: --classes {fresh}" if fresh else "nothing is left to add"
+        raise EdgekitError(f"class {had[0]}: the base model already has it", advice)
+    return added
+
+
+def _count_objects(
+    dataset: Dataset, photos: list[Photo] | tuple[Photo, ...], classes: tuple[str, ...], has_masks: bool
+) -> dict[str, int]:
+    """How many objects of each class there are; raises where one has none or lacks its mask."""
+    counts = dict.fromkeys(classes, 0)
+    for photo in photos:
+        for item in photo.annotations:
+            if item.category in counts and not item.iscrowd:
+                if item.segmentation is None and has_masks:
+                    raise EdgekitError(
+                        f"{photo.path}: an object of class {item.category} has a box but no mask in {dataset.file}",
+                        "a Mask R-CNN learns from masks: annotate polygons or RLE",
+                    )
+                counts[item.category] += 1
+    for name, count in counts.items():
+        if not count:
+            raise EdgekitError(f"class {name}: has no annotated object in {dataset.file}", "annotate a few")
+    return counts

@@ -1,0 +1,170 @@
+"""One adaptation's steps: features, learning, writing the model with its proof."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgekit.adaptation import proof as proofs
+from edgekit.adaptation.bases import Base
+from edgekit.adaptation.cache import FeatureCache
+from edgekit.adaptation.features import PhotoFeatures, extract
+from edgekit.adaptation.held_out import scorer
+from edgekit.adaptation.initialise import imprint, new_generation
+from edgekit.adaptation.inputs import Inputs
+from edgekit.adaptation.joint import merge
+from edgekit.adaptation.objectives import ExactObjective, JointObjective, Objective
+from edgekit.adaptation.processes import Processes
+from edgekit.adaptation.proof import Proof
+from edgekit.adaptation.settings import Settings
+from edgekit.adaptation.strategies import new_parameters, old_parameters, wants_adapter
+from edgekit.adaptation.training import Training, train
+from edgekit.adaptation.trunk import Trunk
+from edgekit.artifacts import ModelMeta, atomic_path, resolve, sha256, tool_versions, write_text
+from edgekit.model.predictors import Generation, Predictors
+from edgekit.progress import Track
+from edgekit.runtime.session import open_session
+
+OLD_ROWS_LR = 0.1  # of the new rows' learning rate, in joint scoring: old rows are fine-tuned, not learned
+
+
+@dataclass(frozen=True)
+class Job:
+    """One adaptation's fixed parts."""
+
+    base: Base
+    inputs: Inputs
+    settings: Settings
+    ranks: Processes
+    track: Track
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """All classes by label, the new ones last."""
+        return (*self.base.meta.categories, *self.inputs.classes)
+
+    @property
+    def new_labels(self) -> dict[str, int]:
+        """The new classes' labels."""
+        return {name: self.categories.index(name) for name in self.inputs.classes}
+
+    def features(self, trunk: Trunk, cache: FeatureCache) -> tuple[list[PhotoFeatures], list[PhotoFeatures]]:
+        """The features of the photos to learn from (those to replay last) and of the held-out ones."""
+        labels = {name: label for label, name in reversed(list(enumerate(self.categories))) if label}
+        size, held_out = self.base.meta.input_size, self.inputs.held_out
+        coder, seed = self.base.heads.box_coder, self.settings.seed
+
+        def made(photos: Any, views: int, what: str) -> list[PhotoFeatures]:
+            return extract(trunk, coder, photos, labels, size, views, seed, cache, self.ranks, self.track, what)
+
+        views = self.settings.views_of(len(self.inputs.learn))
+        learn = made(self.inputs.learn, views, "computing RoI features")
+        learn += made(self.inputs.replay, 1, "features of replayed photos")
+        return learn, made(held_out.photos, 1, "features of held-out photos") if held_out else []
+
+    def learn(
+        self, photos: list[PhotoFeatures], held_out: list[PhotoFeatures]
+    ) -> tuple[Predictors, Generation, Training]:
+        """The old predictors (in joint scoring a changed copy), the new rows, and how training went."""
+        settings, joint = self.settings, self.settings.scoring == "joint"
+        predictors = merge(self.base.predictors).requires_grad_(False) if joint else self.base.predictors
+        adapter = not joint and settings.epochs > 0 and wants_adapter(settings.train)
+        count = len(self.inputs.classes)
+        generation = new_generation(predictors, count, settings.init, self.base.meta.categories, adapter)
+        if settings.init == "prototype":
+            imprint(predictors, generation, photos[: len(self.inputs.learn)])
+        if settings.epochs == 0:
+            return predictors, generation, Training((), 0)
+        ignore_old = settings.old_objects == "ignore"
+        generation.requires_grad_(False)
+        groups = [(new_parameters(generation, settings.train), 1.0)]
+        objective: Objective
+        if joint:
+            objective = JointObjective(predictors, generation, ignore_old, settings.protect, self.ranks.count)
+            if settings.protect != "frozen":
+                groups.append((old_parameters(predictors, settings.train), OLD_ROWS_LR))
+        else:
+            objective = ExactObjective(predictors, generation, ignore_old)
+        whole = Predictors(predictors.box_predictor, predictors.mask_predictor, [*predictors.generations, generation])
+        score = scorer(
+            whole, self.base.heads, held_out, self.base.meta.input_size, generation.mask_fcn_logits is not None
+        )
+        training = train(
+            nn.ModuleList([predictors, generation]) if joint else generation,
+            groups,
+            objective,
+            photos,
+            settings.optimiser,
+            settings.seed,
+            self.ranks,
+            score if held_out else None,
+            self.track,
+        )
+        return predictors, generation, training
+
+    def write(
+        self,
+        base: str | Path,
+        output: Path,
+        predictors: Predictors,
+        generation: Generation,
+        recall: dict[str, float],
+        max_old_drop: float | None,
+    ) -> Proof:
+        """Write the adapted model and its proof, unless the proof fails."""
+        meta = self._meta(base)
+        with atomic_path(output.absolute()) as temporary:
+            if self.settings.scoring == "joint":
+                whole = Predictors(predictors.box_predictor, predictors.mask_predictor, [generation])
+                after = self.base.save_joint(temporary, whole, meta)
+            else:
+                after = self.base.save_exact(temporary, generation, meta)
+            proof = self._prove(temporary, after)
+            proofs.check(proof, self.settings.scoring, output, max_old_drop)
+            text = proofs.report(
+                proof,
+                base=str(base),
+                parent_sha256=meta.parent_sha256,
+                classes=self.inputs.classes,
+                objects=self.inputs.objects,
+                proposal_recall=recall,
+                settings=dataclasses.asdict(self.settings),
+                versions=dict(meta.versions),
+            )
+            write_text(output.absolute().with_suffix(".retention.json"), text)
+        return proof
+
+    def _prove(self, adapted: Path, trunk_after: str) -> Proof:
+        inputs, track = self.inputs, self.track
+        before, after = self.base.session(), open_session(adapted)
+        held_out = list(inputs.held_out.photos) if inputs.held_out else []
+        return Proof(
+            retention=proofs.compare(before, after, [*inputs.learn, *held_out, *inputs.replay, *inputs.probe], track),
+            runtime=before.runtime,
+            trunk_sha256_before=self.base.trunk_sha256,
+            trunk_sha256_after=trunk_after,
+            old=proofs.old_precision(before, after, inputs.old, track) if inputs.old else None,
+            new=proofs.new_precision(after, inputs.held_out, inputs.classes, track) if inputs.held_out else None,
+            held_out_photos=len(held_out),
+        )
+
+    def _meta(self, base: str | Path) -> ModelMeta:
+        """The adapted model's metadata."""
+        meta, settings = self.base.meta, self.settings
+        generations = meta.generations
+        if settings.scoring == "exact" and meta.scoring == "joint":
+            generations = (meta.categories,)  # one softmax made them one generation
+        record = dataclasses.asdict(settings) | {"photos": len(self.inputs.learn), "objects": self.inputs.objects}
+        return dataclasses.replace(
+            meta,
+            generations=(*generations, self.inputs.classes),
+            scoring=settings.scoring,
+            precision="fp32",
+            parent_sha256=sha256(resolve(base)),
+            versions=tool_versions(),
+            training=dict(meta.training) | {f"generation {len(generations)}": record},
+        )

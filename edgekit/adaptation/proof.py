@@ -1,0 +1,109 @@
+"""The proof: what became of the earlier classes, measured on real forward passes of both files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.data.coco import Dataset
+from edgekit.data.detections import Detections
+from edgekit.errors import EdgekitError
+from edgekit.measurement.compare import Retention, retention
+from edgekit.measurement.evaluate import Part, score
+from edgekit.progress import Track
+from edgekit.runtime.session import Session, detect
+
+
+@dataclass(frozen=True)
+class OldPrecision:
+    """The earlier classes' AP on old data, before and after."""
+
+    before: Part
+    after: Part
+    photos: int
+
+    @property
+    def drop(self) -> float:
+        """The larger fall of box and mask AP, in 0..1."""
+        falls = [self.before.box.AP - self.after.box.AP]
+        if self.before.mask and self.after.mask:
+            falls.append(self.before.mask.AP - self.after.mask.AP)
+        return max(falls)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What became of the earlier classes, and how good the new ones are.
+
+    ``new`` is the new classes' AP on the held-out photos, None where there are none.
+    """
+
+    retention: Retention
+    runtime: str
+    trunk_sha256_before: str
+    trunk_sha256_after: str
+    old: OldPrecision | None
+    new: Part | None
+    held_out_photos: int
+
+
+def old_precision(before: Session, after: Session, dataset: Dataset, track: Track) -> OldPrecision:
+    """Evaluate both models on old data."""
+    found: tuple[list[Detections], list[Detections]] = ([], [])
+    for photo in track(dataset.photos, "old AP before and after"):
+        pixels = photo.read()
+        for session, results in zip((before, after), found, strict=True):
+            results.append(detect(session, pixels))
+    parts = []
+    for results in found:
+        kept = [r.select(r.labels < len(before.meta.categories)) for r in results]
+        result = score(dataset, dataset.photos, kept, before.meta)
+        parts.append(Part(result.box, result.mask))
+    return OldPrecision(before=parts[0], after=parts[1], photos=len(dataset.photos))
+
+
+def new_precision(after: Session, dataset: Dataset, classes: Sequence[str], track: Track) -> Part:
+    """The new classes' AP on photos that nothing was learned from."""
+    found = [detect(after, p.read()) for p in track(dataset.photos, "AP on held-out photos")]
+    only = Dataset(dataset.file, tuple(classes), dataset.photos)
+    result = score(only, dataset.photos, found, after.meta)
+    return Part(result.box, result.mask)
+
+
+def compare(before: Session, after: Session, photos: Sequence[np.ndarray | Any], track: Track) -> Retention:
+    """Run both models on photos (anything with ``read()``) and compare the earlier classes' detections."""
+
+    def pair(photo: Any) -> tuple[Detections, Detections]:
+        pixels = photo.read()
+        return detect(before, pixels), detect(after, pixels)
+
+    pairs = (pair(p) for p in track(photos, "comparing old detections"))
+    return retention(pairs, len(before.meta.categories))
+
+
+def check(proof: Proof, scoring: str, output: Path, max_old_drop: float | None) -> None:
+    """Raise if the proof fails: anything changed in exact scoring, the trunk changed, or the old AP fell too far."""
+    kept = proof.retention
+    report = "this breaks edgekit's promise: please report it with `edgekit inspect` of the base model"
+    if proof.trunk_sha256_before != proof.trunk_sha256_after:
+        raise EdgekitError(f"{output}: the trunk's weights changed; nothing was written", report)
+    if scoring == "exact" and kept.changed:
+        raise EdgekitError(
+            f"{output}: {kept.changed} of {kept.compared} earlier detections changed; nothing was written", report
+        )
+    if max_old_drop is not None and proof.old is not None and 100 * proof.old.drop > max_old_drop:
+        raise EdgekitError(
+            f"{output}: the old classes' AP fell by {100 * proof.old.drop:.2f}, more than --max-old-drop "
+            f"{max_old_drop:g}; nothing was written",
+            "use --scoring exact, a stronger --protect, --replay, or a smaller --lr",
+        )
+
+
+def report(proof: Proof, **more: Any) -> str:
+    """The proof as JSON, with whatever else belongs into the report."""
+    return json.dumps(more | asdict(proof), indent=2, default=str) + "\n"

@@ -1,0 +1,127 @@
+"""The frozen trunk, run in PyTorch or, exported once, in onnxruntime: what it proposes, and the features of RoIs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from edgekit.model.generations import GenerationalRCNN
+from edgekit.runtime.onnx_session import _providers
+
+PROPOSALS = 256  # a view's RoIs at most: the RPN's best, the annotated objects among them
+MASK_ROIS = 12  # RoIs a view that masks are learned from
+PREDICTORS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.")  # all other tensors are the trunk's
+
+
+class Trunk(Protocol):
+    """Everything of a model that stays frozen, ready to run on one canvas at a time."""
+
+    key: str  # what its features depend on: its weights, its input size, what runs it
+    runtime: str
+
+    def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
+        """The FPN's levels in the trunk's own form, and the RPN's proposals, best first: float32 [P, 4], xyxy pixels of
+        a canvas uint8 [H, W, 3]."""
+
+    def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
+        """The box head's output, float32 [R, F], for boxes [R, 4]."""
+
+    def mask_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
+        """The mask head's output, float32 [R, C, 14, 14]; [R, 0, 0, 0] for a model without masks."""
+
+
+class TorchTrunk:
+    """The trunk of a module in PyTorch eager."""
+
+    def __init__(self, module: GenerationalRCNN, size: tuple[int, int], sha256: str) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.module, self.size = module.to(self.device), size
+        self.runtime = f"pytorch {self.device.type}"
+        self.key = f"{sha256} {size} {self.runtime} {PROPOSALS}"
+
+    @torch.inference_mode()
+    def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
+        """See ``Trunk``."""
+        levels, (proposals,) = self.module.trunk(torch.tensor(pixels, device=self.device)[None])
+        return levels, proposals[:PROPOSALS].cpu().numpy()
+
+    @torch.inference_mode()
+    def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
+        """See ``Trunk``."""
+        rois = [torch.tensor(boxes, device=self.device)]
+        return self.module.box_features(levels, rois, self.size).cpu().numpy()
+
+    @torch.inference_mode()
+    def mask_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
+        """See ``Trunk``."""
+        if not self.module.has_masks:
+            return np.zeros((len(boxes), 0, 0, 0), np.float32)
+        rois = [torch.tensor(boxes, device=self.device)]
+        return self.module.mask_features(levels, rois, self.size).cpu().numpy()
+
+
+class OnnxTrunk:
+    """A trunk exported as ``body.onnx``, ``box_head.onnx`` and, with masks, ``mask_head.onnx``, in onnxruntime."""
+
+    def __init__(self, folder: Path, size: tuple[int, int], sha256: str) -> None:
+        self.body = open_ort(folder / "body.onnx")
+        self.box_head = open_ort(folder / "box_head.onnx")
+        self.mask_head = open_ort(folder / "mask_head.onnx") if (folder / "mask_head.onnx").exists() else None
+        provider = self.body.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.runtime = f"onnxruntime {provider}"
+        self.key = f"{sha256} {size} {self.runtime} {PROPOSALS}"
+
+    def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
+        """See ``Trunk``."""
+        table, proposals, proposed = self.body.run(["table", "proposals", "proposed"], {"images": pixels[None]})
+        return table, proposals[proposed > 0][:PROPOSALS]
+
+    def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
+        """See ``Trunk``."""
+        return _in_parts(self.box_head, levels, boxes)
+
+    def mask_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
+        """See ``Trunk``."""
+        if self.mask_head is None:
+            return np.zeros((len(boxes), 0, 0, 0), np.float32)
+        return _in_parts(self.mask_head, levels, boxes)
+
+
+def trunk_sha256(tensors: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of a model's trunk: the names, types, shapes and bytes of all tensors but the predictors'."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        if any(p in name for p in PREDICTORS) or name.startswith("edgekit."):
+            continue
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def open_ort(path: Path) -> Any:
+    """An onnxruntime session on CUDA where it can, on the CPU elsewhere."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in _providers()]
+    return ort.InferenceSession(str(path), options, providers=wanted)
+
+
+def _in_parts(session: Any, table: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Run a head of a fixed number of boxes on any number of them, the last part filled up with empty boxes."""
+    part = session.get_inputs()[1].shape[0]
+    outputs = []
+    for start in range(0, max(len(boxes), 1), part):
+        chosen = boxes[start : start + part]
+        filled = np.zeros((part, 4), np.float32)
+        filled[: len(chosen)] = chosen
+        (features,) = session.run(None, {"table": table, "boxes": filled})
+        outputs.append(features[: len(chosen)])
+    return np.concatenate(outputs)
