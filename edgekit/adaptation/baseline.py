@@ -43,6 +43,7 @@ def fine_tune_naively(
     torch.manual_seed(seed)
     module = GenerationalRCNN(_expanded(base, len(classes)))
     model = module.base
+    model.transform.min_size, model.transform.max_size = (min(size),), max(size)  # views have this size already
     model.requires_grad_(False)
     module.predictors.requires_grad_(True)
     model.train()

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from edgekit.data.coco import Dataset
-from edgekit.data.detections import Detections
+from edgekit.data.detections import Detections, from_canvas
+from edgekit.data.images import fit
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import Retention, retention
 from edgekit.measurement.evaluate import Part, score
 from edgekit.progress import Track
 from edgekit.runtime.session import Session, detect
+from edgekit.runtime.torch_session import TorchSession, outputs
 
 
 @dataclass(frozen=True)
@@ -75,15 +78,27 @@ def new_precision(after: Session, dataset: Dataset, classes: Sequence[str], trac
     return Part(result.box, result.mask)
 
 
-def compare(before: Session, after: Session, photos: Sequence[np.ndarray | Any], track: Track) -> Retention:
-    """Run both models on photos (anything with ``read()``) and compare the earlier classes' detections."""
+def compare(before: Session, after: Session, photos: Sequence[Any], track: Track) -> Retention:
+    """Run both models on photos (anything with ``read()``) and compare the earlier classes' detections.
 
-    def pair(photo: Any) -> tuple[Detections, Detections]:
-        pixels = photo.read()
-        return detect(before, pixels), detect(after, pixels)
-
-    pairs = (pair(p) for p in track(photos, "comparing old detections"))
+    In PyTorch the trunk, whose weights have the same hash in both files, runs once a photo; all that follows it runs in
+    each model.
+    """
+    pairs = (_detect_both(before, after, p.read()) for p in track(photos, "comparing old detections"))
     return retention(pairs, len(before.meta.categories))
+
+
+def _detect_both(before: Session, after: Session, photo: np.ndarray) -> tuple[Detections, Detections]:
+    if not (isinstance(before, TorchSession) and isinstance(after, TorchSession)):
+        return detect(before, photo), detect(after, photo)
+    canvas = fit(photo, before.meta.input_size)
+    size = canvas.pixels.shape[:2]
+    with torch.inference_mode():
+        features, proposals = before.module.trunk(torch.tensor(canvas.pixels, device=before.device)[None])
+    first, second = (
+        from_canvas(canvas, *outputs(s.module.detect(features, proposals, size)[0])) for s in (before, after)
+    )
+    return first, second
 
 
 def check(proof: Proof, scoring: str, output: Path, max_old_drop: float | None) -> None:

@@ -29,5 +29,9 @@ class TorchSession:
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""
         canvas = torch.tensor(pixels, device=self.device)[None]
-        found = {k: v.cpu().numpy() for k, v in self.module(canvas)[0].items()}
-        return Outputs(found["boxes"], found["labels"], found["scores"], found["masks"])
+        return outputs(self.module(canvas)[0])
+
+
+def outputs(found: dict[str, torch.Tensor]) -> Outputs:
+    """What a module found in one canvas, as arrays."""
+    return Outputs(*(found[name].cpu().numpy() for name in Outputs._fields))

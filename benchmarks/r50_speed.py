@@ -1,0 +1,134 @@
+"""How much faster than torchvision's loop adaptation is on Mask R-CNN R50-FPN, what memory and disk it takes.
+
+    python benchmarks/r50_speed.py --work /tmp/r50 --output benchmarks/results/r50_adaptation.json
+
+Weights are random (torchvision's cannot be fetched everywhere; the time does not depend on them), photos are COCO's in
+../shared/photos, the new classes are chair and cup. ``edgekit.adapt`` runs whole, with an empty cache, in a process of
+its own; torchvision's loop, with the same frozen layers, runs a few steps before and after it and is extrapolated to
+the same epochs and photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+import edgekit
+from edgekit.adaptation.baseline import fine_tune_naively
+from edgekit.artifacts import tool_versions, write_text
+from edgekit.data.coco import read_dataset, write_dataset
+from edgekit.model.checkpoint import load_model
+
+PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
+CLASSES = ("chair", "cup")
+SIZE = (480, 640)
+LOOP_PHOTOS = 12  # of torchvision's loop, three steps of four
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the model, the cache and the result")
+    parser.add_argument("--output", type=Path, required=True, help="result file to write (.json)")
+    parser.add_argument("--photos", type=int, default=40, help="photos to learn from")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    base, names, data = prepare(args.work, args.photos)
+    loop = [in_a_process(time_loop, base, names, data)]
+    shutil.rmtree(args.work / "cache", ignore_errors=True)
+    adapted = in_a_process(time_adapt, base, names, data, args.work)
+    loop.append(in_a_process(time_loop, base, names, data))
+    a_photo = sum(t["seconds_a_photo"] for t in loop) / len(loop)
+    extrapolated = a_photo * adapted["photos"] * adapted["epochs"]
+    result = {
+        "model": "maskrcnn_resnet50_fpn, random weights",
+        "size": SIZE,
+        "adapt": adapted,
+        "torchvision_loop": loop,
+        "torchvision_loop_seconds_extrapolated": round(extrapolated),
+        "times_faster": round(extrapolated / adapted["seconds"], 1),
+        "machine": {"cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        "versions": tool_versions(),
+    }
+    write_text(args.output, json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def prepare(work: Path, photos: int) -> tuple[Path, Path, Path]:
+    """A checkpoint as torchvision's users have it, its class names, and annotations of the new classes."""
+    train = read_dataset(PHOTOS / "instances_train.json", PHOTOS / "images")
+    shown = [p for p in train.photos if {a.category for a in p.annotations} & set(CLASSES)]
+    chosen = (shown + [p for p in train.photos if p not in shown])[:photos]
+    data = work / "annotations.json"
+    write_dataset(type(train)(data, train.categories, tuple(chosen)))
+    known = [c for c in train.categories if c not in CLASSES]
+    names = work / "classes.txt"
+    names.write_text("\n".join(known) + "\n")
+    torch.manual_seed(0)
+    base = work / "base.pth"
+    torch.save(
+        maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=1 + len(known)).state_dict(), base
+    )
+    return base, names, data
+
+
+def in_a_process(function: Any, *arguments: Any) -> dict[str, Any]:
+    """What a function returns in a new process, with that process's peak resident memory in MB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measured, (function, arguments))
+
+
+def _measured(function: Any, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    result = function(*arguments)
+    return result | {"peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)}
+
+
+def time_adapt(base: Path, names: Path, data: Path, work: Path) -> dict[str, Any]:
+    """One whole adaptation: reading, exporting the trunk, features, training, writing, proof."""
+    began = time.monotonic()
+    result = edgekit.adapt(
+        base,
+        data,
+        PHOTOS / "images",
+        work / "adapted.safetensors",
+        CLASSES,
+        base_classes=names,
+        size=SIZE,
+        cache=work / "cache",
+    )
+    seconds = time.monotonic() - began
+    entries = list((work / "cache" / "features").glob("*.safetensors"))
+    return {
+        "seconds": round(seconds, 1),
+        "feature_seconds": result.feature_seconds,
+        "training_seconds": result.training_seconds,
+        "proof_seconds": result.proof_seconds,
+        "photos": result.photos,
+        "held_out_photos": result.proof.held_out_photos,
+        "epochs": result.settings["epochs"],
+        "views": len(entries),
+        "largest_view_mb": round(max(e.stat().st_size for e in entries) / 1e6, 2),
+        "old_detections_changed": result.proof.retention.changed,
+        "old_detections_compared": result.proof.retention.compared,
+    }
+
+
+def time_loop(base: Path, names: Path, data: Path) -> dict[str, Any]:
+    """A few steps of torchvision's loop."""
+    module, meta = load_model(base, base_classes=names, size=SIZE)
+    photos = read_dataset(data, PHOTOS / "images").photos[:LOOP_PHOTOS]
+    naive = fine_tune_naively(module, list(photos), CLASSES, meta.input_size, epochs=1, seed=0)
+    return {"seconds_a_photo": round(naive.seconds / len(photos), 3), "photos": len(photos)}
+
+
+if __name__ == "__main__":
+    main()
