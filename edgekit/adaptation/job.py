@@ -52,6 +52,14 @@ class Job:
         """The new classes' labels."""
         return {name: self.categories.index(name) for name in self.inputs.classes}
 
+    def prepare(self, store: Path, cache_gb: float) -> tuple[str, list[PhotoFeatures], list[PhotoFeatures]]:
+        """What ran the trunk, and what ``features`` returns; the trunk's memory is free again afterwards."""
+        if self.ranks.first:  # it exports, the others find it
+            self.base.trunk(self.settings.trunk, store, self.track)
+        self.ranks.wait()
+        trunk = self.base.trunk(self.settings.trunk, store, self.track)
+        return trunk.runtime, *self.features(trunk, FeatureCache(store / "features", cache_gb))
+
     def features(self, trunk: Trunk, cache: FeatureCache) -> tuple[list[PhotoFeatures], list[PhotoFeatures]]:
         """The features of the photos to learn from (those to replay last) and of the held-out ones."""
         labels = {name: label for label, name in reversed(list(enumerate(self.categories))) if label}

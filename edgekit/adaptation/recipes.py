@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from edgekit.adaptation.bases import open_base
-from edgekit.adaptation.cache import FeatureCache, default_cache
+from edgekit.adaptation.cache import default_cache
 from edgekit.adaptation.held_out import proposal_recall
 from edgekit.adaptation.inputs import read_inputs
 from edgekit.adaptation.job import Job
@@ -107,11 +107,7 @@ def adapt(
         job = Job(source, inputs, settings, ranks, track if ranks.first else silent)
 
         began = time.monotonic()
-        store = cache or default_cache()
-        ran = ranks.first and source.trunk(trunk, store, track)  # the first process exports, the others find it
-        ranks.wait()
-        running = ran or source.trunk(trunk, store, track)
-        learn, held_out = job.features(running, FeatureCache(store / "features", cache_gb))
+        runtime, learn, held_out = job.prepare(cache or default_cache(), cache_gb)
         extracted = time.monotonic()
         recall = proposal_recall(learn[: len(inputs.learn)], job.new_labels)
         predictors, generation, training = job.learn(learn, held_out)
@@ -128,7 +124,7 @@ def adapt(
                 objects=inputs.objects,
                 proposal_recall=recall,
                 settings=dataclasses.asdict(settings),
-                trunk=running.runtime,
+                trunk=runtime,
                 feature_seconds=round(extracted - began, 2),
                 training_seconds=round(trained - extracted, 2),
                 proof_seconds=round(time.monotonic() - trained, 2),
