@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "edgekit"
 EMBEDDED = {"demo": Path(__file__).parent / "assets" / "maskrcnn_mobilenet_v2_fpn.safetensors"}
+# torchvision's names of models whose weights it has: downloaded into its own cache on first use.
+TORCHVISION = (
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+)
+KINDS = {".safetensors": "checkpoint", ".pt": "checkpoint", ".pth": "checkpoint", ".onnx": "onnx"}
 BACKGROUND = "__background__"
 
 
@@ -30,7 +41,9 @@ class ModelMeta:
     """What a model file says of itself.
 
     ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
-    that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels.
+    that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``best_only`` says that
+    a graph drops what a better-scored detection of another generation covers. ``recognised`` says how a checkpoint that
+    says nothing of itself was understood.
     """
 
     architecture: str
@@ -38,6 +51,9 @@ class ModelMeta:
     input_size: tuple[int, int]
     scoring: str = "exact"
     precision: str = "fp32"
+    batch_norm_eps: float = 1e-5
+    best_only: bool = False
+    recognised: Mapping[str, str] = field(default_factory=dict)
     parent_sha256: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -96,13 +112,35 @@ def tool_versions() -> dict[str, str]:
 
 
 def resolve(model: str | Path) -> Path:
-    """The file a model argument means: an embedded model's name or a path. Raises if there is no such file."""
+    """The file a model argument means: the name of an embedded or of torchvision's model, or a path.
+
+    torchvision's weights are downloaded if they are not in its cache yet. Raises if there is no such file.
+    """
+    if str(model) in TORCHVISION:
+        return _torchvision_weights(str(model))
     path = EMBEDDED.get(str(model), Path(model))
     if not path.exists():
-        known = ", ".join(EMBEDDED)
-        raise EdgekitError(f"{model}: no such file", f"give a model file or the name of an embedded model: {known}")
+        known = ", ".join((*EMBEDDED, *TORCHVISION))
+        raise EdgekitError(f"{model}: no such file", f"give a model file or a model's name: {known}")
     if path.is_dir():
-        raise EdgekitError(f"{model}: is a folder, not a model file", "give a .safetensors or .onnx file")
+        raise EdgekitError(f"{model}: is a folder, not a model file", f"give one of: {', '.join(KINDS)}")
+    return path
+
+
+def _torchvision_weights(name: str) -> Path:
+    """The file of torchvision's default weights in its cache, downloaded if it is not there."""
+    import torch
+    from torchvision.models import get_model_weights
+
+    url = get_model_weights(name)["DEFAULT"].url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    if not path.exists():
+        expected = path.stem.rsplit("-", 1)[1]  # torchvision's file names end in the first digits of their SHA-256
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), expected, progress=sys.stderr.isatty())
+        except (OSError, RuntimeError) as error:  # no network, a full disk, a wrong checksum
+            raise EdgekitError(f"{name}: {url} cannot be downloaded: {error}", f"put that file at {path}") from None
     return path
 
 
@@ -207,12 +245,6 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
 
 def kind_of(path: Path) -> str:
     """``checkpoint`` or ``onnx``, by the file's suffix."""
-    kinds = {".safetensors": "checkpoint", ".onnx": "onnx"}
-    if path.suffix not in kinds:
-        raise EdgekitError(f"{path}: not a kind of model edgekit reads", f"give one of: {', '.join(kinds)}")
-    return kinds[path.suffix]
-
-
-def read_meta(path: Path) -> ModelMeta:
-    """The metadata of a model file of either kind."""
-    return read_onnx(path)[1] if kind_of(path) == "onnx" else read_checkpoint(path)[1]
+    if path.suffix.lower() not in KINDS:
+        raise EdgekitError(f"{path}: not a kind of model edgekit reads", f"give one of: {', '.join(KINDS)}")
+    return KINDS[path.suffix.lower()]

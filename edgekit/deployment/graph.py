@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgekit.deployment.nms import keep_mask
+from edgekit.deployment.nms import keep_mask, pairwise_iou
 from edgekit.deployment.trunk import StaticTrunk, box_limits, clip, decode, large_enough
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Predictors, merged
+from edgekit.runtime.selection import COVERED_IOU
 
 CANDIDATES = 512  # the most boxes a generation that enter the detections' NMS, best first; torchvision has no limit
 
@@ -19,12 +20,12 @@ class StaticRCNN(nn.Module):
     Takes uint8 [1, H, W, 3]; returns boxes [1, D, 4] (xyxy, pixels), labels [1, D], scores [1, D] and, of a Mask
     R-CNN, masks [1, D, 28, 28], with D detection slots for each generation in turn; a slot with score 0 is empty.
     Then what a later generation needs: the trunk's table, proposals and proposed, the box head's output, and the
-    logits of all classes.
+    logits of all classes. ``best_only`` empties the slots that a better-scored one of another generation covers.
     """
 
-    def __init__(self, model: GenerationalRCNN, size: tuple[int, int]) -> None:
+    def __init__(self, model: GenerationalRCNN, size: tuple[int, int], best_only: bool = False) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.best_only = model, best_only
         self.trunk = StaticTrunk(model, size)
         numbers = range(1 + len(model.predictors.generations))
         self.slots = nn.ModuleList(Slots(model, self.trunk.mask, size, number) for number in numbers)
@@ -40,8 +41,10 @@ class StaticRCNN(nn.Module):
             rows, deltas = generation(box_features)
             results.append(slots(table, proposals, proposed, torch.cat([merged(logits), rows], dim=1), deltas))
             logits = torch.cat([logits, rows], dim=1)
-        found = [torch.cat(parts)[None] for parts in zip(*results, strict=True)]
-        return *found, table, proposals, proposed, box_features, logits
+        found = [torch.cat(parts) for parts in zip(*results, strict=True)]
+        if self.best_only:
+            found[2] = found[2] * uncovered(found[0], found[2], [len(r[2]) for r in results])
+        return *(values[None] for values in found), table, proposals, proposed, box_features, logits
 
 
 class Slots(nn.Module):
@@ -94,3 +97,17 @@ class Slots(nn.Module):
         side = logits.shape[-1]
         own_channel = channels.reshape(-1, 1, 1, 1).expand(-1, 1, side, side)
         return torch.sigmoid(logits.gather(1, own_channel))[:, 0]
+
+
+def uncovered(boxes: torch.Tensor, scores: torch.Tensor, slots: list[int]) -> torch.Tensor:
+    """Float [D]: 0 for boxes [D, 4] that a better-scored one of another generation covers, as ``selection.best_only``.
+
+    ``slots`` is the number of each generation's boxes; at equal scores the earlier generation's stays.
+    """
+    generation = torch.repeat_interleave(torch.arange(len(slots)), torch.tensor(slots)).to(boxes.device)
+    earlier = (generation[:, None] < generation[None]).to(boxes.dtype)
+    other = earlier + earlier.t()
+    better = (scores[:, None] > scores[None]).to(boxes.dtype) * other
+    equal = (scores[:, None] >= scores[None]).to(boxes.dtype) * earlier
+    covers = torch.maximum(better, equal) * (pairwise_iou(boxes) > COVERED_IOU).to(boxes.dtype)
+    return 1 - covers.amax(dim=0)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 18
+OUTPUTS = ("boxes", "labels", "scores", "masks")  # a detector's; a Faster R-CNN's graph has no masks
+# The names, in a detector's graph, of what its later generations read.
+INNER = ("trunk.table", "trunk.proposals", "trunk.proposed", "trunk.box_features", "predictors.logits")
 FORBIDDEN = ("NonZero", "NonMaxSuppression", "RoiAlign", "If", "Loop", "Scan")
 
 

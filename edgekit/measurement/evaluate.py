@@ -52,13 +52,21 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | Path, data: Path, images: Path, skip_bad_images: bool = False, track: Track = silent
+    model: str | Path,
+    data: Path,
+    images: Path,
+    generations: int | None = None,
+    best_only: bool = False,
+    skip_bad_images: bool = False,
+    track: Track = silent,
 ) -> Evaluation:
     """Run a model on annotated photos and return its AP.
 
     ``data`` is a COCO JSON file, ``images`` the folder its file names are in. Classes are matched by name.
+    ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
+    another generation covers.
     """
-    session = open_session(model)
+    session = open_session(model, generations, best_only)
     dataset = read_dataset(data, images)
     photos, skipped = readable(dataset.photos, skip_bad_images)
     found = [detect(session, p.read()) for p in track(photos, f"evaluating {Path(model).name}")]

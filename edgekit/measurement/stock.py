@@ -9,26 +9,29 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgekit.artifacts import ModelMeta, atomic_path, read_checkpoint
-from edgekit.model.architectures import ARCHITECTURES
+from edgekit.artifacts import ModelMeta, atomic_path
+from edgekit.model.architectures import without_weights
+from edgekit.model.checkpoint import load_model, merged_state
 from edgekit.runtime.session import Outputs
 
 
 def export_stock(checkpoint: Path, output: Path) -> None:
     """Export a checkpoint the way torchvision documents: one softmax over all classes, the TorchScript exporter."""
-    arrays, meta = read_checkpoint(checkpoint)
-    model = ARCHITECTURES[meta.architecture](len(meta.categories))
-    model.load_state_dict({k: torch.from_numpy(v).float() for k, v in arrays.items()})
+    module, meta = load_model(checkpoint)
+    state = merged_state(module)
+    frozen = not any(n.endswith("num_batches_tracked") for n in state)
+    model = without_weights(meta.architecture, len(meta.categories), frozen, meta.batch_norm_eps)
+    model.load_state_dict(state, assign=True)
     image = torch.rand(3, *meta.input_size)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), atomic_path(output) as temporary:
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model.eval(),
+            model,
             ([image],),
             str(temporary),
             input_names=["image"],
-            output_names=["boxes", "labels", "scores", "masks"],
+            output_names=["boxes", "labels", "scores", "masks"][: 4 if module.has_masks else 3],
             opset_version=18,
             dynamo=False,
         )
@@ -48,5 +51,5 @@ class StockSession:
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""
         image = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / 255
-        boxes, labels, scores, _ = self.session.run(None, {"image": image})
+        boxes, labels, scores, *_ = self.session.run(None, {"image": image})
         return Outputs(boxes, labels, scores, np.zeros((len(scores), 0, 0), np.float32))

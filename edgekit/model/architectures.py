@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from torchvision.models import mobilenet_v2
-from torchvision.models.detection import MaskRCNN
+import torch
+from torch import nn
+from torchvision.models import get_model_builder, mobilenet_v2
+from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import AnchorGenerator, RPNHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+
+from edgekit.artifacts import TORCHVISION
+from edgekit.errors import EdgekitError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build a detector for a number of classes (the background counted), and the input size it is meant for.
+
+    torchvision's sizes are what it makes of a 4:3 photo, rounded up to multiples of 32.
+    """
+
+    build: Callable[[int], FasterRCNN]
+    input_size: tuple[int, int]
 
 
 def maskrcnn_mobilenet_v2_fpn(num_classes: int) -> MaskRCNN:
@@ -46,6 +63,43 @@ def maskrcnn_mobilenet_v2_fpn(num_classes: int) -> MaskRCNN:
     )
 
 
-ARCHITECTURES: dict[str, Callable[[int], MaskRCNN]] = {
-    "maskrcnn_mobilenet_v2_fpn": maskrcnn_mobilenet_v2_fpn,
+def _torchvisions(name: str) -> Architecture:
+    def build(num_classes: int) -> FasterRCNN:
+        return get_model_builder(name)(weights=None, weights_backbone=None, num_classes=num_classes)
+
+    return Architecture(build, (320, 448) if "320" in name else (800, 1088))
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "maskrcnn_mobilenet_v2_fpn": Architecture(maskrcnn_mobilenet_v2_fpn, (320, 320)),
+    **{name: _torchvisions(name) for name in TORCHVISION},
 }
+
+
+def without_weights(name: str, num_classes: int, frozen_norms: bool, eps: float) -> FasterRCNN:
+    """A detector whose tensors have shapes but no values (``torch.device("meta")``), to be given some, in eval mode.
+
+    ``frozen_norms`` makes torchvision's FrozenBatchNorm2d of its batch norms, as torchvision does with pretrained
+    weights; ``eps`` is the batch norms' own.
+    """
+    with torch.device("meta"):
+        base = ARCHITECTURES[name].build(num_classes)
+        for module in list(base.modules()):
+            for child_name, child in module.named_children():
+                if frozen_norms and isinstance(child, nn.BatchNorm2d):
+                    setattr(module, child_name, FrozenBatchNorm2d(child.num_features))
+    for module in base.modules():
+        if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
+            module.eps = eps
+    generator = base.rpn.anchor_generator  # its anchors are no parameters and would stay without values
+    base.rpn.anchor_generator = AnchorGenerator(generator.sizes, generator.aspect_ratios)
+    return base.eval()
+
+
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """``size`` (height, width), if the FPN can take it."""
+    if min(size) < 64 or any(s % 32 for s in size):
+        raise EdgekitError(
+            f"size {size[0]}x{size[1]}: not a size the FPN can take", "give multiples of 32, at least 64x64"
+        )
+    return size

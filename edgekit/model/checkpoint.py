@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from edgekit.artifacts import ModelMeta, kind_of, read_checkpoint, resolve, write_checkpoint
+from edgekit.artifacts import TORCHVISION, ModelMeta, kind_of, resolve, write_checkpoint
 from edgekit.errors import EdgekitError
-from edgekit.model.architectures import ARCHITECTURES
+from edgekit.model.architectures import ARCHITECTURES, check_size, without_weights
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation, Predictors
+from edgekit.model.recognise import batch_norms, recognise
+from edgekit.model.sources import Weights, read_weights
 
 # The layers that have rows for each class, with their rows a class.
 CLASS_ROWS = {
@@ -22,32 +24,63 @@ CLASS_ROWS = {
 ADAPTERS = "edgekit.generations"  # the prefix of the tensors that torchvision's layout has no place for
 
 
-def load_model(model: str | Path, generations: int | None = None) -> tuple[GenerationalRCNN, ModelMeta]:
-    """Read a checkpoint (a path or an embedded model's name) as a module in eval mode, in float32.
+def load_model(
+    model: str | Path,
+    generations: int | None = None,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> tuple[GenerationalRCNN, ModelMeta]:
+    """Read a checkpoint (a file, torchvision's name or an embedded model's) as a module in eval mode, in float32.
 
     ``generations`` keeps only that many of the generations added to the base model: the model as it was then.
+    ``base_classes`` (a file of names) and ``architecture`` say what a checkpoint that edgekit did not write does not
+    say of itself; ``size`` replaces the input's (height, width).
     """
     path = resolve(model)
     if kind_of(path) != "checkpoint":
-        raise EdgekitError(f"{path}: is not a checkpoint", "give a .safetensors file or the name 'demo'")
-    arrays, meta = read_checkpoint(path)
+        raise EdgekitError(f"{path}: is not a checkpoint", "give the .safetensors or .pth file it was made from")
+    weights, meta = read_checkpoint(model, base_classes, architecture)
+    tensors = weights.tensors
     if meta.architecture not in ARCHITECTURES:
         raise EdgekitError(f"{path}: unknown architecture {meta.architecture}", "update edgekit")
-    groups = [len(g) for g in meta.generations] if meta.scoring == "exact" else [len(meta.categories)]
-    base = ARCHITECTURES[meta.architecture](groups[0])
-    tensors = {name: torch.from_numpy(_as_float32(array)) for name, array in arrays.items()}
+    if size is not None:
+        meta = replace(meta, input_size=check_size(size))
+    groups = group_sizes(meta)
+    frozen = batch_norms(tensors, meta.architecture, groups[0]).frozen
+    base = without_weights(meta.architecture, groups[0], frozen, meta.batch_norm_eps)
     module = GenerationalRCNN(base)
     try:
         module.predictors.added.extend(_split_rows(tensors, groups, module.predictors))
-        base.load_state_dict(tensors, strict=True)
+        base.load_state_dict(tensors, strict=True, assign=True)
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise EdgekitError(
-            f"{path}: its weights do not fit {meta.architecture}: {reason}", "write it again with this edgekit"
+            f"{path}: its weights do not fit {meta.architecture}: {reason}",
+            "write it again with this edgekit" if not meta.recognised else "check where it comes from",
         ) from None
     if generations is not None:
         module, meta = _until(module, meta, generations, path)
     return module.eval(), meta
+
+
+def read_checkpoint(
+    model: str | Path, base_classes: Path | None = None, architecture: str | None = None
+) -> tuple[Weights, ModelMeta]:
+    """A checkpoint's tensors, and what they are: by its own metadata, or recognised."""
+    path = resolve(model)
+    weights = read_weights(path)
+    if weights.metadata is None:
+        pretrained = str(model) if str(model) in TORCHVISION else None
+        return weights, recognise(weights.tensors, path, architecture, base_classes, pretrained)
+    if base_classes is not None or architecture is not None:
+        raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes and --architecture")
+    return weights, ModelMeta.from_json(weights.metadata, path)
+
+
+def group_sizes(meta: ModelMeta) -> list[int]:
+    """How many classes are scored together, the base model's first (which count the background)."""
+    return [len(g) for g in meta.generations] if meta.scoring == "exact" else [len(meta.categories)]
 
 
 def save_model(path: Path, module: GenerationalRCNN, meta: ModelMeta, dtype: torch.dtype = torch.float32) -> None:
@@ -105,7 +138,3 @@ def _split_rows(tensors: dict[str, torch.Tensor], groups: list[int], base: Predi
         generation.load_state_dict(state)
         generations.append(generation)
     return generations
-
-
-def _as_float32(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32) if array.dtype == np.float16 else array

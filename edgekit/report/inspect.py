@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta, kind_of, read_checkpoint, read_onnx, resolve, sha256
+from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve, sha256
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,13 @@ def inspect(artifact: str | Path) -> Inspection:
             "nodes": dict(sorted(Counter(n.op_type for n in graph.graph.node).items())),
         }
     else:
-        tensors, meta = read_checkpoint(path)
-        parameters = sum(t.size for t in tensors.values())
-        details = {"tensors": len(tensors), "dtypes": sorted({str(t.dtype) for t in tensors.values()})}
+        from edgekit.model.checkpoint import read_checkpoint
+
+        weights, meta = read_checkpoint(artifact)
+        parameters = sum(t.numel() for t in weights.tensors.values())
+        details = {"tensors": len(weights.tensors), "dtypes": list(weights.dtypes)}
+    details["batch norm epsilon"] = meta.batch_norm_eps
+    details |= {f"{what} recognised": how for what, how in meta.recognised.items()}
     return Inspection(path, kind, round(path.stat().st_size / 1e6, 3), sha256(path), parameters, meta, details)
 
 

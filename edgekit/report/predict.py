@@ -30,11 +30,17 @@ def predict(
     images: Sequence[Path],
     output: Path | None = None,
     min_score: float = 0.5,
+    generations: int | None = None,
+    best_only: bool = False,
     skip_bad_images: bool = False,
     track: Track = silent,
 ) -> list[Prediction]:
-    """Find objects in image files and in the images of folders; with ``output``, write annotated PNGs there."""
-    session = open_session(model)
+    """Find objects in image files and in the images of folders; with ``output``, write annotated PNGs there.
+
+    ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
+    another generation covers.
+    """
+    session = open_session(model, generations, best_only)
     files = [f for path in images for f in (list_images(path) if path.is_dir() else [path])]
     if output is not None:
         output_folder(output)

@@ -26,13 +26,15 @@ class OnnxSession:
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise EdgekitError(f"{path}: onnxruntime cannot load it: {error}", "export it again") from None
         self.meta: ModelMeta = meta
+        given = {o.name for o in self.session.get_outputs()}
+        self.outputs = [n for n in ("boxes", "labels", "scores", "masks") if n in given]  # no masks: a Faster R-CNN
         provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
 
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""
-        outputs = self.session.run(["boxes", "labels", "scores", "masks"], {"images": pixels[None]})
-        return Outputs(*(o[0] for o in outputs))
+        boxes, labels, scores, *masks = (o[0] for o in self.session.run(self.outputs, {"images": pixels[None]}))
+        return Outputs(boxes, labels, scores, masks[0] if masks else np.zeros((len(scores), 0, 0), np.float32))
 
 
 def _providers() -> list[str]:

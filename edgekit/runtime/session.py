@@ -10,6 +10,7 @@ import numpy as np
 from edgekit.artifacts import ModelMeta, kind_of, resolve
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
+from edgekit.errors import EdgekitError
 
 
 class Outputs(NamedTuple):
@@ -18,7 +19,7 @@ class Outputs(NamedTuple):
     boxes: np.ndarray  # float32 [D, 4] xyxy
     labels: np.ndarray  # int64 [D]
     scores: np.ndarray  # float32 [D]
-    masks: np.ndarray  # float32 [D, 28, 28]
+    masks: np.ndarray  # float32 [D, 28, 28]; [D, 0, 0] from a model without masks
 
 
 class Session(Protocol):
@@ -31,16 +32,32 @@ class Session(Protocol):
         """Run on one canvas: uint8 [H, W, 3] of the model's input size."""
 
 
-def open_session(model: str | Path) -> Session:
-    """Load a checkpoint or an ONNX file, or an embedded model by its name."""
+def open_session(model: str | Path, generations: int | None = None, best_only: bool = False) -> Session:
+    """Load a checkpoint or an ONNX file, or an embedded or torchvision's model by its name.
+
+    ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
+    another generation covers.
+    """
+    from edgekit.runtime.selection import Selected
+
     path = resolve(model)
+    session: Session
     if kind_of(path) == "onnx":
         from edgekit.runtime.onnx_session import OnnxSession
 
-        return OnnxSession(path)
-    from edgekit.runtime.torch_session import TorchSession
+        session = OnnxSession(path)
+    else:
+        from edgekit.runtime.torch_session import TorchSession
 
-    return TorchSession.load(path)
+        session = TorchSession.load(model)
+    if generations is None and not best_only:
+        return session
+    meta = session.meta
+    if generations is not None:
+        if meta.best_only:
+            raise EdgekitError(f"{path}: its generations are mixed (best only)", "export it again without --best-only")
+        meta = meta.until(generations, path)
+    return Selected(session, meta, best_only)
 
 
 def detect(session: Session, photo: np.ndarray) -> Detections:
