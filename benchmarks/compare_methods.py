@@ -74,10 +74,12 @@ def one_seed(scenario: Scenario, models: Path, cache: Path, seed: int) -> list[d
             name = f"{shots}-{list(METHODS).index(method)}"
             file, note = models / f"{name}.safetensors", models / f"{name}.json"
             if not note.exists():
-                cost = run(Task(method, scenario.base, scenario.classes, *scenario.take(shots), seed, str(cache)), file)
+                photos, labelled, balanced = scenario.take(shots)
+                about = (method, scenario.base, scenario.classes)
+                cost = run(Task(*about, photos, labelled, balanced, scenario.old, seed, str(cache)), file)
                 write_text(note, json.dumps(dataclasses.asdict(cost)))
-            about = {"method": method, "shots": shots, "seed": seed}
-            rows[name] = about | json.loads(note.read_text())
+            row = {"method": method, "shots": shots, "seed": seed}
+            rows[name] = row | json.loads(note.read_text())
             print(json.dumps(rows[name]), flush=True)
     base, base_meta = load_model(scenario.base)
     modules = {"base": base} | {name: load_model(models / f"{name}.safetensors")[0] for name in rows}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,18 @@ def main() -> int:
 
 def with_tables(text: str) -> str:
     """The README's text with each marked table replaced by the result files' figures."""
-    demo = json.loads((RESULTS / "demo.json").read_text())
-    for name, table in {"demo": demo_table(demo), "latency": latency_table(demo)}.items():
+    demo, scenes, real, r50 = (
+        json.loads((RESULTS / f"{name}.json").read_text())
+        for name in ("demo", "methods_demo", "methods_msrc", "r50_adaptation")
+    )
+    tables = {
+        "demo": demo_table(demo),
+        "latency": latency_table(demo),
+        "methods, scenes": methods_table(scenes, "mixed", "old only"),
+        "methods, photos": methods_table(real, "test", "test"),
+        "R50-FPN": r50_table(r50),
+    }
+    for name, table in tables.items():
         start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
         before, _, rest = text.partition(start)
         text = before + start + table + end + rest.partition(end)[2]
@@ -78,6 +89,67 @@ def latency_table(demo: dict[str, Any]) -> str:
         for r in demo["latency"]
     ]
     return head + _table(["model", "runtime", "p50", "p90", "p99"], rows)
+
+
+def methods_table(result: dict[str, Any], test: str, old_only: str) -> str:
+    """New classes' AP by the number of photos; what became of the old ones at the most photos."""
+    rows = result["rows"]
+    shots = sorted({r["shots"] for r in rows})
+    methods = list(dict.fromkeys(r["method"] for r in rows))
+
+    def mean(method: str, count: int, figure: Callable[[dict[str, Any]], float | None]) -> str:
+        values = [figure(r) for r in rows if r["method"] == method and r["shots"] == count]
+        known = [v for v in values if v is not None]
+        return f"{sum(known) / len(known):.1f}" if known else ""
+
+    def pair(method: str, count: int, test: str, part: str) -> str:
+        def figure(kind: str) -> str:
+            return mean(method, count, lambda r: r[test][part][f"{kind}_AP"])
+
+        return f"{figure('box')} / {figure('mask')}"
+
+    head = f"AP (%) of the new classes {' and '.join(result['classes'])}, boxes / masks, by the number of photos; "
+    head += f"{result['about']}; means of {result['seeds']} seeds:\n\n"
+    new = [[m, *(pair(m, c, test, "new") for c in shots)] for m in methods]
+    text = head + _table(["", *(f"{c} photo{'s' * (c > 1)}" for c in shots)], new)
+
+    most = shots[-1]
+    other = [t for t in rows[0] if t == "other drawing style"]
+    columns = ["", "old AP, boxes / masks", "old detections changed", "false new a photo without"]
+    columns += [f"new AP, {t}" for t in other] + ["seconds", "peak MB"]
+    table = [["base model", pair(methods[0], most, test, "old_before"), *[""] * (len(columns) - 2)]]
+    for m in methods:
+        own = [r for r in rows if r["method"] == m and r["shots"] == most]
+        tests = [t for t in own[0] if isinstance(own[0][t], dict)]
+        changed = f"{sum(r[t]['old_changed'] for r in own for t in tests)} of "
+        changed += f"{sum(r[t]['old_compared'] for r in own for t in tests)}"
+        false = sum(r[old_only]["false_new_a_photo"] for r in own) / len(own)
+        row = [m, pair(m, most, test, "old"), changed, f"{false:.2f}", *(pair(m, most, t, "new") for t in other)]
+        table.append([*row, f"{min(r['seconds'] for r in own):.0f}", f"{max(r['peak_rss_mb'] for r in own)}"])
+    threads = result["machine"]["threads"]
+    note = f"\nWith {most} photos (seconds: features and training, the least of the seeds' runs on {threads} thread, "
+    return text + note + "with other work beside them):\n\n" + _table(columns, table)
+
+
+def r50_table(result: dict[str, Any]) -> str:
+    """Adaptation against torchvision's loop on R50-FPN."""
+    own, loop = result["adapt"], result["torchvision_loop"]
+    size = "x".join(map(str, result["size"]))
+    a_photo = sum(t["seconds_a_photo"] for t in loop) / len(loop)
+    cores = result["machine"]["cores"]
+    head = f"Mask R-CNN R50-FPN (random weights) at {size}, {own['photos']} photos to learn from and "
+    head += f"{own['held_out_photos']} held out, {own['epochs']} epochs, {cores} cores:\n\n"
+    parts = ", ".join(f"{part} {own[f'{part}_seconds']:.0f}" for part in ("feature", "training", "proof"))
+    rows = [
+        ["`edgekit adapt`, whole, with the trunk's export", f"{own['seconds']:.0f} ({parts})", f"{own['peak_rss_mb']}"],
+        [
+            f"torchvision's loop, extrapolated from {a_photo:.2f} s a photo",
+            f"{result['torchvision_loop_seconds_extrapolated']}",
+            f"{max(t['peak_rss_mb'] for t in loop)}",
+        ],
+    ]
+    note = f"\n{result['times_faster']} times faster; at most {own['largest_view_mb']} MB of cache a photo and view.\n"
+    return head + _table(["", "seconds", "peak MB"], rows) + note
 
 
 def _ap50(evaluation: dict[str, Any]) -> list[str]:

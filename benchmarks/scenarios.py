@@ -33,8 +33,8 @@ class Scenario:
     old: tuple[Photo, ...]
     tests: dict[str, Dataset]
 
-    def take(self, shots: int) -> tuple[tuple[Photo, ...], ...]:
-        """The first ``shots`` photos, the same with all labels, a balanced set of old photos, and all old photos.
+    def take(self, shots: int) -> tuple[tuple[Photo, ...], tuple[Photo, ...], tuple[Photo, ...]]:
+        """The first ``shots`` photos, the same with all labels, and a balanced set of old photos.
 
         A single photo is one that shows all new classes, if there is one.
         """
@@ -43,7 +43,7 @@ class Scenario:
         order = [first, *(i for i in order if i != first)][:shots]
         chosen, labelled = tuple(self.new[i] for i in order), tuple(self.labelled[i] for i in order)
         objects = sum(len(p.annotations) for p in chosen) / len(self.classes)
-        return chosen, labelled, _balanced(self.old, objects), self.old
+        return chosen, labelled, _balanced(self.old, objects)
 
 
 def demo_scenario(work: Path, seed: int) -> Scenario:

@@ -19,6 +19,12 @@ T = TypeVar("T")
 FILE = click.Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")
+generations_option = click.option(
+    "--generations", type=int, default=None, help="Use the model as it was after so many adaptations."
+)
+best_only_option = click.option(
+    "--best-only", is_flag=True, help="Drop what a better-scored detection of another generation covers."
+)
 skip_option = click.option("--skip-bad-images", is_flag=True, help="Name images that cannot be read and go on.")
 
 
@@ -52,9 +58,10 @@ class Names(click.ParamType):
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="edgekit")
 def cli() -> None:
-    """Add classes to a trained Mask R-CNN, export it for edge devices, measure what it costs.
+    """Add classes to a trained Mask R-CNN or Faster R-CNN, export it for edge devices, measure what it costs.
 
-    MODEL and BASE are a file (.safetensors, .onnx) or "demo", the model that comes with edgekit.
+    MODEL and BASE are a file (.safetensors, .pt, .pth, .onnx), torchvision's name of a model, as
+    maskrcnn_resnet50_fpn, or "demo", the model that comes with edgekit.
     """
 
 
@@ -107,8 +114,11 @@ def adapt(as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("model")
-@click.option("-o", "--output", type=FILE, required=True, help="Graph to write (.onnx).")
+@click.option("-o", "--output", type=FILE, required=True, help="File to write (.onnx; .pth or .safetensors).")
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
+@click.option("--format", default="onnx", show_default=True, help="onnx, or torchvision: a state dict it loads.")
+@generations_option
+@best_only_option
 @json_option
 def export(as_json: bool, **options: Any) -> None:
     """Write a checkpoint as one static ONNX graph without plugins, compared with PyTorch first."""
@@ -117,13 +127,16 @@ def export(as_json: bool, **options: Any) -> None:
 
     result = onnx_export.export(**options, track=track)
     _show(result, as_json, [export_table(result)] if not as_json else [])
-    _next(as_json, f"edgekit bench {options['model']} {result.output}")
+    if result.format == "onnx":
+        _next(as_json, f"edgekit bench {options['model']} {result.output}")
 
 
 @cli.command("eval")
 @click.argument("model")
-@click.option("--data", type=FILE, required=True, help="COCO JSON with the true objects.")
+@click.option("--data", type=FILE, required=True, help="The true objects: COCO JSON, YOLO, LabelMe or VOC folder.")
 @click.option("--images", type=FILE, required=True, help="Folder of the photos it names.")
+@generations_option
+@best_only_option
 @skip_option
 @json_option
 def evaluate(as_json: bool, **options: Any) -> None:
@@ -144,6 +157,8 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @click.argument("images", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", type=FILE, default=None, help="Folder to write annotated pictures to.")
 @click.option("--min-score", default=0.5, show_default=True, help="Leave out detections below this score.")
+@generations_option
+@best_only_option
 @skip_option
 @json_option
 def predict(as_json: bool, **options: Any) -> None:

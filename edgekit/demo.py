@@ -51,6 +51,8 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) 
     _, adapted_meta = read_checkpoint(adapted_file)
     save_model(naive_file, naive.module, dataclasses.replace(adapted_meta, scoring="joint"))
     exported = export(adapted_file, folder / "adapted.onnx", track=track)
+    agreement = exported.parity
+    assert agreement is not None
     export("demo", folder / "base.onnx", track=track)
     stock_file = folder / "torchvision.onnx"
     for _ in track(range(1), "torchvision's own export"):
@@ -92,8 +94,8 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) 
         epochs=adaptation.settings["epochs"],
         photos=PHOTOS,
         export_seconds=exported.seconds,
-        parity_matched=exported.parity.matched,
-        parity_compared=exported.parity.compared,
+        parity_matched=agreement.matched,
+        parity_compared=agreement.compared,
         latency=tuple(latency),
         peak_rss_mb=_peak_rss_mb(),
         versions=tool_versions(),

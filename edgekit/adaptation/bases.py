@@ -6,12 +6,13 @@ import copy
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from edgekit.adaptation.joint import merge
 from edgekit.adaptation.trunk import MASK_ROIS, PROPOSALS, OnnxTrunk, TorchTrunk, Trunk, trunk_sha256
 from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve
+from edgekit.deployment.compose import append_generation, extract_trunk, read_heads
+from edgekit.deployment.trunk_export import export_trunk
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
@@ -64,8 +65,6 @@ class CheckpointBase:
             return TorchTrunk(self.module, size, self.trunk_sha256)
         folder = _trunk_folder(cache, self.trunk_sha256, size)
         if not folder.exists():
-            from edgekit.deployment.trunk_export import export_trunk
-
             for _ in track(range(1), "exporting the frozen trunk"):
                 export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS)
         return OnnxTrunk(folder, size, self.trunk_sha256)
@@ -96,8 +95,6 @@ class OnnxBase:
     suffix = ".onnx"
 
     def __init__(self, path: Path) -> None:
-        from edgekit.deployment.compose import read_heads
-
         self.path = path
         self.module, self.meta = read_heads(path)
         self.predictors, self.heads = self.module.predictors, self.module.heads
@@ -109,8 +106,6 @@ class OnnxBase:
             raise EdgekitError(f"{self.path}: an ONNX file's trunk cannot run in PyTorch", "leave --trunk at onnx")
         folder = _trunk_folder(cache, self.trunk_sha256, self.meta.input_size)
         if not folder.exists():
-            from edgekit.deployment.compose import extract_trunk
-
             for _ in track(range(1), "cutting out the frozen trunk"):
                 extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS)
         return OnnxTrunk(folder, self.meta.input_size, self.trunk_sha256)
@@ -121,8 +116,6 @@ class OnnxBase:
 
     def save_exact(self, output: Path, generation: Generation, meta: ModelMeta) -> str:
         """See ``Base``."""
-        from edgekit.deployment.compose import append_generation
-
         append_generation(self.path, output, generation, self.module, meta)
         return _onnx_trunk_sha256(output)
 
@@ -142,7 +135,8 @@ def open_base(
     """Open a base model; the options are those of ``load_model`` and only for checkpoints."""
     path = resolve(base)
     if kind_of(path) != "onnx":
-        return CheckpointBase(*load_model(base))
+        loaded = load_model(base, base_classes=base_classes, architecture=architecture, size=size)
+        return CheckpointBase(*loaded)
     if base_classes or architecture or size:
         raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes, --architecture and --size")
     return OnnxBase(path)
@@ -157,9 +151,10 @@ def _trunk_of(module: GenerationalRCNN) -> str:
 
 
 def _onnx_trunk_sha256(path: Path) -> str:
-    """Of the constants of an exported graph that are not a predictor's or a later generation's."""
+    """Of all constants of an exported graph but the predictors' and the later generations'."""
     from onnx import numpy_helper
 
     graph, _ = read_onnx(path)
-    tensors = {t.name: numpy_helper.to_array(t) for t in graph.graph.initializer if t.name.startswith("model.base.")}
-    return trunk_sha256({n: np.asarray(t) for n, t in tensors.items()})
+    later = ("generations.", "model.predictors.added.")
+    kept = [t for t in graph.graph.initializer if not t.name.startswith(later)]
+    return trunk_sha256({t.name: numpy_helper.to_array(t) for t in kept})

@@ -54,7 +54,7 @@ class Job:
 
     def prepare(self, store: Path, cache_gb: float) -> tuple[str, list[PhotoFeatures], list[PhotoFeatures]]:
         """What ran the trunk, and what ``features`` returns; the trunk's memory is free again afterwards."""
-        if self.ranks.first:  # it exports, the others find it
+        if self.ranks.first and self.ranks.count > 1:  # it exports, the others find it
             self.base.trunk(self.settings.trunk, store, self.track)
         self.ranks.wait()
         trunk = self.base.trunk(self.settings.trunk, store, self.track)

@@ -85,7 +85,7 @@ class StaticTrunk(nn.Module):
             valid = valid * (probabilities >= rpn.score_thresh).to(valid.dtype)
         by_level = (len(levels), most)
         keep = keep_mask(boxes.reshape(*by_level, 4), valid.reshape(by_level), None, rpn.nms_thresh).reshape(-1)
-        ranked = (probabilities + 1) * keep - 1  # -1 where suppressed
+        ranked = probabilities * keep - (1 - keep)  # -1 where suppressed
         best, index = ranked.topk(self.proposal_count)
         return boxes.index_select(0, index), (best >= 0).to(best.dtype)
 

@@ -60,16 +60,20 @@ def _ap(part: Part) -> str:
 
 
 def export_table(result: Export) -> Table:
-    """The graph and how well it agrees with PyTorch."""
-    table = _plain("exported")
+    """What was written and, of a graph, how well it agrees with PyTorch."""
+    table = _plain(f"exported {result.output.name}")
     height, width = result.input_size
-    table.add_row("input", f"uint8 [1, {height}, {width}, 3], RGB")
-    table.add_row("graph", f"{result.nodes} nodes, {result.megabytes:.1f} MB, static, no plugin")
     agreement = result.parity
-    table.add_row(
-        "matched PyTorch", f"{agreement.matched} of {agreement.compared} detections on {agreement.images} photos"
-    )
-    table.add_row("largest score difference", f"{agreement.largest_score_difference:.2g}")
+    if agreement is not None:
+        table.add_row("input", f"uint8 [1, {height}, {width}, 3], RGB")
+        table.add_row("graph", f"{result.nodes} nodes, {result.megabytes:.1f} MB, static, no plugin")
+        matched = f"{agreement.matched} of {agreement.compared} detections on {agreement.images} photos"
+        table.add_row("matched PyTorch", matched)
+        table.add_row("largest score difference", f"{agreement.largest_score_difference:.2g}")
+    else:
+        table.add_row("state dict", f"{result.megabytes:.1f} MB")
+    for note in result.notes:
+        table.add_row("note", note)
     table.add_row("seconds", f"{result.seconds}")
     return table
 
