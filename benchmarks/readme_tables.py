@@ -126,9 +126,19 @@ def methods_table(result: dict[str, Any], test: str, old_only: str) -> str:
         false = sum(r[old_only]["false_new_a_photo"] for r in own) / len(own)
         row = [m, pair(m, most, test, "old"), changed, f"{false:.2f}", *(pair(m, most, t, "new") for t in other)]
         table.append([*row, f"{min(r['seconds'] for r in own):.0f}", f"{max(r['peak_rss_mb'] for r in own)}"])
+        if m == methods[0]:
+            table.append(_best_only_row(f"{m} with `--best-only`", result["best_only"], len(columns)))
     threads = result["machine"]["threads"]
     note = f"\nWith {most} photos (seconds: features and training, the least of the seeds' runs on {threads} thread, "
     return text + note + "with other work beside them):\n\n" + _table(columns, table)
+
+
+def _best_only_row(name: str, rows: list[dict[str, Any]], columns: int) -> list[str]:
+    def mean(part: str, kind: str) -> str:
+        return f"{sum(r[part][f'{kind}_AP'] for r in rows) / len(rows):.1f}"
+
+    old, new = (" / ".join(mean(part, kind) for kind in ("box", "mask")) for part in ("old", "new"))
+    return [name, old, f"(new AP {new})", *[""] * (columns - 3)]
 
 
 def r50_table(result: dict[str, Any]) -> str:
