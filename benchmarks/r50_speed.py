@@ -109,6 +109,7 @@ def time_adapt(base: Path, names: Path, data: Path, work: Path) -> dict[str, Any
     entries = list((work / "cache" / "features").glob("*.safetensors"))
     return {
         "seconds": round(seconds, 1),
+        "trunk_seconds": result.trunk_seconds,
         "feature_seconds": result.feature_seconds,
         "training_seconds": result.training_seconds,
         "proof_seconds": result.proof_seconds,

@@ -71,7 +71,8 @@ def demo_table(demo: dict[str, Any]) -> str:
     ]
     changed = (
         f"\nOld detections changed: {demo['old_detections_changed']} of {demo['old_detections_compared']}, "
-        "compared bit by bit in PyTorch and in onnxruntime.\n"
+        "compared bit by bit in PyTorch and in onnxruntime. "
+        f"Exporting the trunk took {demo['trunk_export_seconds']:.0f} s more, once a base model.\n"
     )
     return head + _table(columns, rows) + changed
 
@@ -149,7 +150,7 @@ def r50_table(result: dict[str, Any]) -> str:
     cores = result["machine"]["cores"]
     head = f"Mask R-CNN R50-FPN (random weights) at {size}, {own['photos']} photos to learn from and "
     head += f"{own['held_out_photos']} held out, {own['epochs']} epochs, {cores} cores:\n\n"
-    parts = ", ".join(f"{part} {own[f'{part}_seconds']:.0f}" for part in ("feature", "training", "proof"))
+    parts = ", ".join(f"{part} {own[f'{part}_seconds']:.0f}" for part in ("trunk", "feature", "training", "proof"))
     rows = [
         ["`edgekit adapt`, whole, with the trunk's export", f"{own['seconds']:.0f} ({parts})", f"{own['peak_rss_mb']}"],
         [

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import resource
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) 
     new_train, base_test, mixed_test = (sets[n] for n in ("new-train", "base-test", "mixed-test"))
 
     adapted_file, naive_file = folder / "adapted.safetensors", folder / "naive.safetensors"
-    adaptation = adapt("demo", new_train.file, new_train.file.parent, adapted_file, seed=seed, track=track)
+    with tempfile.TemporaryDirectory(dir=folder) as cache:  # a fresh one, so that the times are those of a first run
+        photos = new_train.file.parent
+        adaptation = adapt("demo", new_train.file, photos, adapted_file, seed=seed, cache=Path(cache), track=track)
     base, base_meta = load_model("demo")
     naive = fine_tune_naively(
         base, list(new_train.photos), NEW_CLASSES, base_meta.input_size, adaptation.settings["epochs"], seed, track
@@ -89,6 +92,7 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) 
         old_detections_compared=sum(k.compared for k in kept),
         false_new_per_base_image=_false_new(on_base["adapted"], old_labels),
         naive_false_new_per_base_image=_false_new(on_base["naive"], old_labels),
+        trunk_export_seconds=adaptation.trunk_seconds,
         adapt_seconds=round(adaptation.feature_seconds + adaptation.training_seconds, 2),
         torchvision_loop_seconds=round(naive.seconds, 2),
         epochs=adaptation.settings["epochs"],

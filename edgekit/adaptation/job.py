@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ OLD_ROWS_LR = 0.1  # of the new rows' learning rate, in joint scoring: old rows 
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """The features to learn from and of held-out photos, what computed them, and how long it took."""
+
+    learn: list[PhotoFeatures]
+    held_out: list[PhotoFeatures]
+    runtime: str
+    trunk_seconds: float  # to export the trunk, or to find it exported
+    feature_seconds: float
+
+
+@dataclass(frozen=True)
 class Job:
     """One adaptation's fixed parts."""
 
@@ -52,13 +64,16 @@ class Job:
         """The new classes' labels."""
         return {name: self.categories.index(name) for name in self.inputs.classes}
 
-    def prepare(self, store: Path, cache_gb: float) -> tuple[str, list[PhotoFeatures], list[PhotoFeatures]]:
-        """What ran the trunk, and what ``features`` returns; the trunk's memory is free again afterwards."""
+    def prepare(self, store: Path, cache_gb: float) -> Prepared:
+        """Get the trunk ready and compute the features; the trunk's memory is free again afterwards."""
+        began = time.monotonic()
         if self.ranks.first and self.ranks.count > 1:  # it exports, the others find it
             self.base.trunk(self.settings.trunk, store, self.track)
         self.ranks.wait()
         trunk = self.base.trunk(self.settings.trunk, store, self.track)
-        return trunk.runtime, *self.features(trunk, FeatureCache(store / "features", cache_gb))
+        ready = time.monotonic()
+        learn, held_out = self.features(trunk, FeatureCache(store / "features", cache_gb))
+        return Prepared(learn, held_out, trunk.runtime, ready - began, time.monotonic() - ready)
 
     def features(self, trunk: Trunk, cache: FeatureCache) -> tuple[list[PhotoFeatures], list[PhotoFeatures]]:
         """The features of the photos to learn from (those to replay last) and of the held-out ones."""

@@ -39,6 +39,7 @@ class Adaptation:
     proposal_recall: dict[str, float]  # share of these that the RPN proposes, by class
     settings: dict[str, Any]
     trunk: str  # what ran it
+    trunk_seconds: float  # to export it, or to find it exported
     feature_seconds: float
     training_seconds: float
     proof_seconds: float
@@ -106,11 +107,10 @@ def adapt(
         torch.manual_seed(seed)
         job = Job(source, inputs, settings, ranks, track if ranks.first else silent)
 
-        began = time.monotonic()
-        runtime, learn, held_out = job.prepare(cache or default_cache(), cache_gb)
+        ready = job.prepare(cache or default_cache(), cache_gb)
+        recall = proposal_recall(ready.learn[: len(inputs.learn)], job.new_labels)
         extracted = time.monotonic()
-        recall = proposal_recall(learn[: len(inputs.learn)], job.new_labels)
-        predictors, generation, training = job.learn(learn, held_out)
+        predictors, generation, training = job.learn(ready.learn, ready.held_out)
         trained = time.monotonic()
 
         def finish() -> Adaptation:
@@ -124,8 +124,9 @@ def adapt(
                 objects=inputs.objects,
                 proposal_recall=recall,
                 settings=dataclasses.asdict(settings),
-                trunk=runtime,
-                feature_seconds=round(extracted - began, 2),
+                trunk=ready.runtime,
+                trunk_seconds=round(ready.trunk_seconds, 2),
+                feature_seconds=round(ready.feature_seconds, 2),
                 training_seconds=round(trained - extracted, 2),
                 proof_seconds=round(time.monotonic() - trained, 2),
                 training=training,

@@ -21,7 +21,8 @@ class DemoSummary:
     old_detections_compared: int
     false_new_per_base_image: float
     naive_false_new_per_base_image: float
-    adapt_seconds: float
+    trunk_export_seconds: float  # once a base model
+    adapt_seconds: float  # features and training
     torchvision_loop_seconds: float
     epochs: int
     photos: dict[str, int]

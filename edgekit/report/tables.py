@@ -24,8 +24,8 @@ def adaptation_table(result: Adaptation) -> Table:
     table.add_row("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)")
     recall = ", ".join(f"{c} {share:.0%}" for c, share in result.proposal_recall.items())
     table.add_row("proposed by the RPN", recall)
-    seconds = f"features {result.feature_seconds} ({result.trunk}), training {result.training_seconds}"
-    table.add_row("seconds", f"{seconds}, proof {result.proof_seconds}")
+    seconds = f"trunk {result.trunk_seconds} ({result.trunk}), features {result.feature_seconds}"
+    table.add_row("seconds", f"{seconds}, training {result.training_seconds}, proof {result.proof_seconds}")
     epochs = result.training.epochs
     if epochs:
         best = epochs[result.training.best_epoch - 1]
