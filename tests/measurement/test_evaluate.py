@@ -68,3 +68,12 @@ def test_agrees_with_pycocotools_own_summary(mixed_test: Dataset) -> None:
     evaluation.summarize()
     assert np.isclose(result.box.AP, evaluation.stats[0], atol=1e-9)
     assert np.isclose(result.box.AP50, evaluation.stats[1], atol=1e-9)
+
+
+def test_figures_do_not_depend_on_the_order_of_the_classes(mixed_test: Dataset) -> None:
+    found = [perfect(p).select(perfect(p).labels < 3) for p in mixed_test.photos]
+    turned = dataclasses.replace(mixed_test, categories=tuple(reversed(mixed_test.categories)))
+    result = score(turned, turned.photos, found, META)
+    assert {name: part.box.AP for name, part in result.per_class.items()} == {
+        name: float(META.categories.index(name) < 3) for name in result.per_class
+    }
