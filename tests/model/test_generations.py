@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ import torch
 from edgekit.data.scenes import render_scene
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
-from edgekit.model.checkpoint import load_model, new_generation, save_model
-from edgekit.model.generations import Generation
+from edgekit.model.checkpoint import load_model, save_model
+from edgekit.model.predictors import Generation
 
 
 def canvas(index: int) -> torch.Tensor:
@@ -32,11 +33,10 @@ def test_later_generations_change_nothing_earlier() -> None:
     torch.manual_seed(0)
     pixels = [canvas(i) for i in range(3)]
     before = [module(p)[0] for p in pixels]
-    channels = module.mask_predictor.mask_fcn_logits.in_channels
     for classes in (2, 1, 3):
-        generation = Generation(classes, 512, channels).eval()
+        generation = Generation(classes, 512, module.predictors.mask_channels).eval()
         torch.nn.init.normal_(generation.cls_score.weight, std=0.5)
-        module.added.append(generation)
+        module.predictors.added.append(generation)
     found_new = 0
     for pixel, old in zip(pixels, before, strict=True):
         after = module(pixel)[0]
@@ -50,13 +50,13 @@ def test_later_generations_change_nothing_earlier() -> None:
 
 def test_new_classes_get_the_probability_of_a_softmax_over_all() -> None:
     module, _ = load_model("demo")
-    module.added.append(new_generation(module, 2))
+    module.predictors.added.append(Generation(2, 512, module.predictors.mask_channels))
     module.heads.score_thresh, module.heads.nms_thresh, module.heads.detections_per_img = 0.0, 1.1, 10_000
     pixels = canvas(0)
     found = module(pixels)[0]
     with torch.inference_mode():
         features, proposals = module.trunk(pixels)
-        logits = module.logits(module.box_features(features, proposals, (320, 320)))
+        logits = module.predictors.logits(module.box_features(features, proposals, (320, 320)))
     expected = torch.softmax(logits, dim=1)[:, 13:].flatten().sort().values
     found_scores = found["scores"][found["labels"] >= 13].sort().values
     assert len(found_scores) > 50
@@ -65,11 +65,9 @@ def test_new_classes_get_the_probability_of_a_softmax_over_all() -> None:
 
 def test_checkpoint_keeps_generations_and_loads_in_torchvision(tmp_path: Path) -> None:
     module, meta = load_model("demo")
-    generation = new_generation(module, 2)
-    module.added.append(generation)
+    generation = Generation(2, 512, module.predictors.mask_channels)
+    module.predictors.added.append(generation)
     path = tmp_path / "two.safetensors"
-    import dataclasses
-
     save_model(path, module, dataclasses.replace(meta, generations=(*meta.generations, ("chicken", "frog"))))
     loaded, loaded_meta = load_model(path)
     assert loaded_meta.new_classes == ("chicken", "frog")
@@ -82,10 +80,22 @@ def test_checkpoint_keeps_generations_and_loads_in_torchvision(tmp_path: Path) -
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    import dataclasses
-
     module, meta = load_model("demo")
     path = tmp_path / "wrong.safetensors"
     save_model(path, module, dataclasses.replace(meta, generations=(("__background__", "dog"),)))
     with pytest.raises(EdgekitError, match="do not fit"):
         load_model(path)
+
+
+def test_generations_are_taken_off_again(tmp_path: Path) -> None:
+    module, meta = load_model("demo")
+    module.predictors.added.extend(Generation(n, 512, module.predictors.mask_channels, adapter=True) for n in (2, 1))
+    path = tmp_path / "three.safetensors"
+    save_model(path, module, dataclasses.replace(meta, generations=(*meta.generations, ("a", "b"), ("c",))))
+    earlier, earlier_meta = load_model(path, generations=1)
+    assert earlier_meta.new_classes == ("a", "b")
+    assert [g.classes for g in earlier.predictors.generations] == [2]
+    state = earlier.predictors.generations[0].state_dict()
+    assert all(torch.equal(t, state[n]) for n, t in module.predictors.generations[0].state_dict().items())
+    with pytest.raises(EdgekitError, match="has 2 added generations, not 3"):
+        load_model(path, generations=3)
