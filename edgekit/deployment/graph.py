@@ -104,7 +104,7 @@ def uncovered(boxes: torch.Tensor, scores: torch.Tensor, slots: list[int]) -> to
 
     ``slots`` is the number of each generation's boxes; at equal scores the earlier generation's stays.
     """
-    generation = torch.repeat_interleave(torch.arange(len(slots)), torch.tensor(slots)).to(boxes.device)
+    generation = torch.tensor([g for g, count in enumerate(slots) for _ in range(count)], device=boxes.device)
     earlier = (generation[:, None] < generation[None]).to(boxes.dtype)
     other = earlier + earlier.t()
     better = (scores[:, None] > scores[None]).to(boxes.dtype) * other

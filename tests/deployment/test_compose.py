@@ -22,7 +22,9 @@ from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation
+from edgekit.runtime.selection import Selected
 from edgekit.runtime.session import open_session
+from edgekit.runtime.torch_session import TorchSession
 from tests.checkpoints import FASTERRCNN, SIZE, random_detector, write
 
 
@@ -175,3 +177,25 @@ def test_graphs_that_nothing_can_be_added_to(base: Path, tmp_path: Path) -> None
     with pytest.raises(EdgekitError, match=r"has no trunk\.table.*export it again"):
         extract_trunk(old, tmp_path / "trunk")
     assert not (tmp_path / "trunk").exists()
+
+
+def test_best_only_in_the_graph(tmp_path: Path) -> None:
+    module, meta = load_model("demo")
+    generation, old = random_generation(module, 12, False), module.predictors.box_predictor
+    for name, rows in (("cls_score", 1), ("bbox_pred", 4)):  # the old classes again, so that they cover each other
+        weight, bias = getattr(old, name).weight.data[rows:], getattr(old, name).bias.data[rows:]
+        generation.load_state_dict({f"{name}.weight": weight, f"{name}.bias": bias}, strict=False)
+    module.predictors.added.append(generation)
+    meta = dataclasses.replace(with_classes(meta, [f"again {i}" for i in range(12)]), best_only=True)
+    path = tmp_path / "best.onnx"
+    write_onnx(path, to_onnx(module, meta.input_size, best_only=True), meta)
+    graph, reference = open_session(path), Selected(TorchSession(module, meta), meta, best_only=True)
+    dropped = 0
+    for index in range(3):
+        scene = render_scene("mixed-test", index).image
+        found, expected = graph.infer(scene), reference.infer(scene)
+        real = found.scores > 0
+        assert found.labels[real].tolist() == expected.labels.tolist()
+        assert np.allclose(found.boxes[real], expected.boxes, atol=1e-2)
+        dropped += len(reference.session.infer(scene).scores) - len(expected.scores)
+    assert dropped
