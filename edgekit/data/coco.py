@@ -1,100 +1,75 @@
-"""COCO-format annotations: read and checked once, then plain values."""
+"""COCO JSON read, checked and written; and the one entry that reads a set in any format."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
-from edgekit.data.images import read_image
+from edgekit.data.dataset import Annotation, Dataset, Photo
+from edgekit.data.formats import detect_format
+from edgekit.data.labelme import read_labelme
+from edgekit.data.objects import make_annotation
+from edgekit.data.photo_files import refuse_twice
+from edgekit.data.voc import read_voc
+from edgekit.data.yolo import read_yolo
 from edgekit.errors import EdgekitError
 
-
-@dataclass(frozen=True)
-class Annotation:
-    """One annotated object: its class, its box [x, y, w, h] in pixels and its mask as compressed RLE."""
-
-    category: str
-    bbox: tuple[float, float, float, float]
-    area: float
-    segmentation: dict[str, Any] | None  # COCO RLE; None where only the box is annotated
-    iscrowd: bool = False
-
-    def mask(self) -> np.ndarray:
-        """The mask, bool [H, W]."""
-        return coco_mask.decode(self.segmentation).astype(bool)
-
-
-@dataclass(frozen=True)
-class Photo:
-    """One photo with what is annotated in it."""
-
-    id: int
-    path: Path
-    height: int
-    width: int
-    annotations: tuple[Annotation, ...]
-
-    def read(self) -> np.ndarray:
-        """The pixels, RGB uint8 [H, W, 3]; raises where the file's size is not the annotated one."""
-        pixels = read_image(self.path)
-        if pixels.shape[:2] != (self.height, self.width):
-            raise EdgekitError(
-                f"{self.path}: is {pixels.shape[1]}x{pixels.shape[0]} pixels, "
-                f"its annotations say {self.width}x{self.height}",
-                "annotate the file as it is, or restore the one that was annotated",
-            )
-        return pixels
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Photos with annotations, and the class names in the file's order."""
-
-    file: Path
-    categories: tuple[str, ...]
-    photos: tuple[Photo, ...]
+__all__ = ["Annotation", "Dataset", "Photo", "read_coco", "read_dataset", "readable", "write_dataset"]
 
 
 def read_dataset(annotations: Path, images: Path) -> Dataset:
-    """Read a COCO JSON file and check that the photos it names are in the folder ``images``."""
-    document = _read_json(annotations)
+    """Read annotated photos: COCO JSON, or a YOLO, LabelMe or Pascal VOC folder, told by what ``annotations`` is.
+
+    The photos are those in the folder ``images``. Raises an ``EdgekitError`` that names file and line or id for what
+    cannot be: see ``make_annotation`` for objects.
+    """
     if not images.is_dir():
         raise EdgekitError(f"{images}: no such folder", "give the folder that holds the photos")
+    readers: dict[str, Callable[[Path, Path], Dataset]] = {
+        "coco": read_coco,
+        "yolo": read_yolo,
+        "labelme": read_labelme,
+        "voc": read_voc,
+    }
+    dataset = readers[detect_format(annotations)](annotations, images)
+    if not any(p.annotations for p in dataset.photos):
+        raise EdgekitError(f"{annotations}: holds no annotations", "annotate at least one object of each class")
+    return dataset
+
+
+def read_coco(annotations: Path, images: Path) -> Dataset:
+    """Read a COCO JSON file and check that the photos it names are in the folder ``images``."""
+    document = _read_json(annotations)
     try:
         names = {int(c["id"]): str(c["name"]) for c in document["categories"]}
-        objects: dict[int, list[Annotation]] = {int(i["id"]): [] for i in document["images"]}
-        sizes = {int(i["id"]): (int(i["height"]), int(i["width"])) for i in document["images"]}
+        _check_unique((int(c["id"]) for c in document["categories"]), f"{annotations}: two categories have the id")
+        _check_unique((str(c["name"]) for c in document["categories"]), f"{annotations}: two categories are named")
+        _check_unique((int(i["id"]) for i in document["images"]), f"{annotations}: two images have the id")
         files = {int(i["id"]): images / str(i["file_name"]) for i in document["images"]}
+        sizes = {int(i["id"]): _size(i, annotations) for i in document["images"]}
+        objects: dict[int, list[Annotation]] = {i: [] for i in files}
         for number, row in enumerate(document["annotations"]):
+            where = f"{annotations}: annotation {row.get('id', number)}"
             image = int(row["image_id"])
             if image not in objects or int(row["category_id"]) not in names:
                 raise EdgekitError(
-                    f"{annotations}: annotation {row.get('id', number)} refers to an image or a category "
-                    "that the file does not list",
+                    f"{where} refers to an image or a category that the file does not list",
                     "export the annotations again",
                 )
-            objects[image].append(_annotation(row, names[int(row["category_id"])], sizes[image]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+            objects[image].append(_annotation(where, row, names[int(row["category_id"])], sizes[image]))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise EdgekitError(
             f"{annotations}: is not COCO JSON ({type(error).__name__}: {error})",
             "it needs the lists images, annotations and categories",
         ) from None
     missing = [f for f in files.values() if not f.is_file()]
     if missing:
-        raise EdgekitError(
-            f"{missing[0]}: named in {annotations.name} but not there ({len(missing)} of {len(files)} are missing)",
-            "give the folder that holds the photos with --images",
-        )
+        raise EdgekitError(f"{missing[0]}: named in {annotations.name} but not there", "give --images")
+    refuse_twice((annotations, f) for f in files.values())
     photos = tuple(Photo(i, files[i], *sizes[i], tuple(objects[i])) for i in sorted(files))
-    if not any(p.annotations for p in photos):
-        raise EdgekitError(f"{annotations}: holds no annotations", "annotate at least one object of each class")
-    return Dataset(annotations, tuple(dict.fromkeys(names.values())), photos)
+    return Dataset(annotations, tuple(names.values()), photos)
 
 
 def readable(photos: Iterable[Photo], skip_bad: bool) -> tuple[list[Photo], list[str]]:
@@ -136,18 +111,37 @@ def _read_json(path: Path) -> Any:
         raise EdgekitError(f"{path}: is not COCO JSON ({error})", "give the annotations' JSON file") from None
 
 
-def _annotation(row: dict[str, Any], category: str, size: tuple[int, int]) -> Annotation:
-    x, y, w, h = (float(v) for v in row["bbox"])
-    segmentation = row.get("segmentation")
-    if not segmentation:
-        encoded = None
-    elif isinstance(segmentation, list):  # polygons
-        encoded = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
-    elif isinstance(segmentation["counts"], list):  # uncompressed RLE
-        encoded = coco_mask.frPyObjects(segmentation, *size)
-    else:
-        encoded = segmentation
-    if encoded is not None and isinstance(encoded["counts"], bytes):
-        encoded = {"size": [int(v) for v in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
-    area = float(row.get("area") or (coco_mask.area(encoded) if encoded else w * h))
-    return Annotation(category, (x, y, w, h), area, encoded, bool(row.get("iscrowd", 0)))
+def _check_unique(values: Iterable[int | str], message: str) -> None:
+    seen: set[int | str] = set()
+    for value in values:
+        if value in seen:
+            raise EdgekitError(f"{message} {value}", "make them one, or give each its own")
+        seen.add(value)
+
+
+def _size(image: dict[str, Any], file: Path) -> tuple[int, int]:
+    height, width = image["height"], image["width"]
+    if not (0 < height < float("inf") and 0 < width < float("inf")):
+        raise EdgekitError(f"{file}: image {image['id']} is {width}x{height} pixels", "give it its file's size")
+    return int(height), int(width)
+
+
+def _annotation(where: str, row: dict[str, Any], category: str, size: tuple[int, int]) -> Annotation:
+    outline = row.get("segmentation") or None
+    if outline is not None and not isinstance(outline, dict if "counts" in outline else list):
+        raise EdgekitError(f"{where}: its segmentation is neither polygons nor RLE", "export the annotations again")
+    try:
+        return make_annotation(
+            where,
+            category,
+            size,
+            box=row["bbox"],
+            polygons=outline if isinstance(outline, list) else (),
+            rle=outline if isinstance(outline, dict) else None,
+            iscrowd=bool(row.get("iscrowd", 0)),
+            area=float(row.get("area") or 0),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise EdgekitError(
+            f"{where}: is not COCO's ({type(error).__name__}: {error})", "export the annotations again"
+        ) from None
