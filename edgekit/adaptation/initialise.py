@@ -12,7 +12,7 @@ from edgekit.adaptation.features import PhotoFeatures
 from edgekit.adaptation.objectives import NEGATIVE_WEIGHT
 from edgekit.adaptation.rois import IGNORED
 from edgekit.errors import EdgekitError
-from edgekit.model.predictors import Generation, Predictors, merged
+from edgekit.model.predictors import Generation, Predictors, merged, normalised
 
 SHRINKAGE = 0.1  # of a covariance towards a multiple of the identity
 MOST_ROIS = 20_000  # that prototypes are computed from
@@ -71,17 +71,9 @@ def imprint(predictors: Predictors, generation: Generation, photos: Sequence[Pho
     deltas = torch.cat([v.deltas[k] for v, k in zip(views, kept, strict=True)])[:MOST_ROIS]
     columns = (labels - first + 1).clamp(min=0)
     others = torch.cat([merged(predictors.logits(part)) for part in box.split(4096)])
-    directions = []
-    for column in range(1, generation.classes + 1):
-        own = columns == column
-        directions.append(_discriminant(box[own], box[~own]))
-        _regress(generation.bbox_pred, column - 1, box[own], deltas[own])
-    directed = torch.stack(directions)  # [K, F]
-    scores = box @ directed.t()
-    spread = scores.std(0).clamp(min=1e-6)
-    scale, bias = _calibrate(others, scores / spread, columns)
-    generation.cls_score.weight.copy_(directed * (scale / spread)[:, None])
-    generation.cls_score.bias.copy_(bias)
+    for column in range(generation.classes):
+        own = columns == column + 1
+        _regress(generation.bbox_pred, column, box[own], deltas[own])
     if generation.mask_fcn_logits is not None:
         for column in range(generation.classes):
             chosen = [v.mask_labels == first + column for v in views]
@@ -95,11 +87,17 @@ def imprint(predictors: Predictors, generation: Generation, photos: Sequence[Pho
             assert generation.mask_fcn_logits.bias is not None
             generation.mask_fcn_logits.bias[column] = -(direction @ middle)
     _start_adapter(predictors, generation)
+    _discriminate(generation.cls_score, box, others, columns)
+    if generation.adapter is not None:
+        _discriminate(generation.adapter.cls_score, normalised(box), others, columns)
 
 
 def _start_adapter(predictors: Predictors, generation: Generation) -> None:
-    """Make the adapter's mask branch compute what the rows on the shared layers compute."""
-    if generation.adapter is None or generation.adapter.mask is None:
+    """Make the adapter's masks equal the rows', and its scores for features of a root mean square of 1."""
+    if generation.adapter is None:
+        return
+    generation.adapter.cls_score.load_state_dict(generation.cls_score.state_dict())
+    if generation.adapter.mask is None:
         return
     assert predictors.mask_predictor is not None
     assert generation.mask_fcn_logits is not None
@@ -114,6 +112,17 @@ def _label(name: str, categories: Sequence[str]) -> int:
             "give mean, random, prototype or the name of one of its classes",
         )
     return list(categories).index(name)
+
+
+def _discriminate(layer: nn.Linear, features: torch.Tensor, others: torch.Tensor, columns: torch.Tensor) -> None:
+    """Make each row the direction between its class's features and the rest's; columns [R] count from 1."""
+    classes = range(1, layer.out_features + 1)
+    directions = torch.stack([_discriminant(features[columns == c], features[columns != c]) for c in classes])
+    scores = features @ directions.t()
+    spread = scores.std(0).clamp(min=1e-6)
+    scale, bias = _calibrate(others, scores / spread, columns)
+    layer.weight.copy_(directions * (scale / spread)[:, None])
+    layer.bias.copy_(bias)
 
 
 def _discriminant(own: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:

@@ -104,7 +104,7 @@ class Job:
             return predictors, generation, Training((), 0)
         ignore_old = settings.old_objects == "ignore"
         generation.requires_grad_(False)
-        groups = [(new_parameters(generation, settings.train), 1.0)]
+        groups = new_parameters(generation, settings.train)
         objective: Objective
         if joint:
             objective = JointObjective(predictors, generation, ignore_old, settings.protect, self.ranks.count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -13,6 +13,7 @@ from edgekit.adaptation.rois import IGNORED, ViewFeatures
 from edgekit.model.predictors import Generation, Predictors, merged
 
 NEGATIVE_WEIGHT = 4.0  # of the RoIs without a new object: fewer false detections, the same AP (docs/log.md)
+DROPOUT = 0.5  # share of the features that the adapter's scores do without in a step (docs/log.md)
 CONFIDENT = 0.5  # a base model's score that takes a RoI for an old object
 L2_WEIGHT = 1.0  # of the squared distance of the old rows to their start (L2-SP, arXiv:1802.01483)
 DISTILLATION_WEIGHT = 1.0  # of the base model's outputs on the same RoIs (LwF, arXiv:1606.09282)
@@ -25,6 +26,7 @@ class Batch:
     box: torch.Tensor  # [R, F]
     labels: torch.Tensor  # [R]
     deltas: torch.Tensor  # [R, 4]
+    dropout: torch.Tensor  # [R, F], 0 where a feature is dropped, else what keeps the expectation
     mask: torch.Tensor  # [M, C, 14, 14]
     mask_labels: torch.Tensor  # [M]
     mask_targets: torch.Tensor  # [M, 28, 28]
@@ -42,7 +44,8 @@ class Objective(Protocol):
 
 
 def collate(chosen_views: list[tuple[ViewFeatures, torch.Generator]], mask_rois: int) -> Batch:
-    """The RoIs of several views, at most ``mask_rois`` of each, by its generator's choice, for the masks."""
+    """The RoIs of several views, at most ``mask_rois`` of each for the masks; each view's generator makes its choices,
+    so that they do not depend on the views beside it."""
     views = [view for view, _ in chosen_views]
     kept = [torch.nonzero(v.labels != IGNORED)[:, 0] for v in views]
     chosen = [torch.randperm(len(v.mask_labels), generator=generator)[:mask_rois] for v, generator in chosen_views]
@@ -51,8 +54,12 @@ def collate(chosen_views: list[tuple[ViewFeatures, torch.Generator]], mask_rois:
         gathered = torch.cat([getattr(v, name)[i] for v, i in zip(views, indices, strict=True)])
         return gathered.float() if gathered.is_floating_point() else gathered
 
-    return Batch(
+    draws = [
+        torch.rand(v.box.shape, generator=generator)[k] for (v, generator), k in zip(chosen_views, kept, strict=True)
+    ]
+    return Batch(  # type: ignore[call-arg]  # mypy counts unpacked tuples as one
         *(rows(name, kept) for name in ("box", "labels", "deltas")),
+        (torch.cat(draws) >= DROPOUT) / (1 - DROPOUT),
         *(rows(name, chosen) for name in ("mask", "mask_labels", "mask_targets")),
     )
 
@@ -87,9 +94,8 @@ class ExactObjective:
         deltas = [generation.bbox_pred(batch.box[shown])]
         if generation.adapter is not None:
             # The rows are constants here: the adapter learns what they lack, and they stay a predictor of their own.
-            hidden = F.relu(generation.adapter.hidden(batch.box))
-            scores.append(scores[0].detach() + generation.adapter.cls_score(hidden))
-            deltas.append(deltas[0].detach() + generation.adapter.bbox_pred(hidden[shown]))
+            scores.append(generation.adapter.scores(batch.box, batch.dropout))
+            deltas.append(deltas[0].detach() + generation.adapter.more_deltas(batch.box[shown]))
         others = merged(before)
         weights = torch.ones(1 + generation.classes)
         weights[0] = NEGATIVE_WEIGHT
@@ -186,9 +192,8 @@ def _confidently_old(before: torch.Tensor) -> torch.Tensor:
 
 
 def _select(batch: Batch, kept: torch.Tensor) -> Batch:
-    return Batch(
-        batch.box[kept], batch.labels[kept], batch.deltas[kept], batch.mask, batch.mask_labels, batch.mask_targets
-    )
+    rois = {name: getattr(batch, name)[kept] for name in ("box", "labels", "deltas", "dropout")}
+    return replace(batch, **rois)
 
 
 def _box_loss(deltas: torch.Tensor, columns: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

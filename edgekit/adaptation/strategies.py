@@ -11,6 +11,7 @@ from edgekit.model.predictors import Generation, Predictors
 
 BOX_LAYERS = ("cls_score", "bbox_pred")  # the children of torchvision's FastRCNNPredictor, in their order
 MASK_LAYERS = ("conv5_mask", "relu", "mask_fcn_logits")  # the children of its MaskRCNNPredictor
+ADAPTER_SCORES_LR = 1 / 3  # of the learning rate: slower scores fire less on what was never shown (docs/log.md)
 
 
 def trained_layers(train: str) -> tuple[str, ...]:
@@ -30,17 +31,19 @@ def wants_adapter(train: str) -> bool:
     return "conv5_mask" in trained_layers(train)
 
 
-def new_parameters(generation: Generation, train: str) -> list[nn.Parameter]:
-    """The parameters of a generation that train."""
+def new_parameters(generation: Generation, train: str) -> list[tuple[list[nn.Parameter], float]]:
+    """The parameters of a generation that train, in groups with their share of the learning rate."""
     layers = trained_layers(train)
     chosen: list[nn.Module | None] = [generation.get_submodule(n) for n in BOX_LAYERS if n in layers]
     if "mask_fcn_logits" in layers:
         chosen.append(generation.mask_fcn_logits)
-    if generation.adapter is not None:
-        if "cls_score" in layers:
-            chosen += [generation.adapter.hidden, generation.adapter.cls_score, generation.adapter.bbox_pred]
-        chosen.append(generation.adapter.mask)
-    return _trainable(chosen)
+    if generation.adapter is None:
+        return [(_trainable(chosen), 1.0)]
+    if "cls_score" in layers:
+        chosen += [generation.adapter.hidden, generation.adapter.bbox_pred]
+    chosen.append(generation.adapter.mask)
+    scores = [generation.adapter.cls_score] if "cls_score" in layers else []
+    return [(_trainable(chosen), 1.0), (_trainable(scores), ADAPTER_SCORES_LR)]
 
 
 def old_parameters(predictors: Predictors, train: str) -> list[nn.Parameter]:

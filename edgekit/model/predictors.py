@@ -15,21 +15,31 @@ ADAPTER_FEATURES = 256  # the width of an adapter's hidden layer for boxes
 
 
 class Adapter(nn.Module):
-    """Hidden layers of one generation's own: they add to the scores and boxes of its rows and replace its masks.
+    """Layers of one generation's own, which edgekit uses in place of its rows.
 
-    An MLP on the box head's output, whose last layers start at zero, and a copy of the mask predictor.
-    ``mask_channels`` are the mask predictor's (input, hidden) channels, None for a model without masks.
+    Scores come from the box head's output divided by its root mean square (as in RMSNorm, arXiv:1910.07467): the
+    features' length then says nothing, so that what was never shown, but has long features, is less often taken
+    for a new class. Boxes are the rows' plus an MLP's, masks a copy of the mask predictor's. ``mask_channels`` are
+    the mask predictor's (input, hidden) channels, None for a model without masks.
     """
 
     def __init__(self, classes: int, box_features: int, mask_channels: tuple[int, int] | None) -> None:
         super().__init__()
+        self.cls_score = nn.Linear(box_features, classes)
         self.hidden = nn.Linear(box_features, ADAPTER_FEATURES)
-        self.cls_score = nn.Linear(ADAPTER_FEATURES, classes)
         self.bbox_pred = nn.Linear(ADAPTER_FEATURES, 4 * classes)
-        for layer in (self.cls_score, self.bbox_pred):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.bbox_pred.weight)
+        nn.init.zeros_(self.bbox_pred.bias)
         self.mask = MaskRCNNPredictor(*mask_channels, classes) if mask_channels else None
+
+    def scores(self, box_features: torch.Tensor, dropout: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits [R, K] of the box head's output [R, F]; ``dropout`` [R, F], in training, scales what it keeps."""
+        features = normalised(box_features)
+        return self.cls_score(features if dropout is None else features * dropout)
+
+    def more_deltas(self, box_features: torch.Tensor) -> torch.Tensor:
+        """What to add to the rows' deltas: [R, 4 K]."""
+        return self.bbox_pred(F.relu(self.hidden(normalised(box_features))))
 
 
 class Generation(nn.Module):
@@ -54,11 +64,10 @@ class Generation(nn.Module):
 
     def forward(self, box_features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits [R, K] and deltas [R, 4 K] of the box head's output [R, F]."""
-        logits, deltas = self.cls_score(box_features), self.bbox_pred(box_features)
-        if self.adapter is not None:
-            hidden = F.relu(self.adapter.hidden(box_features))
-            logits, deltas = logits + self.adapter.cls_score(hidden), deltas + self.adapter.bbox_pred(hidden)
-        return logits, deltas
+        deltas = self.bbox_pred(box_features)
+        if self.adapter is None:
+            return self.cls_score(box_features), deltas
+        return self.adapter.scores(box_features), deltas + self.adapter.more_deltas(box_features)
 
 
 class Predictors(nn.Module):
@@ -128,6 +137,11 @@ class Predictors(nn.Module):
             return generation.adapter.mask(mask_features)
         assert generation.mask_fcn_logits is not None
         return generation.mask_fcn_logits(self.shared_mask_features(mask_features))
+
+
+def normalised(features: torch.Tensor) -> torch.Tensor:
+    """Features [R, F] divided by their root mean square."""
+    return features * torch.rsqrt(features.square().mean(dim=1, keepdim=True) + 1e-6)
 
 
 def merged(logits: torch.Tensor) -> torch.Tensor:
