@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -265,7 +266,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(result: Any, as_json: bool, tables: Sequence[Any]) -> None:
-    """Print a result as JSON or as tables."""
+    """Print a result as JSON or as tables; of several processes that torchrun started, only the first does."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     if as_json:
         click.echo(json.dumps(result, default=_plain, indent=2))
         return
@@ -277,7 +280,7 @@ def _show(result: Any, as_json: bool, tables: Sequence[Any]) -> None:
 
 
 def _next(as_json: bool, command: str, word: str = "next") -> None:
-    if not as_json:
+    if not as_json and os.environ.get("RANK", "0") == "0":
         click.echo(f"{word}: {command}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,18 @@ from edgekit.adaptation.recipes import Adaptation, adapt
 from edgekit.data.coco import Dataset
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.deployment.onnx_export import export
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the session's own: the trunk is exported once, and nothing of the user's is touched."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("EDGEKIT_CACHE")
+    os.environ["EDGEKIT_CACHE"] = str(folder)
+    yield folder
+    del os.environ["EDGEKIT_CACHE"]
+    if before is not None:
+        os.environ["EDGEKIT_CACHE"] = before
 
 
 @pytest.fixture(scope="session")

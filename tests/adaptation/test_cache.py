@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgekit.adaptation import cache as caches
+from edgekit.adaptation.cache import FeatureCache
+from edgekit.errors import EdgekitError
+
+TENSORS = {"a": torch.arange(6000.0).reshape(2, 3000), "b": torch.zeros(0, 4)}
+
+
+def filled(folder: Path, *keys: str, limit_gb: float = 1.0) -> FeatureCache:
+    cache = FeatureCache(folder, limit_gb)
+    for key in keys:
+        cache.write(key, TENSORS)
+    return cache
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    cache = filled(tmp_path, "x")
+    assert cache.holds("x")
+    assert not cache.holds("y")
+    assert all(torch.equal(cache.read("x")[name], value) for name, value in TENSORS.items())
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_damaged_entries_are_removed(damage: str, tmp_path: Path) -> None:
+    path = filled(tmp_path, "x").path("x")
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[-1] ^= 1
+    path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"" if damage == "empty" else content)
+    assert not FeatureCache(tmp_path, 1.0).holds("x")
+    assert not path.exists()
+
+
+def test_earlier_entries_make_room_and_this_runs_stay(tmp_path: Path) -> None:
+    filled(tmp_path, "old")
+    size = FeatureCache(tmp_path, 1.0).path("old").stat().st_size
+    cache = filled(tmp_path, "one", limit_gb=(size + 100) / 1e9)
+    assert not cache.holds("old")
+    with pytest.raises(EdgekitError, match="need more than"):
+        cache.write("two", TENSORS)
+    assert cache.holds("one")
+
+
+def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(caches, "save_file", full)
+    with pytest.raises(EdgekitError, match=r"feature cache cannot be written.*--cache"):
+        filled(tmp_path, "x")
+    assert list(tmp_path.iterdir()) == []
