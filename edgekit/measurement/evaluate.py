@@ -159,7 +159,7 @@ def _average_precision(
         evaluation.accumulate()
     # precision [IoU thresholds, recalls, categories, areas, detection limits]; -1 marks a category without objects.
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    precision = precision[:, :, np.searchsorted(np.unique(ids), ids)]  # COCOeval sorts the categories
     precision = np.where(precision < 0, np.nan, precision)
     with np.errstate(invalid="ignore"):
-        return np.stack([np.mean(precision, axis=(0, 1)), np.mean(precision[0], axis=0)], axis=1)
+        means = np.stack([np.mean(precision, axis=(0, 1)), np.mean(precision[0], axis=0)], axis=1)
+    return means[np.searchsorted(np.unique(ids), ids)]  # COCOeval sorts the categories
