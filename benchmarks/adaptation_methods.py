@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import resource
 import tempfile
 import time
 from dataclasses import dataclass
@@ -109,5 +108,11 @@ def _run(task: Task, output: Path, threads: int) -> Cost:
 
 
 def _cost(seconds: float) -> Cost:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    return Cost(round(seconds, 1), round(peak))
+    return Cost(round(seconds, 1), peak_rss_mb())
+
+
+def peak_rss_mb() -> int:
+    """This process's peak resident memory; ``ru_maxrss`` would count the parent's, from before the child's exec."""
+    status = Path("/proc/self/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return round(int(kilobytes) * 1024 / 1e6)

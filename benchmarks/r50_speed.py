@@ -14,13 +14,13 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from adaptation_methods import peak_rss_mb
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 import edgekit
@@ -89,7 +89,7 @@ def in_a_process(function: Any, *arguments: Any) -> dict[str, Any]:
 
 def _measured(function: Any, arguments: tuple[Any, ...]) -> dict[str, Any]:
     result = function(*arguments)
-    return result | {"peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)}
+    return result | {"peak_rss_mb": peak_rss_mb()}
 
 
 def time_adapt(base: Path, names: Path, data: Path, work: Path) -> dict[str, Any]:

@@ -109,8 +109,9 @@ def methods_table(result: dict[str, Any], test: str, old_only: str) -> str:
 
         return f"{figure('box')} / {figure('mask')}"
 
+    seeds = f"{result['seeds']} seed{'s' * (result['seeds'] > 1)}"
     head = f"AP (%) of the new classes {' and '.join(result['classes'])}, boxes / masks, by the number of photos; "
-    head += f"{result['about']}; means of {result['seeds']} seeds:\n\n"
+    head += f"{result['about']}; mean of {seeds}:\n\n"
     new = [[m, *(pair(m, c, test, "new") for c in shots)] for m in methods]
     text = head + _table(["", *(f"{c} photo{'s' * (c > 1)}" for c in shots)], new)
 
