@@ -100,7 +100,7 @@ def score(
         for row in d.to_coco(meta.categories)
         if row["category"] in known
     ]
-    has_masks = all(t["segmentation"] for t in truth) and all("segmentation" in r for r in rows)
+    has_masks = all(t["segmentation"] for t in truth) and all(d.masks.shape[-1] for d in found)
     if not has_masks:  # pycocotools refuses a None
         truth = [{k: v for k, v in t.items() if k != "segmentation"} for t in truth]
     ids = [meta.categories.index(c) for c in known]

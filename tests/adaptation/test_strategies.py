@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 
 from edgekit.adaptation.recipes import Adaptation, adapt
 from edgekit.data.coco import Dataset
@@ -192,3 +193,30 @@ def test_an_onnx_file_alone_can_be_adapted(
     assert changed(base_onnx, result.output, mixed_test, OLD) == 0
     with pytest.raises(EdgekitError, match="joint scoring needs the checkpoint"):
         adapted(new_train, tmp_path / "b.onnx", base_onnx, scoring="joint")
+
+
+@pytest.mark.slow
+def test_a_faster_rcnn_is_adapted_from_boxes(new_train: Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    builder = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn
+    state = builder(weights=None, weights_backbone=None, num_classes=91).state_dict()
+    base = tmp_path / "base.pth"
+    torch.save({"model": {f"module.{name}": value for name, value in state.items()}}, base)
+    document = json.loads(new_train.file.read_text())
+    for annotation in document["annotations"]:
+        del annotation["segmentation"]
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps(document))
+    output, size = tmp_path / "a.safetensors", (128, 160)
+    name = "fasterrcnn_mobilenet_v3_large_320_fpn"
+    result = adapt(base, boxes, new_train.file.parent, output, epochs=1, views=1, architecture=name, size=size)
+    assert result.architecture == name
+    assert result.proof.retention.changed == 0
+    module, meta = load_model(output)
+    assert not module.has_masks
+    assert meta.new_classes == ("chicken", "frog")
+    assert meta.input_size == size
+    from edgekit.deployment.onnx_export import export
+
+    plain = export(output, tmp_path / "plain.pth", format="torchvision").output
+    builder(weights=None, weights_backbone=None, num_classes=93).load_state_dict(torch.load(plain, weights_only=True))
