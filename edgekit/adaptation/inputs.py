@@ -62,7 +62,7 @@ def read_inputs(
         learn, out = split(photos, added, seed)
         held_out = Dataset(data, dataset.categories, tuple(out)) if out else None
     else:
-        learn, held_out = photos, _beside(val, images)
+        learn, held_out = photos, _beside(val, images, "val")
         _count_objects(held_out, held_out.photos, added, has_masks)
     old = _beside(old_data, images) if old_data else None
     if old is not None and not set(old.categories) & set(known):
@@ -81,13 +81,13 @@ def read_inputs(
     )
 
 
-def _beside(annotations: Path, images: Path) -> Dataset:
-    """A dataset whose photos lie beside its annotations or in ``images``."""
+def _beside(annotations: Path, images: Path, split: str = "") -> Dataset:
+    """A dataset whose photos lie beside its annotations or in ``images``; of a YOLO set, one split if it is named."""
     beside = annotations if annotations.is_dir() else annotations.parent
     try:
-        return read_dataset(annotations, beside)
+        return read_dataset(annotations, beside, split)
     except EdgekitError:
-        return read_dataset(annotations, images)
+        return read_dataset(annotations, images, split)
 
 
 def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from edgekit.data.dataset import Annotation, Dataset, Photo
 from edgekit.data.formats import detect_format
-from edgekit.data.labelme import read_labelme
+from edgekit.data.labelme import is_labelme, read_labelme
 from edgekit.data.objects import make_annotation
-from edgekit.data.photo_files import refuse_twice
 from edgekit.data.voc import read_voc
 from edgekit.data.yolo import read_yolo
 from edgekit.errors import EdgekitError
@@ -19,17 +19,18 @@ from edgekit.errors import EdgekitError
 __all__ = ["Annotation", "Dataset", "Photo", "read_coco", "read_dataset", "readable", "write_dataset"]
 
 
-def read_dataset(annotations: Path, images: Path) -> Dataset:
+def read_dataset(annotations: Path, images: Path, split: str = "") -> Dataset:
     """Read annotated photos: COCO JSON, or a YOLO, LabelMe or Pascal VOC folder, told by what ``annotations`` is.
 
-    The photos are those in the folder ``images``. Raises an ``EdgekitError`` that names file and line or id for what
-    cannot be: see ``make_annotation`` for objects.
+    The photos are those in the folder ``images``; ``split`` picks one of the splits that a YOLO data.yaml names
+    (train, val, test) instead, other formats have none. Raises an ``EdgekitError`` that names file and line or id for
+    what cannot be: see ``make_annotation`` for objects.
     """
     if not images.is_dir():
         raise EdgekitError(f"{images}: no such folder", "give the folder that holds the photos")
     readers: dict[str, Callable[[Path, Path], Dataset]] = {
         "coco": read_coco,
-        "yolo": read_yolo,
+        "yolo": lambda a, i: read_yolo(a, i, split),
         "labelme": read_labelme,
         "voc": read_voc,
     }
@@ -42,11 +43,15 @@ def read_dataset(annotations: Path, images: Path) -> Dataset:
 def read_coco(annotations: Path, images: Path) -> Dataset:
     """Read a COCO JSON file and check that the photos it names are in the folder ``images``."""
     document = _read_json(annotations)
+    if is_labelme(document):
+        raise EdgekitError(f"{annotations}: holds the labels of one photo", f"give the folder: {annotations.parent}")
     try:
         names = {int(c["id"]): str(c["name"]) for c in document["categories"]}
         _check_unique((int(c["id"]) for c in document["categories"]), f"{annotations}: two categories have the id")
         _check_unique((str(c["name"]) for c in document["categories"]), f"{annotations}: two categories are named")
         _check_unique((int(i["id"]) for i in document["images"]), f"{annotations}: two images have the id")
+        paths = (os.path.normpath(str(i["file_name"])) for i in document["images"])
+        _check_unique(paths, f"{annotations}: two images are of the file")
         files = {int(i["id"]): images / str(i["file_name"]) for i in document["images"]}
         sizes = {int(i["id"]): _size(i, annotations) for i in document["images"]}
         objects: dict[int, list[Annotation]] = {i: [] for i in files}
@@ -66,8 +71,10 @@ def read_coco(annotations: Path, images: Path) -> Dataset:
         ) from None
     missing = [f for f in files.values() if not f.is_file()]
     if missing:
-        raise EdgekitError(f"{missing[0]}: named in {annotations.name} but not there", "give --images")
-    refuse_twice((annotations, f) for f in files.values())
+        raise EdgekitError(
+            f"{missing[0]}: named in {annotations.name} but not there ({len(missing)} of {len(files)} are missing)",
+            "give the folder that holds the photos with --images",
+        )
     photos = tuple(Photo(i, files[i], *sizes[i], tuple(objects[i])) for i in sorted(files))
     return Dataset(annotations, tuple(names.values()), photos)
 

@@ -10,7 +10,7 @@ import yaml
 from edgekit.data.dataset import Annotation, Dataset, Photo
 from edgekit.data.images import SUFFIXES
 from edgekit.data.objects import make_annotation
-from edgekit.data.photo_files import photo_size, refuse_twice
+from edgekit.data.photo_files import photo_size
 from edgekit.errors import EdgekitError
 
 SPLITS = ("train", "val", "test")
@@ -52,12 +52,23 @@ def read_yolo(path: Path, images: Path, split: str = "") -> Dataset:
             f"{files[0][1]}: no such label file, nor one for any other of the {len(files)} photos in {roots[0]}",
             "label files are in a folder labels beside images, or beside the photos",
         )
-    refuse_twice((photo, label) for photo, label in files if label.is_file())
+    _refuse_shared(files)
     photos = []
     for number, (file, label) in enumerate(files, start=1):
         size = photo_size(file)
         photos.append(Photo(number, file, *size, _read_labels(label, names, size)))
     return Dataset(path, tuple(names.values()), tuple(photos))
+
+
+def _refuse_shared(files: list[tuple[Path, Path]]) -> None:
+    """Raise where two photos, such as a.jpg and a.png, have one label file."""
+    photos: dict[Path, Path] = {}
+    for photo, label in files:
+        if label.is_file() and photos.setdefault(label, photo) != photo:
+            raise EdgekitError(
+                f"{label}: is the label file of both {photos[label].name} and {photo.name}",
+                "rename one, and its labels",
+            )
 
 
 def _read_yaml(config: Path) -> dict[str, Any]:

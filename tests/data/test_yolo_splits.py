@@ -1,0 +1,37 @@
+"""Which photos of a YOLO dataset are read, so that no split leaks into another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edgekit.data.coco import read_dataset
+from edgekit.errors import EdgekitError
+
+
+def test_yolo_splits_are_never_mixed(tmp_path: Path) -> None:
+    row = "0 0.5 0.5 0.25 0.5\n"
+    for split in ("train", "val"):
+        for kind in ("images", "labels"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        Image.new("RGB", (60, 40)).save(tmp_path / "images" / split / f"{split}.png")
+        (tmp_path / "labels" / split / f"{split}.txt").write_text(row)
+    config = tmp_path / "data.yaml"
+    config.write_text("train: images/train\nval: images/val\nnames: [duck]\n")
+    with pytest.raises(EdgekitError, match="holds the photos of train and val"):
+        read_dataset(config, tmp_path)
+    assert [p.path.stem for p in read_dataset(config, tmp_path / "images" / "train").photos] == ["train"]
+    assert [p.path.stem for p in read_dataset(config, tmp_path, split="val").photos] == ["val"]
+    with pytest.raises(EdgekitError, match="no folder of photos as test"):
+        read_dataset(config, tmp_path, split="test")
+    Image.new("RGB", (60, 40)).save(tmp_path / "images" / "val" / "val.jpg")
+    with pytest.raises(EdgekitError, match=r"val\.txt: is the label file of both val\.jpg and val\.png"):
+        read_dataset(config, tmp_path, split="val")
+
+
+def test_one_labelme_file_is_sent_to_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"shapes": [], "imagePath": "a.png"}')
+    with pytest.raises(EdgekitError, match="give the folder"):
+        read_dataset(tmp_path / "a.json", tmp_path)
