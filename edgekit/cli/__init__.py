@@ -1,0 +1,53 @@
+"""The command line: parse, call one function, render. The only package that prints or exits."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from edgekit import __version__
+from edgekit.cli.adapt import adapt
+from edgekit.cli.demo import demo
+from edgekit.cli.export import export
+from edgekit.cli.look import inspect, predict
+from edgekit.cli.measure import bench, evaluate
+from edgekit.errors import EdgekitError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="edgekit")
+def cli() -> None:
+    """Add classes to a trained Mask R-CNN or Faster R-CNN, export it for edge devices, measure what it costs.
+
+    MODEL and BASE are a file (.safetensors, .pt, .pth, .onnx), torchvision's name of a model, as
+    maskrcnn_resnet50_fpn, or "demo", the model that comes with edgekit.
+    """
+
+
+for command in (adapt, export, evaluate, predict, bench, inspect, demo):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 1 (a user's error), 2 (usage), 3 (a bug), 130 (Ctrl-C)."""
+    try:
+        cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
+    except EdgekitError as error:
+        click.echo(f"edgekit: {error}", err=True)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("edgekit: interrupted; no output was left half-written", err=True)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception:
+        traceback.print_exc()
+        click.echo(f"edgekit {__version__}, Python {sys.version.split()[0]}: this is a bug, please report it", err=True)
+        return 3
+    return 0

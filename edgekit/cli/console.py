@@ -1,0 +1,69 @@
+"""What a terminal sees: progress on stderr, results as tables or as JSON, the next command to try."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+T = TypeVar("T")
+
+
+def track(items: Iterable[T], description: str, /) -> Iterator[T]:
+    """Show on stderr how far a loop is, if stderr is a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    class Rate(ProgressColumn):
+        """Items a second."""
+
+        def render(self, task: Task) -> str:
+            return f"{task.speed:.1f}/s" if task.speed else ""
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        yield from progress.track(items, description=description)
+
+
+def show(result: Any, as_json: bool, tables: Sequence[Any]) -> None:
+    """Print a result as JSON or as tables; of several processes that torchrun started, only the first does."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if as_json:
+        click.echo(json.dumps(result, default=_plain, indent=2))
+        return
+    from rich.console import Console
+
+    console = Console()
+    for table in tables:
+        console.print(table)
+
+
+def suggest(as_json: bool, command: str, word: str = "next") -> None:
+    """Print the next command to try."""
+    if not as_json and os.environ.get("RANK", "0") == "0":
+        click.echo(f"{word}: {command}")
+
+
+def _plain(value: Any) -> Any:
+    """What json does not know: dataclasses and paths."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
