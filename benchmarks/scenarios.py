@@ -17,7 +17,7 @@ from edgekit.data.scenes import NEW_CLASSES, NOTO_FONT
 MSRC = Path(__file__).resolve().parents[2] / "shared" / "msrc"
 MSRC_BASE = Path("/tmp/msrc/base.safetensors")
 MSRC_CLASSES = ("bird", "boat")
-OLD_SCENES = 180  # of the base model's own kind, for the upper bound
+OLD_SCENES = 120  # of the base model's own kind, for the upper bound
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Scenario:
 
 def demo_scenario(work: Path, seed: int) -> Scenario:
     """Chicken and frog on the embedded model; tests in the drawing style it knows and in one it does not."""
-    tests = {"mixed": _scenes("mixed-test", 150, work), "old only": _scenes("base-test", 150, work)}
+    tests = {"mixed": _scenes("mixed-test", 100, work), "old only": _scenes("base-test", 100, work)}
     if NOTO_FONT.exists():
-        tests["other drawing style"] = _scenes("mixed-test", 150, work, style="noto")
+        tests["other drawing style"] = _scenes("mixed-test", 100, work, style="noto")
     return Scenario(
         base="demo",
         classes=NEW_CLASSES,
-        about="embedded Mask R-CNN, 12 classes; 150 mixed and 150 old-only scenes, 150 in Noto's drawings",
+        about="embedded Mask R-CNN, 12 classes; 100 mixed and 100 old-only scenes, 100 in Noto's drawings",
         shots=(1, 5, 10, 30, 60),
         new=_scenes("new-train", 60, work, seed + 1).photos,
         labelled=_scenes("new-train", 60, work, seed + 1, annotate_base=True).photos,

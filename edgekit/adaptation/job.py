@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from edgekit.adaptation.objectives import ExactObjective, JointObjective, Object
 from edgekit.adaptation.processes import Processes
 from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.settings import Settings
-from edgekit.adaptation.strategies import new_parameters, old_parameters, wants_adapter
+from edgekit.adaptation.strategies import new_parameters, old_parameters, trained_layers, wants_adapter
 from edgekit.adaptation.training import Training, train
 from edgekit.adaptation.trunk import Trunk
 from edgekit.artifacts import ModelMeta, atomic_path, resolve, sha256, tool_versions, write_text
@@ -127,6 +130,8 @@ class Job:
             score if held_out else None,
             self.track,
         )
+        if generation.adapter is not None and "cls_score" in trained_layers(settings.train):
+            _blend(generation, score if held_out else None)
         return predictors, generation, training
 
     def write(
@@ -191,3 +196,14 @@ class Job:
             versions=tool_versions(),
             training=dict(meta.training) | {f"generation {len(generations)}": record},
         )
+
+
+def _blend(generation: Generation, held_out: Callable[[], float] | None) -> None:
+    """Let the rows' scores into the adapter's: much better of a few photos, seldom of many, so held-out photos decide
+    where there are any (docs/log.md)."""
+    assert generation.adapter is not None
+    before = copy.deepcopy(generation.adapter.state_dict())
+    alone = held_out() if held_out else -math.inf
+    generation.adapter.blend(generation.cls_score)
+    if held_out and held_out() <= alone:
+        generation.adapter.load_state_dict(before)

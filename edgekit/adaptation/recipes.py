@@ -58,7 +58,7 @@ def adapt(
     scoring: str = "exact",
     train: str = "predictors",
     init: str = "mean",
-    epochs: int = 40,
+    epochs: int = 60,
     lr: float = 3e-3,
     schedule: str = "cosine",
     warm_up: float = 0.05,

@@ -16,7 +16,7 @@ CHOICES = {
     "old_objects": ("background", "ignore"),
     "trunk": ("onnx", "torch"),
 }
-LEAST_VIEWS, MOST_VIEWS, VIEWS_IN_ALL = 3, 12, 180  # of a photo, of a photo, of all photos (docs/log.md)
+LEAST_VIEWS, MOST_VIEWS, VIEWS_IN_ALL = 3, 36, 180  # of a photo, of a photo, of all photos (docs/log.md)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from edgekit.adaptation.processes import Processes
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent
 
-BATCH = 8  # photos a step
-LEAST = 48  # views an epoch: few photos are shown several times, in different views
+BATCH = 4  # photos a step (docs/log.md)
+NOISE = 0.02  # of the held-out score: an epoch less than this below the best so far is as good, and trained longer
+LEAST = 16  # views an epoch: few photos are shown several times, in different views (docs/log.md)
 MASK_ROIS = 4  # RoIs a view and step that the mask rows learn from
 
 
@@ -77,7 +78,7 @@ def train(
     """Fit groups of (parameters, share of the learning rate) of ``trained`` with AdamW.
 
     An epoch shows every photo, few photos several times, each time its next view (modulo their number). ``held_out``
-    says after each epoch how good the model is; the best epoch's weights are kept, the last one's where it is None. A
+    says after each epoch how good the model is; the weights of the last epoch that is as good as the best are kept. A
     loss that is not finite ends the training with the best weights so far, or raises where there are none.
     """
     optimizer = torch.optim.AdamW(
@@ -113,8 +114,9 @@ def train(
         kept_score = None if score is None else round(score, 5)
         history.append(Epoch(epoch + 1, classification, box, mask, protection, kept_score))
 
-        if score is None or score >= best.score:
-            best = _Best(copy.deepcopy(trained.state_dict()), epoch + 1, -math.inf if score is None else score)
+        if score is None or score >= best.score - NOISE:
+            highest = -math.inf if score is None else max(score, best.score)
+            best = _Best(copy.deepcopy(trained.state_dict()), epoch + 1, highest)
     trained.load_state_dict(best.state)
     trained.eval()
     return Training(tuple(history), best.epoch)

@@ -19,23 +19,33 @@ class Adapter(nn.Module):
 
     Scores come from the box head's output divided by its root mean square (as in RMSNorm, arXiv:1910.07467): the
     features' length then says nothing, so that what was never shown, but has long features, is less often taken
-    for a new class. Boxes are the rows' plus an MLP's, masks a copy of the mask predictor's. ``mask_channels`` are
-    the mask predictor's (input, hidden) channels, None for a model without masks.
+    for a new class. ``raw`` adds what ``blend`` gives it, at first nothing. Boxes are the rows' plus an MLP's, masks a
+    copy of the mask predictor's. ``mask_channels`` are the mask predictor's (input, hidden) channels, None for a model
+    without masks.
     """
 
     def __init__(self, classes: int, box_features: int, mask_channels: tuple[int, int] | None) -> None:
         super().__init__()
         self.cls_score = nn.Linear(box_features, classes)
+        self.raw = nn.Linear(box_features, classes)
         self.hidden = nn.Linear(box_features, ADAPTER_FEATURES)
         self.bbox_pred = nn.Linear(ADAPTER_FEATURES, 4 * classes)
-        nn.init.zeros_(self.bbox_pred.weight)
-        nn.init.zeros_(self.bbox_pred.bias)
+        for layer in (self.raw, self.bbox_pred):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
         self.mask = MaskRCNNPredictor(*mask_channels, classes) if mask_channels else None
 
     def scores(self, box_features: torch.Tensor, dropout: torch.Tensor | None = None) -> torch.Tensor:
         """Logits [R, K] of the box head's output [R, F]; ``dropout`` [R, F], in training, scales what it keeps."""
         features = normalised(box_features)
-        return self.cls_score(features if dropout is None else features * dropout)
+        return self.cls_score(features if dropout is None else features * dropout) + self.raw(box_features)
+
+    @torch.no_grad()
+    def blend(self, rows: nn.Linear) -> None:
+        """Make the logits the mean of what they are and those of trained rows."""
+        for own, raw, given in zip(self.cls_score.parameters(), self.raw.parameters(), rows.parameters(), strict=True):
+            raw.copy_(0.5 * (raw + given))
+            own.mul_(0.5)
 
     def more_deltas(self, box_features: torch.Tensor) -> torch.Tensor:
         """What to add to the rows' deltas: [R, 4 K]."""
