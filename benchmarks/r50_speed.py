@@ -4,9 +4,9 @@
 
 Weights are random (torchvision's cannot be fetched everywhere), but for the background's bias: it is set so that the
 model finds about as much in a photo as a trained one does, on which the time of the proof depends. Photos are COCO's
-in ../shared/photos, the new classes are chair and cup. ``edgekit.adapt`` runs whole, with an empty cache, in a process of
-its own; torchvision's loop, with the same frozen layers, runs a few steps before and after it and is extrapolated to
-the same epochs and photos.
+in ../shared/photos, the new classes are chair and cup. ``edgekit.adapt`` runs whole, with an empty cache, in a process
+of its own; torchvision's loop, with the same frozen layers, runs a few steps before and after it and is extrapolated
+to the same epochs and photos.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class TorchSession:
     def __init__(self, module: GenerationalRCNN, meta: ModelMeta) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # A third less time for an R50-FPN trunk on a CPU than with the default layout (docs/log.md).
-        self.module = module.eval().to(device=self.device, memory_format=torch.channels_last)
+        self.module = module.eval().to(self.device).to(memory_format=torch.channels_last)
         self.meta = meta
         self.runtime = f"pytorch {self.device.type}"
 
