@@ -42,8 +42,9 @@ class ModelMeta:
 
     ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
     that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``best_only`` says that
-    a graph drops what a better-scored detection of another generation covers. ``recognised`` says how a checkpoint that
-    says nothing of itself was understood.
+    a graph drops what a better-scored detection of another generation covers. ``reserved`` is how many classes more a
+    graph has room for, ``base_sha256`` which base model's it is. ``recognised`` says how a checkpoint that says nothing
+    of itself was understood.
     """
 
     architecture: str
@@ -53,6 +54,8 @@ class ModelMeta:
     precision: str = "fp32"
     batch_norm_eps: float = 1e-5
     best_only: bool = False
+    reserved: int = 0
+    base_sha256: str | None = None
     recognised: Mapping[str, str] = field(default_factory=dict)
     parent_sha256: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -182,6 +185,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def default_cache() -> Path:
+    """``$EDGEKIT_CACHE``, else ``edgekit`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
+    if own := os.environ.get("EDGEKIT_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekit"
 
 
 def write_text(path: Path, text: str) -> None:

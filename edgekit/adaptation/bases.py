@@ -11,7 +11,8 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from edgekit.adaptation.joint import merge
 from edgekit.adaptation.trunk import MASK_ROIS, PROPOSALS, OnnxTrunk, TorchTrunk, Trunk, trunk_sha256
 from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve
-from edgekit.deployment.compose import append_generation, extract_trunk, read_heads
+from edgekit.deployment.append import append_generation
+from edgekit.deployment.compose import extract_trunk, read_heads
 from edgekit.deployment.trunk_export import export_trunk
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
@@ -116,7 +117,7 @@ class OnnxBase:
 
     def save_exact(self, output: Path, generation: Generation, meta: ModelMeta) -> str:
         """See ``Base``."""
-        append_generation(self.path, output, generation, self.module, meta)
+        append_generation(self.path, output, generation, meta)
         return _onnx_trunk_sha256(output)
 
     def save_joint(self, output: Path, predictors: Predictors, meta: ModelMeta) -> str:  # noqa: ARG002

@@ -17,13 +17,6 @@ from edgekit.errors import EdgekitError
 SUFFIX = ".safetensors"
 
 
-def default_cache() -> Path:
-    """``$EDGEKIT_CACHE``, else ``edgekit`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
-    if own := os.environ.get("EDGEKIT_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekit"
-
-
 @dataclass
 class FeatureCache:
     """Tensors by key in a folder of at most ``limit_gb`` (1e9 bytes); the least recently used ones make room.

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from edgekit.adaptation.bases import open_base
-from edgekit.adaptation.cache import default_cache
 from edgekit.adaptation.held_out import proposal_recall
 from edgekit.adaptation.inputs import read_inputs
 from edgekit.adaptation.job import Job
@@ -19,7 +18,7 @@ from edgekit.adaptation.processes import processes
 from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.settings import Settings
 from edgekit.adaptation.training import Training
-from edgekit.artifacts import output_folder
+from edgekit.artifacts import default_cache, output_folder
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent
 

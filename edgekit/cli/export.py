@@ -17,6 +17,13 @@ from edgekit.cli.options import FILE, Size, best_only_option, generations_option
 @click.option("--format", default="onnx", show_default=True, help="onnx, or torchvision: a state dict it loads.")
 @generations_option
 @best_only_option
+@click.option("--batch", default=1, show_default=True, help="Images a run.")
+@click.option("--proposals", type=int, default=None, help="RoIs of an image.  [default: the model's own number]")
+@click.option("--detections", type=int, default=None, help="Slots of a generation.  [default: the model's own number]")
+@click.option("--reserve-classes", default=0, show_default=True, help="Leave room for so many classes more.")
+@click.option("--into", type=FILE, default=None, help="Graph with such room: give it to the newest classes.")
+@click.option("--verify", type=FILE, default=None, help="Folder of photos to compare on.  [default: edgekit's own]")
+@click.option("--no-verify", is_flag=True, help="Write the graph without comparing it.")
 @json_option
 def export(as_json: bool, **options: Any) -> None:
     """Write a checkpoint as one static ONNX graph without plugins, compared with PyTorch first."""

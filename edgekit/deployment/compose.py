@@ -1,8 +1,7 @@
-"""Adapt a model of which there is only edgekit's ONNX export: rebuild its heads, cut out its trunk, append classes."""
+"""Read an exported graph back: its heads as modules, its trunk as a graph of its own."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +11,16 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
-from edgekit.artifacts import ModelMeta, read_onnx, write_onnx
-from edgekit.deployment.graph import Slots
+from edgekit.artifacts import ModelMeta, read_onnx
 from edgekit.deployment.roi_align import Mosaic
-from edgekit.deployment.static_onnx import INNER, OUTPUTS, check_static, name_parameters, static_onnx
+from edgekit.deployment.static_onnx import INNER
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, pooled_mosaic
 from edgekit.deployment.trunk_export import BODY, save, save_heads, whole_folder
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES, without_weights
 from edgekit.model.checkpoint import group_sizes
 from edgekit.model.generations import GenerationalRCNN
-from edgekit.model.predictors import Generation, merged
+from edgekit.model.predictors import Generation
 
 if TYPE_CHECKING:
     import onnx
@@ -38,7 +36,7 @@ def read_heads(path: Path) -> tuple[GenerationalRCNN, ModelMeta]:
     before them, as in the graph; fp16 weights come back as float32.
     """
     graph, meta = read_onnx(path)
-    return _heads_of(graph, meta, path), meta
+    return heads_of(graph, meta, path), meta
 
 
 def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12) -> None:
@@ -49,68 +47,18 @@ def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12
     import onnx
 
     graph, meta = read_onnx(path)
-    module = _heads_of(graph, meta, path)
-    shapes = _inner_shapes(graph, path)
+    module = heads_of(graph, meta, path)
+    shapes = inner_shapes(graph, path)
     body = onnx.utils.Extractor(graph).extract_model(["images"], list(INNER[:3]))
-    _rename(body.graph, dict(zip(INNER, BODY, strict=False)))
-    mosaic = _mosaic(meta)
+    rename(body.graph, dict(zip(INNER, BODY, strict=False)))
+    mosaic = mosaic_of(meta)
     mask = MaskFeatures(module.heads, mosaic) if module.has_masks else None
     with whole_folder(folder) as temporary:
         save(body, temporary / "body.onnx")
         save_heads(temporary, BoxFeatures(module.heads, mosaic), mask, shapes["trunk.table"][1], rois, mask_rois)
 
 
-def append_generation(
-    base: Path, output: Path, generation: Generation, module: GenerationalRCNN, meta: ModelMeta
-) -> None:
-    """Write ``base`` (an exported graph) with one more generation to ``output``.
-
-    ``module`` is what ``read_heads`` returned, ``meta`` describes the result. The base's nodes and weights stay as they
-    are, so that in one runtime its detections do too, to the last bit; what is appended reads the trunk's values and
-    the earlier logits.
-    """
-    graph, base_meta = read_onnx(base)
-    if base_meta.best_only:
-        raise EdgekitError(f"{base}: drops covered detections, so no classes can be added to it", AGAIN)
-    shapes = _inner_shapes(graph, base)
-    number = 1 + len(module.predictors.generations)
-    added = _Added(module, generation.eval(), _mosaic(meta), meta.input_size, number).requires_grad_(False)
-    outputs = OUTPUTS if module.has_masks else OUTPUTS[:3]
-    names = [*outputs, "predictors.logits"]
-    inputs = tuple(torch.zeros(shapes[name]) for name in INNER)
-    part = static_onnx(added, inputs, INNER, [f"appended.{n}" for n in names])
-    name_parameters(part, added)
-    _merge(graph, part, number, names)
-    check_static(graph)
-    write_onnx(output, graph, replace(meta, precision=base_meta.precision))
-
-
-class _Added(nn.Module):
-    """One more generation: what the graph has computed so far to its detections and the logits of all classes."""
-
-    def __init__(
-        self, module: GenerationalRCNN, generation: Generation, mosaic: Mosaic, size: tuple[int, int], number: int
-    ) -> None:
-        super().__init__()
-        self.model = GenerationalRCNN(module.base, [*module.predictors.generations, generation])
-        mask = MaskFeatures(module.heads, mosaic) if module.has_masks else None
-        self.slots, self.number = Slots(self.model, mask, size, number), number
-
-    def forward(
-        self,
-        table: torch.Tensor,
-        proposals: torch.Tensor,
-        proposed: torch.Tensor,
-        box_features: torch.Tensor,
-        logits: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
-        """The same as a later generation in ``StaticRCNN.forward``."""
-        rows, deltas = self.model.predictors.generations[self.number - 1](box_features)
-        found = self.slots(table, proposals, proposed, torch.cat([merged(logits), rows], dim=1), deltas)
-        return *(values[None] for values in found), torch.cat([logits, rows], dim=1)
-
-
-def _heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> GenerationalRCNN:
+def heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> GenerationalRCNN:
     """See ``read_heads``."""
     from onnx import numpy_helper
 
@@ -142,7 +90,7 @@ def _without_weights(meta: ModelMeta) -> FasterRCNN:
     return without_weights(meta.architecture, group_sizes(meta)[0], True, meta.batch_norm_eps)
 
 
-def _mosaic(meta: ModelMeta) -> Mosaic:
+def mosaic_of(meta: ModelMeta) -> Mosaic:
     """The mosaic of a model's FPN levels: a backbone without weights has their shapes."""
     base = _without_weights(meta)
     features = base.backbone(torch.zeros(1, 3, *meta.input_size, device="meta"))
@@ -161,10 +109,10 @@ def _fold_norms(heads: nn.Module) -> None:
 
 
 def _complete(state: dict[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
-    """``state`` with what a graph leaves out: biases of zero, and mask rows that an adapter replaces (as zeros)."""
+    """``state`` with what a graph leaves out: biases of zero, and rows that an adapter replaces (as zeros)."""
     state = dict(state)
     for name, tensor in module.state_dict().items():
-        replaced = name.startswith("mask_fcn_logits.") and "adapter.hidden.weight" in state
+        replaced = name.startswith(("cls_score.", "mask_fcn_logits.")) and "adapter.hidden.weight" in state
         if name not in state and (replaced or f"{name.removesuffix('bias')}weight" in state):
             state[name] = torch.zeros(tensor.shape)
     return state
@@ -174,7 +122,7 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _inner_shapes(graph: onnx.ModelProto, path: Path) -> dict[str, list[int]]:
+def inner_shapes(graph: onnx.ModelProto, path: Path) -> dict[str, list[int]]:
     """The shapes of the values that a later generation reads."""
     found = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.graph.value_info}
     missing = [name for name in INNER if name not in found]
@@ -183,46 +131,7 @@ def _inner_shapes(graph: onnx.ModelProto, path: Path) -> dict[str, list[int]]:
     return {name: found[name] for name in INNER}
 
 
-def _merge(graph: onnx.ModelProto, part: onnx.ModelProto, number: int, names: list[str]) -> None:
-    """Append ``part``'s nodes to ``graph`` and join the values ``names``: detections in a row, the logits replaced."""
-    import onnx
-    from onnx import helper
-
-    earlier = {name: f"until.{number - 1}.{name}" for name in names}
-    later = {f"appended.{name}": f"generations.{number}.{name}" for name in names}
-    _rename(graph.graph, earlier)
-    later["appended.predictors.logits"] = "predictors.logits"
-    taken = {v: v for v in INNER} | {"predictors.logits": earlier["predictors.logits"]}
-    weights = {t.name: t.name for t in part.graph.initializer if t.name.startswith("model.")}
-    inside = {o for node in part.graph.node for o in node.output} | {t.name for t in part.graph.initializer}
-    _rename(part.graph, {n: f"generations.{number}.{n}" for n in inside} | weights | taken | later)
-    for node in part.graph.node:
-        node.name = f"generations.{number}.{node.name}"
-    held = {t.name: t for t in graph.graph.initializer}
-    for tensor in part.graph.initializer:
-        if tensor.name not in held:
-            graph.graph.initializer.append(tensor)
-        elif held[tensor.name].raw_data != tensor.raw_data:
-            raise RuntimeError(f"{tensor.name} differs from the base graph's")
-    graph.graph.node.extend(part.graph.node)
-    shapes = {v.name: v for v in [*part.graph.output, *part.graph.value_info]}
-    outputs = {v.name: v for v in graph.graph.output}
-    del graph.graph.output[:]
-    for name in names[:-1]:
-        old, new = outputs[earlier[name]], shapes[f"generations.{number}.{name}"]
-        graph.graph.node.append(
-            helper.make_node("Concat", [old.name, new.name], [name], f"join {name} {number}", axis=1)
-        )
-        total = onnx.ValueInfoProto()
-        total.CopyFrom(old)
-        total.name = name
-        total.type.tensor_type.shape.dim[1].dim_value += new.type.tensor_type.shape.dim[1].dim_value
-        graph.graph.output.append(total)
-        graph.graph.value_info.append(old)
-    graph.graph.value_info.extend(v for name, v in shapes.items() if name not in held)
-
-
-def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+def rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     """Rename values throughout a graph."""
     for node in graph.node:
         node.input[:] = [names.get(n, n) for n in node.input]

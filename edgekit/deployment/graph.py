@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
@@ -14,25 +16,45 @@ from edgekit.runtime.selection import COVERED_IOU
 CANDIDATES = 512  # the most boxes a generation that enter the detections' NMS, best first; torchvision has no limit
 
 
-class StaticRCNN(nn.Module):
-    """A ``GenerationalRCNN`` for one canvas of a fixed size.
+@dataclass(frozen=True)
+class Shape:
+    """What a graph's shapes follow from: the input's (height, width), canvases a run, and the most proposals and, of
+    each generation, detections (None: the model's own numbers)."""
 
-    Takes uint8 [1, H, W, 3]; returns boxes [1, D, 4] (xyxy, pixels), labels [1, D], scores [1, D] and, of a Mask
-    R-CNN, masks [1, D, 28, 28], with D detection slots for each generation in turn; a slot with score 0 is empty.
-    Then what a later generation needs: the trunk's table, proposals and proposed, the box head's output, and the
-    logits of all classes. ``best_only`` empties the slots that a better-scored one of another generation covers.
+    size: tuple[int, int]
+    batch: int = 1
+    proposals: int | None = None
+    detections: int | None = None
+
+
+class StaticRCNN(nn.Module):
+    """A ``GenerationalRCNN`` for canvases of a fixed size.
+
+    Takes uint8 [N, H, W, 3]; returns boxes [N, D, 4] (xyxy, pixels), labels [N, D], scores [N, D] and, of a Mask
+    R-CNN, masks [N, D, 28, 28], with D detection slots for each generation in turn; a slot with score 0 is empty.
+    Where N is 1, then what a later generation needs: the trunk's table, proposals and proposed, the box head's output,
+    and the logits of all classes. ``best_only`` empties the slots that a better-scored one of another generation
+    covers.
     """
 
-    def __init__(self, model: GenerationalRCNN, size: tuple[int, int], best_only: bool = False) -> None:
+    def __init__(self, model: GenerationalRCNN, shape: Shape, best_only: bool = False) -> None:
         super().__init__()
         self.model, self.best_only = model, best_only
-        self.trunk = StaticTrunk(model, size)
+        self.trunk = StaticTrunk(model, shape.size, shape.proposals)
         numbers = range(1 + len(model.predictors.generations))
-        self.slots = nn.ModuleList(Slots(model, self.trunk.mask, size, number) for number in numbers)
+        self.slots = nn.ModuleList(Slots(model, self.trunk.mask, shape, number) for number in numbers)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Detect in one canvas; see the class."""
-        table, proposals, proposed = self.trunk(images)
+        """Detect in a batch of canvases; see the class."""
+        seen = self.trunk.each(images)
+        found = [self._detect(*one) for one in seen]
+        outputs = tuple(torch.stack(values) for values in zip(*(f for f, _ in found), strict=True))
+        return outputs if len(seen) > 1 else (*outputs, *seen[0], *found[0][1])
+
+    def _detect(
+        self, table: torch.Tensor, proposals: torch.Tensor, proposed: torch.Tensor
+    ) -> tuple[list[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+        """One canvas's detections, and its box features and logits."""
         box_features = self.trunk.box_features(table, proposals)
         predictors = self.model.predictors
         logits, deltas = predictors.box_predictor(box_features)
@@ -44,19 +66,19 @@ class StaticRCNN(nn.Module):
         found = [torch.cat(parts) for parts in zip(*results, strict=True)]
         if self.best_only:
             found[2] = found[2] * uncovered(found[0], found[2], [len(r[2]) for r in results])
-        return *(values[None] for values in found), table, proposals, proposed, box_features, logits
+        return found, (box_features, logits)
 
 
 class Slots(nn.Module):
     """One generation's detections: its own softmax, NMS, detection slots and mask branch."""
 
-    def __init__(self, model: GenerationalRCNN, mask: nn.Module | None, size: tuple[int, int], number: int) -> None:
+    def __init__(self, model: GenerationalRCNN, mask: nn.Module | None, shape: Shape, number: int) -> None:
         super().__init__()
         self.predictors: Predictors = model.predictors
         self.mask, self.number = mask, number
         self.score_thresh, self.nms_thresh = model.heads.score_thresh, model.heads.nms_thresh
-        self.weights, self.slots = model.heads.box_coder.weights, model.heads.detections_per_img
-        self.register_buffer("limits", box_limits(size), persistent=False)
+        self.weights, self.slots = model.heads.box_coder.weights, shape.detections or model.heads.detections_per_img
+        self.register_buffer("limits", box_limits(shape.size), persistent=False)
         self.limits: torch.Tensor
 
     def forward(

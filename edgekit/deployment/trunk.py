@@ -22,7 +22,8 @@ class StaticTrunk(nn.Module):
     """What every generation of a ``GenerationalRCNN`` shares, for one canvas of a fixed size (H, W).
 
     Takes uint8 [1, H, W, 3]; returns the FPN's levels as a table [cells, C] (see ``Mosaic``), the RPN's P proposals
-    [P, 4], best first, and which of them are real: float [P]. ``proposals`` bounds P below the model's own number.
+    [P, 4], best first, and which of them are real: float [P]. ``proposals`` is P, at most what the RPN can give; the
+    model's own number by default.
     """
 
     def __init__(self, model: GenerationalRCNN, size: tuple[int, int], proposals: int | None = None) -> None:
@@ -43,14 +44,25 @@ class StaticTrunk(nn.Module):
         self.pooled_levels = [n for n in features if n in model.heads.box_roi_pool.featmap_names]
         self.box = BoxFeatures(model.heads, pooled_mosaic(self.base, features, size))
         self.mask = MaskFeatures(model.heads, self.box.mosaic) if model.has_masks else None
-        most = sum(min(rpn.pre_nms_top_n(), c) for c in self.anchor_counts)
-        self.proposal_count = min(rpn.post_nms_top_n(), most, proposals or most)
+        self.level_proposals = max(rpn.pre_nms_top_n(), proposals or 0)  # of each level that enter its NMS
+        most = sum(min(self.level_proposals, c) for c in self.anchor_counts)
+        self.proposal_count = min(proposals or rpn.post_nms_top_n(), most)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Look at one canvas; see the class."""
+        (seen,) = self.each(images)
+        return seen
+
+    def each(self, images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """What ``forward`` returns, of each canvas of uint8 [N, H, W, 3]; the convolutions run on all at once."""
         features = self.base.backbone(normalise(images))
-        table = self.box.mosaic.lay_out([features[n] for n in self.pooled_levels])
-        return table, *self.proposals(list(features.values()))
+        objectness, deltas = self.base.rpn.head(list(features.values()))
+        results = []
+        for i in range(images.shape[0]):
+            table = self.box.mosaic.lay_out([features[n][i : i + 1] for n in self.pooled_levels])
+            own = [o[i : i + 1] for o in objectness], [d[i : i + 1] for d in deltas]
+            results.append((table, *self.proposals(*own)))
+        return results
 
     def box_features(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """The box head's output [R, F] for boxes [R, 4]."""
@@ -61,18 +73,19 @@ class StaticTrunk(nn.Module):
         assert self.mask is not None
         return self.mask(table, boxes)
 
-    def proposals(self, levels: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The RPN's proposals [P, 4], best first, and which of them are real: float [P]."""
+    def proposals(
+        self, objectness: list[torch.Tensor], deltas: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One canvas's proposals [P, 4], best first, and which are real: float [P], of the RPN head's outputs."""
         rpn = self.base.rpn
-        objectness, deltas = rpn.head(levels)
-        most = max(min(rpn.pre_nms_top_n(), c) for c in self.anchor_counts)
+        most = max(min(self.level_proposals, c) for c in self.anchor_counts)
         scores, chosen_deltas, chosen_anchors = [], [], []
         for level_scores, level_deltas, anchors in zip(
             objectness, deltas, self.anchors.split(self.anchor_counts), strict=True
         ):
             flat = level_scores.permute(0, 2, 3, 1).reshape(-1)
             cells = level_deltas.reshape(level_scores.shape[1], 4, -1).permute(2, 0, 1).reshape(-1, 4)
-            best, index = flat.topk(min(rpn.pre_nms_top_n(), flat.shape[0]))
+            best, index = flat.topk(min(self.level_proposals, flat.shape[0]))
             missing = most - best.shape[0]  # levels with fewer anchors are filled up with empty boxes
             scores.append(F.pad(best, (0, missing)))
             chosen_deltas.append(F.pad(cells.index_select(0, index), (0, 0, 0, missing)))
@@ -83,7 +96,7 @@ class StaticTrunk(nn.Module):
         valid = large_enough(boxes, rpn.min_size)
         if rpn.score_thresh > 0:
             valid = valid * (probabilities >= rpn.score_thresh).to(valid.dtype)
-        by_level = (len(levels), most)
+        by_level = (len(objectness), most)
         keep = keep_mask(boxes.reshape(*by_level, 4), valid.reshape(by_level), None, rpn.nms_thresh).reshape(-1)
         ranked = probabilities * keep - (1 - keep)  # -1 where suppressed
         best, index = ranked.topk(self.proposal_count)

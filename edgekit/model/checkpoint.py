@@ -11,7 +11,7 @@ from edgekit.artifacts import TORCHVISION, ModelMeta, kind_of, resolve, write_ch
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES, check_size, without_weights
 from edgekit.model.generations import GenerationalRCNN
-from edgekit.model.predictors import Generation, Predictors
+from edgekit.model.predictors import Generation
 from edgekit.model.recognise import batch_norms, recognise
 from edgekit.model.sources import Weights, read_weights
 
@@ -51,7 +51,7 @@ def load_model(
     base = without_weights(meta.architecture, groups[0], frozen, meta.batch_norm_eps)
     module = GenerationalRCNN(base)
     try:
-        module.predictors.added.extend(_split_rows(tensors, groups, module.predictors))
+        module.predictors.added.extend(split_generations(tensors, groups))
         base.load_state_dict(tensors, strict=True, assign=True)
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -115,11 +115,16 @@ def _until(
     return GenerationalRCNN(module.base, module.predictors.generations[:generations]), meta
 
 
-def _split_rows(tensors: dict[str, torch.Tensor], groups: list[int], base: Predictors) -> list[Generation]:
-    """Take the later generations' rows out of ``tensors`` (which keeps the first's) and return them as modules."""
+def split_generations(tensors: dict[str, torch.Tensor], groups: list[int]) -> list[Generation]:
+    """Take the later generations' rows out of a checkpoint's ``tensors`` (which keeps the first's), as modules.
+
+    ``groups`` is how many classes each generation has (``group_sizes``).
+    """
+    mask = tensors.get("roi_heads.mask_predictor.conv5_mask.weight")  # [input, hidden, 2, 2]
+    mask_channels = None if mask is None else (mask.shape[0], mask.shape[1])
     added: list[dict[str, torch.Tensor]] = [{} for _ in groups[1:]]
     for layer, (name, rows) in CLASS_ROWS.items():
-        if name == "mask_fcn_logits" and base.mask_predictor is None:
+        if name == "mask_fcn_logits" and mask_channels is None:
             continue
         for kind in ("weight", "bias"):
             key = f"{layer}.{kind}"
@@ -134,7 +139,7 @@ def _split_rows(tensors: dict[str, torch.Tensor], groups: list[int], base: Predi
     for state in added:
         adapter = any(n.startswith("adapter.") for n in state)
         features = state["cls_score.weight"].shape[1]
-        generation = Generation(len(state["cls_score.bias"]), features, base.mask_channels, adapter)
+        generation = Generation(len(state["cls_score.bias"]), features, mask_channels, adapter)
         generation.load_state_dict(state)
-        generations.append(generation)
+        generations.append(generation.eval())
     return generations

@@ -28,12 +28,16 @@ class OnnxSession:
         self.meta: ModelMeta = meta
         given = {o.name for o in self.session.get_outputs()}
         self.outputs = [n for n in ("boxes", "labels", "scores", "masks") if n in given]  # no masks: a Faster R-CNN
+        self.batch = int(self.session.get_inputs()[0].shape[0])  # canvases a run: all but the first are left empty
         provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
 
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""
-        boxes, labels, scores, *masks = (o[0] for o in self.session.run(self.outputs, {"images": pixels[None]}))
+        images = pixels[None]
+        if self.batch > 1:
+            images = np.concatenate([images, np.zeros((self.batch - 1, *pixels.shape), np.uint8)])
+        boxes, labels, scores, *masks = (o[0] for o in self.session.run(self.outputs, {"images": images}))
         return Outputs(boxes, labels, scores, masks[0] if masks else np.zeros((len(scores), 0, 0), np.float32))
 
 

@@ -11,7 +11,9 @@ import torch
 
 from edgekit.artifacts import TORCHVISION, write_onnx
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
-from edgekit.deployment.onnx_export import export, to_onnx
+from edgekit.deployment.assembly import to_onnx
+from edgekit.deployment.graph import Shape
+from edgekit.deployment.onnx_export import export
 from edgekit.measurement.compare import parity
 from edgekit.measurement.stock import export_stock
 from edgekit.model.checkpoint import load_model
@@ -35,7 +37,7 @@ def check(name: str, tmp_path: Path) -> None:
     generation.bbox_pred.bias.data.zero_()
     module = GenerationalRCNN(module.base, [generation]).eval()
     meta = dataclasses.replace(meta, generations=(*meta.generations, ("new 1", "new 2")))
-    graph = to_onnx(module, SIZE)
+    graph = to_onnx(module, Shape(SIZE))
     names = ["boxes", "labels", "scores", "masks"] if module.has_masks else ["boxes", "labels", "scores"]
     assert [o.name for o in graph.graph.output] == names
     assert graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value == 20

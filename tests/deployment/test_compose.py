@@ -15,8 +15,10 @@ from onnx import numpy_helper
 
 from edgekit.artifacts import ModelMeta, write_onnx
 from edgekit.data.scenes import render_scene
-from edgekit.deployment.compose import append_generation, extract_trunk, read_heads
-from edgekit.deployment.onnx_export import to_onnx
+from edgekit.deployment.append import append_generation
+from edgekit.deployment.assembly import to_onnx
+from edgekit.deployment.compose import extract_trunk, read_heads
+from edgekit.deployment.graph import Shape
 from edgekit.deployment.trunk_export import export_trunk
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
@@ -48,7 +50,7 @@ def with_classes(meta: ModelMeta, names: Sequence[str]) -> ModelMeta:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     module, meta = load_model("demo")
     path = tmp_path_factory.mktemp("compose") / "base.onnx"
-    write_onnx(path, to_onnx(module, meta.input_size), meta)
+    write_onnx(path, to_onnx(module, Shape(meta.input_size)), meta)
     return path
 
 
@@ -61,7 +63,7 @@ def test_appended_generations_change_nothing_earlier(base: Path, tmp_path: Path)
         generations.append(random_generation(heads, 2 + step, adapter))
         output = tmp_path / f"{step}.onnx"
         grown = with_classes(meta, [f"{step} {i}" for i in range(2 + step)])
-        append_generation(current, output, generations[-1], heads, grown)
+        append_generation(current, output, generations[-1], grown)
         before, after = open_session(current), open_session(output)
         found_new = 0
         for scene in scenes:
@@ -73,7 +75,7 @@ def test_appended_generations_change_nothing_earlier(base: Path, tmp_path: Path)
         same_initialisers(current, output)
         current = output
     both = tmp_path / "both.onnx"
-    write_onnx(both, to_onnx(GenerationalRCNN(module.base, generations), grown.input_size), grown)
+    write_onnx(both, to_onnx(GenerationalRCNN(module.base, generations), Shape(grown.input_size)), grown)
     appended, exported = open_session(current), open_session(both)
     for scene in scenes:
         for a, b in zip(appended.infer(scene), exported.infer(scene), strict=True):
@@ -113,7 +115,7 @@ def heads_without_check(path: Path) -> GenerationalRCNN:
     from edgekit.deployment import compose
 
     graph = onnx.load(path)
-    return compose._heads_of(graph, load_model("demo")[1], path)
+    return compose.heads_of(graph, load_model("demo")[1], path)
 
 
 def test_extracted_trunk_equals_the_exported(base: Path, tmp_path: Path) -> None:
@@ -146,11 +148,11 @@ def test_extracted_trunk_equals_the_exported(base: Path, tmp_path: Path) -> None
 def test_classes_appended_to_other_architectures(name: str, tmp_path: Path) -> None:
     module, meta = load_model(write(random_detector(name), tmp_path / "x.pth"), architecture=name, size=SIZE)
     base, output = tmp_path / "base.onnx", tmp_path / "more.onnx"
-    write_onnx(base, to_onnx(module, SIZE), meta)
+    write_onnx(base, to_onnx(module, Shape(SIZE)), meta)
     heads, _ = read_heads(base)
     extract_trunk(base, tmp_path / "trunk", rois=8, mask_rois=3)
     assert (tmp_path / "trunk" / "mask_head.onnx").exists() == module.has_masks
-    append_generation(base, output, random_generation(heads, 2, True), heads, with_classes(meta, ["a", "b"]))
+    append_generation(base, output, random_generation(heads, 2, True), with_classes(meta, ["a", "b"]))
     scene = render_scene("mixed-test", 0).image[: SIZE[0], : SIZE[1]]
     old, new = open_session(base).infer(scene), open_session(output).infer(scene)
     kept = new.labels < 5
@@ -167,7 +169,7 @@ def test_graphs_that_nothing_can_be_added_to(base: Path, tmp_path: Path) -> None
     write_onnx(mixed, onnx.load(base), dataclasses.replace(meta, best_only=True))
     generation = random_generation(heads, 1, False)
     with pytest.raises(EdgekitError, match="drops covered detections"):
-        append_generation(mixed, tmp_path / "x.onnx", generation, heads, meta)
+        append_generation(mixed, tmp_path / "x.onnx", generation, meta)
     with pytest.raises(EdgekitError, match="mixed"):
         open_session(mixed, generations=0)
     graph = onnx.load(base)
@@ -188,7 +190,7 @@ def test_best_only_in_the_graph(tmp_path: Path) -> None:
     module.predictors.added.append(generation)
     meta = dataclasses.replace(with_classes(meta, [f"again {i}" for i in range(12)]), best_only=True)
     path = tmp_path / "best.onnx"
-    write_onnx(path, to_onnx(module, meta.input_size, best_only=True), meta)
+    write_onnx(path, to_onnx(module, Shape(meta.input_size), best_only=True), meta)
     graph, reference = open_session(path), Selected(TorchSession(module, meta), meta, best_only=True)
     dropped = 0
     for index in range(3):

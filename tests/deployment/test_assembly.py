@@ -1,0 +1,65 @@
+"""Graphs put together from the cache, and the numbers that a graph is exported with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from edgekit.data.scenes import render_scene
+from edgekit.deployment import assembly
+from edgekit.deployment.onnx_export import export
+from edgekit.errors import EdgekitError
+from edgekit.runtime.session import open_session
+
+
+def test_base_graph_is_exported_once(
+    adapted: Path, base_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(adapted, tmp_path / "first.onnx")
+    for name in ("to_onnx", "load_model"):
+        monkeypatch.setattr(assembly, name, lambda *_: pytest.fail("exported again"))
+    again = export(adapted, tmp_path / "again.onnx", no_verify=True)
+    assert again.graph_seconds < 10
+    assert (tmp_path / "first.onnx").read_bytes() == (tmp_path / "again.onnx").read_bytes()
+    held = {t.name: t.raw_data for t in onnx.load(again.output).graph.initializer}
+    base = {t.name: t.raw_data for t in onnx.load(base_onnx).graph.initializer}
+    assert base.items() <= held.items()
+
+
+def test_batch_finds_in_each_image_what_one_finds(base_onnx: Path, tmp_path: Path) -> None:
+    batched = export("demo", tmp_path / "two.onnx", batch=2)
+    assert batched.parity is not None
+    assert batched.parity.matched_share == 1
+    scenes = np.stack([render_scene("mixed-test", i).image for i in range(2)])
+    boxes, labels, scores, _ = ort.InferenceSession(str(batched.output)).run(None, {"images": scenes})
+    single = open_session(base_onnx)
+    for i in range(2):
+        one = single.infer(scenes[i])
+        found = one.scores > 0.1
+        assert found.any()
+        np.testing.assert_array_equal(labels[i][found], one.labels[found])
+        np.testing.assert_allclose(scores[i], one.scores, atol=1e-4)
+        np.testing.assert_allclose(boxes[i][found], one.boxes[found], atol=0.05)
+
+
+def test_fewer_proposals_and_detections(tmp_path: Path) -> None:
+    result = export("demo", tmp_path / "small.onnx", proposals=20, detections=3)
+    assert result.parity is not None
+    assert result.parity.compared
+    shapes = {
+        o.name: [d.dim_value for d in o.type.tensor_type.shape.dim] for o in onnx.load(result.output).graph.output
+    }
+    assert shapes["boxes"] == [1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"batch": 0}, "--batch 0"), ({"detections": 3841}, "--detections 3841"), ({"proposals": -1}, "--proposals -1")],
+)
+def test_numbers_that_cannot_be(options: dict[str, int], message: str, tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match=message):
+        export("demo", tmp_path / "x.onnx", **options)  # type: ignore[arg-type]
