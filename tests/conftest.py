@@ -42,7 +42,7 @@ def mixed_test(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def adaptation(new_train: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Adaptation:
     """The embedded model with chicken and frog added in a few epochs."""
     output = tmp_path_factory.mktemp("models") / "adapted.safetensors"
-    return adapt("demo", new_train.file, new_train.file.parent, output, epochs=6)
+    return adapt("demo", new_train.file, new_train.file.parent, output, epochs=12)
 
 
 @pytest.fixture(scope="session")
