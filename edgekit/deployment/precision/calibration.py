@@ -17,6 +17,7 @@ import numpy as np
 
 from edgekit.artifacts import sha256, write_text
 from edgekit.data.images import fit, list_images, read_image
+from edgekit.deployment.precision.entropy import least_divergent
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 METHODS = ("entropy", "percentile", "minmax")
 PERCENTILE = 99.99  # of a value's elements that its range must hold
-BINS, LEVELS = 512, 128  # of a histogram, and the levels that entropy compares it with
+BINS = 4096  # of a histogram at first, half of them below zero
 FORMAT = "edgekit calibration 1"
 
 
@@ -141,7 +142,7 @@ def _measure(
 ) -> dict[str, Range]:
     """Run a graph on photos with onnxruntime's own calibrators, photo by photo: histograms stay, activations go."""
     import onnx
-    from onnxruntime.quantization.calibrate import EntropyCalibrater, MinMaxCalibrater, PercentileCalibrater
+    from onnxruntime.quantization.calibrate import MinMaxCalibrater, PercentileCalibrater
 
     infos = {v.name: v for v in [*model.graph.value_info, *model.graph.input, *model.graph.output]}
     name = model.graph.input[0].name
@@ -151,19 +152,18 @@ def _measure(
         augmented = str(Path(folder) / "augmented.onnx")
         if method == "minmax":
             calibrator = MinMaxCalibrater(source, augmented_model_path=augmented)
-        elif method == "percentile":
-            calibrator = PercentileCalibrater(
-                source, augmented_model_path=augmented, num_bins=8 * BINS, percentile=PERCENTILE
-            )
         else:
-            calibrator = EntropyCalibrater(
-                source, augmented_model_path=augmented, num_bins=BINS, num_quantized_bins=LEVELS
+            calibrator = PercentileCalibrater(
+                source, augmented_model_path=augmented, num_bins=BINS, percentile=PERCENTILE
             )
         calibrator.select_tensors_to_calibrate = lambda _model: (list(values), infos)
         calibrator.augment_graph()
         calibrator.create_inference_session()
         for photo in track(photos, f"calibrating ({method})"):
             calibrator.collect_data(_OneInput({name: next(canvases([photo], size))}))
+        if method == "entropy":
+            histograms = calibrator.collector.get_histogram_dict()
+            return {v: _range(*least_divergent(*histograms[v][:4])) for v in track(values, "choosing ranges")}
         found = calibrator.compute_data()
     return {v: _range(*(float(np.ravel(x)[0]) for x in found[v].range_value)) for v in values}
 
