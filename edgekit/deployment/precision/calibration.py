@@ -83,8 +83,15 @@ def calibrate(
 
 
 def graph_hash(model: onnx.ModelProto) -> str:
-    """The SHA-256 of a graph, whatever metadata it carries."""
-    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
+    """The SHA-256 of what a graph computes: its nodes and weights, not the notes that the exporter left in it."""
+    digest = hashlib.sha256()
+    for node in model.graph.node:
+        bare = type(node)(op_type=node.op_type, input=node.input, output=node.output, attribute=node.attribute)
+        digest.update(bare.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(tensor.name.encode())
+        digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def write_table(path: Path, table: Table) -> None:
@@ -126,10 +133,9 @@ def fits(table: Table, model: onnx.ModelProto, path: Path) -> None:
         raise EdgekitError(f"{path}: was calibrated on another graph", "give --calibration the folder of photos again")
 
 
-def canvases(photos: Sequence[Path], size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Photos as inputs of a graph: uint8 [1, H, W, 3]."""
-    for photo in photos:
-        yield fit(read_image(photo), size).pixels[None]
+def canvas(photo: Path, size: tuple[int, int]) -> np.ndarray:
+    """A photo as a graph's input: uint8 [1, H, W, 3]."""
+    return fit(read_image(photo), size).pixels[None]
 
 
 def _measure(
@@ -146,7 +152,7 @@ def _measure(
 
     infos = {v.name: v for v in [*model.graph.value_info, *model.graph.input, *model.graph.output]}
     name = model.graph.input[0].name
-    with tempfile.TemporaryDirectory() as folder, _silent():
+    with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "graph.onnx"
         onnx.save(model, source)
         augmented = str(Path(folder) / "augmented.onnx")
@@ -157,14 +163,17 @@ def _measure(
                 source, augmented_model_path=augmented, num_bins=BINS, percentile=PERCENTILE
             )
         calibrator.select_tensors_to_calibrate = lambda _model: (list(values), infos)
-        calibrator.augment_graph()
-        calibrator.create_inference_session()
+        with _silent():
+            calibrator.augment_graph()
+            calibrator.create_inference_session()
         for photo in track(photos, f"calibrating ({method})"):
-            calibrator.collect_data(_OneInput({name: next(canvases([photo], size))}))
+            with _silent():
+                calibrator.collect_data(_OneInput({name: canvas(photo, size)}))
         if method == "entropy":
             histograms = calibrator.collector.get_histogram_dict()
             return {v: _range(*least_divergent(*histograms[v][:4])) for v in track(values, "choosing ranges")}
-        found = calibrator.compute_data()
+        with _silent():
+            found = calibrator.compute_data()
     return {v: _range(*(float(np.ravel(x)[0]) for x in found[v].range_value)) for v in values}
 
 

@@ -102,9 +102,7 @@ def feature_nodes(graph: onnx.GraphProto) -> frozenset[str]:
     for node in reversed(passing):
         if any(o in before for o in node.output):
             before.update(node.input)
-    return frozenset(
-        n.name for n in passing if any(i in after for i in n.input) and any(o in before for o in n.output)
-    )
+    return frozenset(n.name for n in passing if any(i in after for i in n.input) and any(o in before for o in n.output))
 
 
 def constants_of(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,23 +13,42 @@ from edgekit.deployment.precision.fold import fold_norms
 if TYPE_CHECKING:
     import onnx
 
+    from edgekit.deployment.precision.calibration import Range
+
 LARGEST = float(np.finfo(np.float16).max)
+HEADROOM = 4  # photos may have larger values than those that were measured
 # The float inputs that stay float32 in a half node: a Resize's regions and scales.
 ONLY_FIRST = ("Resize",)
 SUFFIX = ".half"
 
 
-def to_fp16(model: onnx.ModelProto, keep: Sequence[str] = ()) -> onnx.ModelProto:
+def to_fp16(model: onnx.ModelProto, keep: Sequence[str] = (), overflowing: Collection[str] = ()) -> onnx.ModelProto:
     """A copy of a graph whose features are computed in half, strongly typed: explicit Cast nodes, weights in half.
 
     Box decoding, anchors, NMS, TopK, RoIAlign's coordinates and weights, softmax, sigmoid of scores, normalisation and
     all inputs and outputs stay float32, and so do the values that later generations read, under their names. ``keep``
-    names blocks or layers that stay float32 too; a layer with a weight beyond half's range stays so of itself.
+    names blocks or layers that stay float32 too, ``overflowing`` nodes whose values half cannot hold (``too_large``); a
+    layer with such a weight stays float32 of itself.
     """
     folded = fold_norms(model)
-    in_half = half_nodes(folded.graph, matching(folded.graph, keep) | oversized(folded.graph))
+    in_half = half_nodes(folded.graph, matching(folded.graph, keep) | oversized(folded.graph) | set(overflowing))
     _write(folded, in_half)
     return folded
+
+
+def half_values(graph: onnx.GraphProto) -> tuple[str, ...]:
+    """The values that ``to_fp16`` would compute in half."""
+    from onnx import TensorProto
+
+    in_half = half_nodes(graph)
+    floats = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+    return tuple(o for n in graph.node if n.name in in_half for o in n.output if o in floats)
+
+
+def too_large(graph: onnx.GraphProto, ranges: Mapping[str, Range]) -> tuple[str, ...]:
+    """The names of the nodes whose values, by their measured ranges, come too near to the largest half."""
+    large = {name for name, r in ranges.items() if max(-r.min, r.max) > LARGEST / HEADROOM}
+    return tuple(n.name for n in graph.node if large & set(n.output))
 
 
 def oversized(graph: onnx.GraphProto) -> frozenset[str]:
@@ -51,10 +70,10 @@ def oversized(graph: onnx.GraphProto) -> frozenset[str]:
     return frozenset(found)
 
 
-def half_nodes(graph: onnx.GraphProto, float_layers: frozenset[str] = frozenset()) -> frozenset[str]:
-    """The names of the nodes to compute in half: the layers but ``float_layers``, and what follows them as features."""
-    found = {layer.node for layer in layers(graph)} - float_layers
-    between = feature_nodes(graph)
+def half_nodes(graph: onnx.GraphProto, in_float: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The names of the nodes to compute in half: layers and what follows them as features, but for ``in_float``."""
+    found = {layer.node for layer in layers(graph)} - in_float
+    between = feature_nodes(graph) - in_float
     halves = {o for n in graph.node if n.name in found for o in n.output}
     for node in graph.node:
         if node.name in between and any(i in halves for i in node.input):
