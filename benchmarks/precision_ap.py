@@ -1,0 +1,147 @@
+"""AP, size and speed of the embedded model by precision, on drawn scenes that no calibration saw.
+
+    python benchmarks/precision_ap.py --work /tmp/precision --output benchmarks/results/precision.json
+
+All graphs come from one float32 export. int8 is calibrated on calibration/demo.json. AP is measured in onnxruntime on
+the CPU, which computes what the graph says for either target. It has no half arithmetic there and widens it, so fp16
+is measured a second time with each half value rounded ("fp16, rounded"). Speed is interleaved, as a ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from edgekit.artifacts import read_onnx, tool_versions, write_onnx, write_text
+from edgekit.data.demo_sets import write_demo_set
+from edgekit.deployment.onnx_export import export
+from edgekit.deployment.precision.calibration import METHODS
+from edgekit.deployment.precision.conversion import AUTO, Converted, convert
+from edgekit.deployment.precision.quantise import TARGETS
+from edgekit.measurement.bench import bench, machine
+from edgekit.measurement.evaluate import evaluate
+
+CALIBRATION = Path(__file__).resolve().parent.parent / "calibration" / "demo.json"
+SEED = 11  # of the test scenes
+SEARCHED = ("entropy", "percentile")  # calibrators to measure with --keep auto too
+WAYS: dict[str, dict[str, Any]] = {"fp16": {"precision": "fp16"}}
+for _target in TARGETS:
+    for _method in METHODS:
+        _way = {"precision": "int8", "target": _target, "calibrator": _method}
+        WAYS[f"int8 {_target}, {_method}"] = _way
+        if _method in SEARCHED:
+            WAYS[f"int8 {_target}, {_method}, keep auto"] = _way | {"keep": (AUTO,)}
+TIMED = ("fp32", "int8 cpu, percentile", "int8 cpu, percentile, keep auto", "int8 cpu, entropy, keep auto")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for scenes, graphs and calibration tables")
+    parser.add_argument("--output", type=Path, required=True, help="result file to write (.json)")
+    parser.add_argument("--scenes", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=100, help="timed runs of each graph")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    scenes = args.work / f"test-{args.scenes}"
+    if not (scenes / "annotations.json").exists():
+        write_demo_set("base-test", args.scenes, scenes, seed=SEED)
+    base = export("demo", args.work / "fp32.onnx").output
+    graph, meta = read_onnx(base)
+    rows = [{"name": "fp32"} | measured(base, scenes)]
+    reference = rows[0]
+    files = {"fp32": base}
+    for name, options in WAYS.items():
+        table = args.work / f"{options['calibrator']}.json" if "calibrator" in options else None
+        began = time.monotonic()
+        made = convert(graph, input_size=meta.input_size, calibration=CALIBRATION, table=table, **options)
+        seconds = round(time.monotonic() - began, 1)
+        files[name] = args.work / f"{name.replace(', ', '-').replace(' ', '-')}.onnx"
+        write_onnx(files[name], made.model, dataclasses.replace(meta, precision=made.precision))
+        rows.append({"name": name, "seconds": seconds} | told(made) | measured(files[name], scenes, reference))
+        print(json.dumps(rows[-1]), flush=True)
+        if name == "fp16":
+            rounded = args.work / "fp16-rounded.onnx"
+            write_onnx(rounded, with_rounding(made.model), meta)
+            rows.append({"name": "fp16, rounded"} | measured(rounded, scenes, reference))
+            print(json.dumps(rows[-1]), flush=True)
+    timed = [files[n] for n in TIMED]
+    latencies = bench(timed, images=scenes, runs=args.runs)
+    first = latencies[0].inference_p50_ms
+    speed = [
+        {
+            "name": next(n for n, f in files.items() if str(f) == row.artifact),
+            "inference_p50_ms": row.inference_p50_ms,
+            "p50_ms": row.p50_ms,
+            "times_as_fast_as_fp32": round(first / row.inference_p50_ms, 2),
+        }
+        for row in latencies
+    ]
+    result = {
+        "model": "demo (Mask R-CNN, MobileNetV2-FPN)",
+        "input_size": meta.input_size,
+        "scenes": {"split": "base-test", "count": args.scenes, "seed": SEED},
+        "calibration": CALIBRATION.name,
+        "rows": rows,
+        "speed_cpu": {"runs": args.runs, "rows": speed},
+        "speed_tensorrt": "not measured",
+        "machine": machine(),
+        "versions": tool_versions(),
+    }
+    write_text(args.output, json.dumps(result, indent=1) + "\n")
+    print(json.dumps(speed, indent=1))
+
+
+def told(made: Converted) -> dict[str, Any]:
+    """What a conversion says of itself."""
+    return {"kept": made.kept, "notes": made.notes}
+
+
+def measured(file: Path, scenes: Path, reference: dict[str, Any] | None = None) -> dict[str, Any]:
+    """AP in percent, its difference from ``reference``'s, and the file's size."""
+    found = evaluate(file, scenes / "annotations.json", scenes)
+    assert found.mask is not None
+    row: dict[str, Any] = {"box_AP": round(100 * found.box.AP, 2), "mask_AP": round(100 * found.mask.AP, 2)}
+    if reference is not None:
+        for kind in ("box_AP", "mask_AP"):
+            row[f"{kind}_difference"] = round(row[kind] - reference[kind], 2)
+    return row | {"MB": round(file.stat().st_size / 1e6, 2)}
+
+
+def with_rounding(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A half graph in which each half node's work is done in float32 and rounded to half."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    halves = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT16}
+    constants = {t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT16}
+    nodes = []
+    for source in graph.node:
+        node = onnx.NodeProto()
+        node.CopyFrom(source)
+        if node.op_type == "Cast" or not halves & set(node.output):
+            nodes.append(node)
+            continue
+        for place, name in enumerate(source.input):
+            if name in halves | constants:
+                nodes.append(
+                    helper.make_node("Cast", [name], [f"{name}>{node.name}"], f"widen {name}>{node.name}", to=1)
+                )
+                node.input[place] = f"{name}>{node.name}"
+        nodes.append(node)
+        for place, name in enumerate(source.output):
+            node.output[place] = f"{name}<"
+            nodes.append(helper.make_node("Cast", [f"{name}<"], [name], f"round {name}", to=10))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return copy
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""What range does each value of a graph take on real photos? Measured once, kept in a table that people can read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.artifacts import sha256, write_text
+from edgekit.data.images import fit, list_images, read_image
+from edgekit.deployment.precision.entropy import least_divergent
+from edgekit.errors import EdgekitError
+from edgekit.progress import Track, silent
+
+if TYPE_CHECKING:
+    import onnx
+
+METHODS = ("entropy", "percentile", "minmax")
+PERCENTILE = 99.99  # of a value's elements that its range must hold
+BINS = 4096  # of a histogram at first, half of them below zero
+FORMAT = "edgekit calibration 1"
+
+
+@dataclass(frozen=True)
+class Range:
+    """A value's range, and the step of signed 8-bit numbers that are symmetric about zero and cover it."""
+
+    min: float
+    max: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """The ranges of a graph's values, how they were measured and on what."""
+
+    method: str
+    graph_sha256: str
+    input_size: tuple[int, int]
+    images: Mapping[str, str]  # file name -> SHA-256
+    tensors: Mapping[str, Range]
+
+
+def calibrate(
+    model: onnx.ModelProto,
+    values: Iterable[str],
+    folder: Path,
+    method: str,
+    input_size: tuple[int, int],
+    table: Path | None = None,
+    track: Track = silent,
+) -> Table:
+    """Measure the ranges of a graph's ``values`` on the photos of a folder, or read them from ``table`` if it fits.
+
+    ``method`` is "entropy" (the range that loses least information, as in TensorRT's calibrator), "percentile" or
+    "minmax". A table that was made of another graph, method or photos is measured anew and written again.
+    """
+    if method not in METHODS:
+        raise EdgekitError(f"--calibrator {method}: unknown", f"give one of: {', '.join(METHODS)}")
+    photos = list_images(folder)
+    wanted = sorted(set(values))
+    images = {p.name: sha256(p) for p in photos}
+    empty = Table(method, graph_hash(model), input_size, images, {})
+    if table is not None and table.exists():
+        held = read_table(table)
+        same = (held.method, held.graph_sha256, held.input_size, dict(held.images))
+        if same == (empty.method, empty.graph_sha256, input_size, images) and set(wanted) <= set(held.tensors):
+            return held
+    ranges = _measure(model, wanted, photos, method, input_size, track)
+    made = Table(method, empty.graph_sha256, input_size, images, ranges)
+    if table is not None:
+        write_table(table, made)
+    return made
+
+
+def graph_hash(model: onnx.ModelProto) -> str:
+    """The SHA-256 of what a graph computes: its nodes and weights, not the notes that the exporter left in it."""
+    digest = hashlib.sha256()
+    for node in model.graph.node:
+        bare = type(node)(op_type=node.op_type, input=node.input, output=node.output, attribute=node.attribute)
+        digest.update(bare.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(tensor.name.encode())
+        digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+def write_table(path: Path, table: Table) -> None:
+    """Write a table as JSON, one value a line."""
+    rows = {name: json.dumps(asdict(found)) for name, found in sorted(table.tensors.items())}
+    lines = ",\n".join(f"  {json.dumps(name)}: {row}" for name, row in rows.items())
+    head = {
+        "format": FORMAT,
+        "method": table.method,
+        "images_count": len(table.images),
+        "input_size": table.input_size,
+        "graph_sha256": table.graph_sha256,
+        "images": dict(table.images),
+    }
+    text = json.dumps(head, indent=1).removesuffix("\n}")
+    write_text(path, f'{text},\n "tensors": {{\n{lines}\n }}\n}}\n')
+
+
+def read_table(path: Path) -> Table:
+    """Read what ``write_table`` wrote; raises EdgekitError for any other file."""
+    remedy = "remove it, or give a table that edgekit wrote"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            raise ValueError(f"its format is {found['format']}, not {FORMAT}")
+        height, width = found["input_size"]
+        tensors = {name: Range(**row) for name, row in found["tensors"].items()}
+        numbers = [v for r in tensors.values() for v in (r.min, r.max, r.scale)]
+        if not np.isfinite(np.asarray(numbers, float)).all():
+            raise ValueError("a range is not finite")
+        return Table(found["method"], found["graph_sha256"], (height, width), found["images"], tensors)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EdgekitError(f"{path}: no calibration table: {error}", remedy) from None
+
+
+def fits(table: Table, model: onnx.ModelProto, path: Path) -> None:
+    """Raise EdgekitError if a table was made of another graph."""
+    if table.graph_sha256 != graph_hash(model):
+        raise EdgekitError(f"{path}: was calibrated on another graph", "give --calibration the folder of photos again")
+
+
+def canvas(photo: Path, size: tuple[int, int]) -> np.ndarray:
+    """A photo as a graph's input: uint8 [1, H, W, 3]."""
+    return fit(read_image(photo), size).pixels[None]
+
+
+def _measure(
+    model: onnx.ModelProto,
+    values: Sequence[str],
+    photos: Sequence[Path],
+    method: str,
+    size: tuple[int, int],
+    track: Track,
+) -> dict[str, Range]:
+    """Run a graph on photos with onnxruntime's own calibrators, photo by photo: histograms stay, activations go."""
+    import onnx
+    from onnxruntime.quantization.calibrate import MinMaxCalibrater, PercentileCalibrater
+
+    infos = {v.name: v for v in [*model.graph.value_info, *model.graph.input, *model.graph.output]}
+    name = model.graph.input[0].name
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "graph.onnx"
+        onnx.save(model, source)
+        augmented = str(Path(folder) / "augmented.onnx")
+        if method == "minmax":
+            calibrator = MinMaxCalibrater(source, augmented_model_path=augmented)
+        else:
+            calibrator = PercentileCalibrater(
+                source, augmented_model_path=augmented, num_bins=BINS, percentile=PERCENTILE
+            )
+        calibrator.select_tensors_to_calibrate = lambda _model: (list(values), infos)
+        with _silent():
+            calibrator.augment_graph()
+            calibrator.create_inference_session()
+        for photo in track(photos, f"calibrating ({method})"):
+            with _silent():
+                calibrator.collect_data(_OneInput({name: canvas(photo, size)}))
+        if method == "entropy":
+            histograms = calibrator.collector.get_histogram_dict()
+            return {v: _range(*least_divergent(*histograms[v][:4])) for v in track(values, "choosing ranges")}
+        with _silent():
+            found = calibrator.compute_data()
+    return {v: _range(*(float(np.ravel(x)[0]) for x in found[v].range_value)) for v in values}
+
+
+class _OneInput:
+    """Onnxruntime's CalibrationDataReader of one photo."""
+
+    def __init__(self, feed: dict[str, np.ndarray]) -> None:
+        self.feed: dict[str, np.ndarray] | None = feed
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The input, then None."""
+        feed, self.feed = self.feed, None
+        return feed
+
+
+def _range(low: float, high: float) -> Range:
+    """A range that holds zero, which padding and ReLU need to be exact."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    return Range(low, high, max(-low, high, 1e-12) / 127)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the calibrators' lines off the terminal."""
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,167 @@
+"""A float32 graph in another precision: the one entry to this package."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgekit.artifacts import sha256
+from edgekit.data.images import SAMPLE_PHOTOS, list_images
+from edgekit.deployment.precision.calibration import Table, calibrate, canvas, fits, read_table
+from edgekit.deployment.precision.calibration_sets import photos_of, read_set
+from edgekit.deployment.precision.features import matching
+from edgekit.deployment.precision.fold import fold_norms
+from edgekit.deployment.precision.half import half_values, oversized, to_fp16, too_large
+from edgekit.deployment.precision.keep import Search, find_keep
+from edgekit.deployment.precision.quantise import calibrated_values, prepare, quantise
+from edgekit.deployment.static_onnx import check_static
+from edgekit.errors import EdgekitError
+from edgekit.progress import Track, silent
+
+if TYPE_CHECKING:
+    import onnx
+
+PRECISIONS = ("fp32", "fp16", "int8")
+AUTO = "auto"
+SEARCH_PHOTOS = 16  # of the calibration's, to find by what to keep
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A graph in its new precision; ``kept`` are the blocks and layers in float32, ``notes`` what to know of it."""
+
+    model: onnx.ModelProto
+    precision: str
+    target: str | None  # whose 8-bit recipe; None of fp32 and fp16
+    kept: tuple[str, ...]
+    table: Path | None  # the calibration table's file, if it has one
+    table_sha256: str | None
+    notes: tuple[str, ...] = ()
+
+
+def convert(
+    model: onnx.ModelProto,
+    precision: str,
+    *,
+    input_size: tuple[int, int],
+    target: str = "tensorrt",
+    calibration: Path | None = None,
+    calibrator: str = "percentile",
+    keep: Sequence[str] = (),
+    table: Path | None = None,
+    track: Track = silent,
+) -> Converted:
+    """Turn a float32 graph to "fp16" or "int8"; "fp32" is the graph itself.
+
+    ``calibration`` is a folder of photos, the description of a calibration set (see calibration/README.md) or a table
+    made before; int8 needs it, fp16 looks at the photos that come with edgekit by default. ``table`` is where to keep
+    the ranges: they are measured again only for another graph, method or photos. ``target``, ``calibrator``: see
+    ``quantise`` and ``calibrate``. ``keep`` names blocks or layers that stay float32; "auto" finds by measurement those
+    that cost accuracy.
+    """
+    if precision not in PRECISIONS:
+        raise EdgekitError(f"--precision {precision}: unknown", f"give one of: {', '.join(PRECISIONS)}")
+    explicit = tuple(k for k in keep if k != AUTO)
+    matching(model.graph, explicit)  # raises for an unknown one before any work
+    if precision == "fp32":
+        return Converted(model, precision, None, (), None, None)
+    with tempfile.TemporaryDirectory() as drawn:
+        folder = _folder(calibration, Path(drawn), track)
+        if precision == "fp16":
+            return _fp16(model, input_size, folder or SAMPLE_PHOTOS, explicit, AUTO in keep, track)
+        if calibration is None:
+            raise EdgekitError("--precision int8: needs photos to calibrate on", "give a folder of some: --calibration")
+        prepared = prepare(model)
+        if folder is None:
+            ranges, table = read_table(calibration), calibration
+            fits(ranges, prepared, calibration)
+        else:
+            ranges = calibrate(
+                prepared, calibrated_values(prepared), folder, calibrator, input_size, table=table, track=track
+            )
+        return _int8(prepared, ranges, folder, target, explicit, AUTO in keep, table, track)
+
+
+def _folder(calibration: Path | None, drawn: Path, track: Track) -> Path | None:
+    """The folder of photos that ``calibration`` means; None for a table, which has none."""
+    if calibration is None or calibration.suffix.lower() != ".json":
+        if calibration is not None:
+            list_images(calibration)  # raises if it is empty or no folder
+        return calibration
+    described = read_set(calibration)
+    return photos_of(described, calibration, drawn, track) if described else None
+
+
+def _fp16(
+    model: onnx.ModelProto, size: tuple[int, int], folder: Path, explicit: tuple[str, ...], auto: bool, track: Track
+) -> Converted:
+    """See ``convert``."""
+    folded = fold_norms(model)
+    ranges = calibrate(folded, half_values(folded.graph), folder, "minmax", size, track=track).tensors
+    large = too_large(folded.graph, ranges)
+
+    def build(kept: tuple[str, ...]) -> onnx.ModelProto:
+        return to_fp16(folded, (*explicit, *kept), large)
+
+    search = _search(folded, build, folder, size, track) if auto else None
+    found = search.kept if search else ()
+    beyond = tuple(sorted({*large, *oversized(folded.graph)}))
+    notes = [f"values or weights beyond half's range: {', '.join(beyond)} stay float32"] if beyond else []
+    kept = (*explicit, *found, *beyond)
+    return Converted(_checked(build(found)), "fp16", None, kept, None, None, (*notes, *_notes(search)))
+
+
+def _int8(
+    prepared: onnx.ModelProto,
+    ranges: Table,
+    folder: Path | None,
+    target: str,
+    explicit: tuple[str, ...],
+    auto: bool,
+    table: Path | None,
+    track: Track,
+) -> Converted:
+    """See ``convert``."""
+
+    def build(kept: tuple[str, ...]) -> onnx.ModelProto:
+        return quantise(prepared, ranges, target, (*explicit, *kept))
+
+    if auto and folder is None:
+        raise EdgekitError("--keep auto: needs photos, not a table alone", "give --calibration a folder of photos")
+    search = _search(prepared, build, folder, ranges.input_size, track) if auto and folder else None
+    found = search.kept if search else ()
+    notes = (f"calibrated on {len(ranges.images)} photos, {ranges.method}", *_notes(search))
+    digest = sha256(table) if table is not None else None
+    return Converted(_checked(build(found)), "int8", target, (*explicit, *found), table, digest, notes)
+
+
+def _search(
+    model: onnx.ModelProto,
+    build: Callable[[tuple[str, ...]], onnx.ModelProto],
+    folder: Path,
+    size: tuple[int, int],
+    track: Track,
+) -> Search:
+    photos = list_images(folder)
+    chosen = [photos[i] for i in np.unique(np.linspace(0, len(photos) - 1, SEARCH_PHOTOS).astype(int))]
+    return find_keep(model, build, [canvas(p, size) for p in chosen], track=track)
+
+
+def _notes(search: Search | None) -> tuple[str, ...]:
+    """What the search for blocks to keep measured."""
+    if search is None:
+        return ()
+    if not search.kept:
+        return (f"no block needs to be kept: detections differ by {search.of_all:.3f} from fp32's",)
+    costs = ", ".join(f"{n} ({search.of_block[n]:.3f} alone)" for n in search.kept)
+    return (f"kept {costs}: detections differ by {search.difference:.3f} from fp32's, {search.of_all:.3f} without",)
+
+
+def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    check_static(model)
+    return model

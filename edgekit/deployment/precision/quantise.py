@@ -1,0 +1,155 @@
+"""A float32 graph as one with 8-bit layers: explicit Q/DQ, as TensorRT or onnxruntime's CPU kernels take them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.deployment.precision.calibration import Table
+from edgekit.deployment.precision.features import consumers, feature_nodes, layers, matching
+from edgekit.deployment.precision.fold import fold_norms
+from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    import onnx
+
+TARGETS = ("tensorrt", "cpu")
+# By target: the layers computed in 8 bits, and what between them is too. TensorRT fuses by itself what lies between;
+# onnxruntime's CPU has no 8-bit transposed convolution and no product of an 8-bit layer that stays float but Gemm's.
+LAYERS = {"tensorrt": ("Conv", "ConvTranspose", "Gemm", "MatMul"), "cpu": ("Conv", "Gemm", "MatMul")}
+BETWEEN = {"tensorrt": (), "cpu": ("Relu", "Clip", "Add", "MaxPool", "Resize")}
+FLOAT_OUTPUT = {"tensorrt": (*LAYERS["tensorrt"],), "cpu": ("Gemm", "MatMul")}
+
+
+def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph that is calibrated and quantised: norms folded, each layer with a bias of its own."""
+    folded = fold_norms(model)
+    constants = {t.name: t for t in folded.graph.initializer}
+    seen: set[str] = set()
+    for node in folded.graph.node:
+        if node.op_type not in LAYERS["tensorrt"] or len(node.input) < 3 or node.input[2] not in constants:
+            continue
+        if node.input[2] in seen:  # a bias in 32 bits has the scale of its layer's input
+            own = folded.graph.initializer.add()
+            own.CopyFrom(constants[node.input[2]])
+            own.name = node.input[2] = f"{node.input[2]}.of.{node.name}"
+        seen.add(node.input[2])
+    return folded
+
+
+def calibrated_values(prepared: onnx.ModelProto) -> tuple[str, ...]:
+    """The values whose ranges either target's recipe asks for."""
+    names = {x.node for x in layers(prepared.graph)}
+    between = feature_nodes(prepared.graph)
+    constants = {t.name for t in prepared.graph.initializer}
+    found: dict[str, None] = {}
+    for node in prepared.graph.node:
+        if node.name in names:
+            found |= dict.fromkeys((node.input[0], node.output[0]))
+        elif node.name in between and node.op_type in BETWEEN["cpu"]:
+            data = node.input[:1] if node.op_type in ("Clip", "Resize") else node.input
+            found |= dict.fromkeys([i for i in data if i and i not in constants] + list(node.output))
+    return tuple(found)
+
+
+def quantise(
+    prepared: onnx.ModelProto, table: Table, target: str = "tensorrt", keep: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """A copy of a graph from ``prepare`` with Q/DQ around its layers, but for those that ``keep`` names.
+
+    ``target`` "tensorrt": signed activations symmetric about zero, float biases, only inputs quantised; "cpu": unsigned
+    activations, biases in 32 bits, outputs quantised too, so that onnxruntime fuses them to its 8-bit kernels. Weights
+    are signed, symmetric, one scale a channel. What decides boxes and scores without being a layer stays float32.
+    """
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    if target not in TARGETS:
+        raise EdgekitError(f"--target {target}: unknown", f"give one of: {', '.join(TARGETS)}")
+    chosen = _chosen(prepared, target, matching(prepared.graph, keep))
+    if not chosen:
+        raise EdgekitError("--keep: leaves no layer to quantise", "keep fewer, or use --precision fp16")
+    symmetric = target == "tensorrt"
+    options: dict[str, Any] = {
+        "ActivationSymmetric": symmetric,
+        "WeightSymmetric": True,
+        "QuantizeBias": not symmetric,
+        "OpTypesToExcludeOutputQuantization": list(FLOAT_OUTPUT[target]),
+    }
+    ranges = {n: (np.float32(r.min), np.float32(r.max)) for n, r in table.tensors.items()}
+    copy = type(prepared)()
+    copy.CopyFrom(prepared)
+    kinds = sorted({*LAYERS[target], *BETWEEN[target]})
+    logging.disable(logging.WARNING)  # it warns of opset 18, which has all that is used here
+    try:
+        quantizer = QDQQuantizer(
+            copy,
+            True,
+            False,
+            QuantType.QInt8,
+            QuantType.QInt8 if symmetric else QuantType.QUInt8,
+            TensorsData(CalibrationMethod.MinMax, ranges),
+            sorted(chosen),
+            [],
+            kinds,
+            options,
+        )
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
+    finally:
+        logging.disable(logging.NOTSET)
+    return _with_shapes(quantizer.model.model)
+
+
+def _chosen(prepared: onnx.ModelProto, target: str, kept: frozenset[str]) -> frozenset[str]:
+    """The nodes to quantise: layers of the target's kinds, and what lies between two of them."""
+    graph = prepared.graph
+    readers = consumers(graph)
+    between = feature_nodes(graph)
+    chosen = {x.node for x in layers(graph) if x.kind in LAYERS[target]} - kept
+    if target == "cpu":
+        # A convolution whose numbers leave the features (scores, deltas, mask logits) would be rounded to 256 levels.
+        ends = {n.name for n in graph.node if n.op_type == "Conv" and not _leads_on(n, readers, between, chosen)}
+        chosen -= ends
+    produced = {o for n in graph.node if n.name in chosen for o in n.output}
+    for node in graph.node:
+        if node.name in between and node.op_type in BETWEEN[target] and any(i in produced for i in node.input):
+            chosen.add(node.name)
+            produced.update(node.output)
+    return frozenset(chosen)
+
+
+def _leads_on(
+    node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]], between: frozenset[str], chosen: set[str]
+) -> bool:
+    return any(n.name in between or n.name in chosen for o in node.output for n in readers.get(o, []))
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Complete the shapes of the values that quantisation added, from the values they stand for."""
+    from onnx import TensorProto
+
+    graph = model.graph
+    infos = {v.name: v for v in [*graph.input, *graph.value_info, *graph.output]}
+    constants = {t.name: t for t in graph.initializer}
+    for node in graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.output[0] in infos:
+            continue
+        info = graph.value_info.add()
+        info.name = node.output[0]
+        kind = TensorProto.FLOAT if node.op_type == "DequantizeLinear" else constants[node.input[2]].data_type
+        info.type.tensor_type.elem_type = kind
+        source = node.input[0]
+        if source in infos:
+            dims = [d.dim_value for d in infos[source].type.tensor_type.shape.dim]
+        else:
+            dims = list(constants[source].dims)
+        info.type.tensor_type.shape.SetInParent()
+        for size in dims:
+            info.type.tensor_type.shape.dim.add().dim_value = size
+        infos[info.name] = info
+    return model
