@@ -25,7 +25,6 @@ from edgekit.runtime.flavours import TensorRT, load
 from edgekit.runtime.gpu import gpu_here
 from edgekit.runtime.session import Outputs
 
-
 CAPTURED, OWN = "captured", "runtime's own"
 
 
@@ -50,6 +49,7 @@ class EngineSession:
     def __init__(self, loaded: Loaded) -> None:
         self.loaded, self.meta, self.cuda = loaded, loaded.engine.meta, loaded.cuda
         self.plan = plan_buffers(loaded.engine.tensors)
+        self.views: dict[str, np.ndarray] = {}
         self.stream: Any = None
         self.host: Any = None
         self.device, self.launchable = 0, None
@@ -129,9 +129,9 @@ class EngineSession:
         inputs, outputs = self.plan.input_bytes, self.plan.nbytes - self.plan.input_bytes
         host = self.host.ctypes.data
         self.cuda.copy(self.device, host, inputs, True, self.stream)
-        with self.loaded.tensorrt.messages() as messages:
-            if not self.context.execute_async_v3(_handle(self.stream)):
-                raise RuntimeError(f"{self.loaded.engine.path}: TensorRT could not run it: {messages.reason()}")
+        if not self.context.execute_async_v3(int(self.stream)):
+            said = list(self.loaded.tensorrt.logger.said.errors)[-1:] or ["it gave no reason"]
+            raise RuntimeError(f"{self.loaded.engine.path}: TensorRT could not run it: {said[0]}")
         self.cuda.copy(host + inputs, self.device + inputs, outputs, False, self.stream)
 
     def _warm_up(self) -> None:
@@ -219,8 +219,3 @@ def _context(loaded: Loaded) -> tuple[Any, str]:
             "the GPU's memory may be full: close other programs",
         )
     return context, graph
-
-
-def _handle(stream: Any) -> int:
-    """A stream as the number that TensorRT takes."""
-    return int(stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,16 +22,19 @@ INSTALL = {
 }
 
 
+KEPT = 50  # messages of each kind
+
+
 @dataclass
 class Messages:
     """What TensorRT said at warning level or above, newest last."""
 
-    warnings: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    warnings: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
+    errors: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def reason(self) -> str:
-        """The first error, or the last warning, in one line."""
-        said = self.errors[:1] or self.warnings[-1:] or ["it gave no reason"]
+        """The first error, which is the cause of the others, or else the last warning; in one line."""
+        said = [*list(self.errors)[:1], *list(self.warnings)[-1:], "it gave no reason"]
         return " ".join(said[0].split())
 
 
@@ -105,10 +109,9 @@ def logger(trt: Any) -> Any:
     """A logger that keeps warnings and errors in ``said`` and prints nothing."""
 
     class Collector(trt.ILogger):
-        said = Messages()
-
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
+            self.said = Messages()
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):

@@ -20,6 +20,7 @@ from edgekit.deployment.tensorrt.options import (
     workspace_for,
 )
 from edgekit.deployment.tensorrt.progress import Phases, monitor, watched
+from edgekit.deployment.tensorrt.suppression import counts_in_half
 from edgekit.deployment.tensorrt.target import Target, choose_target
 from edgekit.deployment.tensorrt.timing_cache import attach, cache_file, keep
 from edgekit.errors import EdgekitError
@@ -28,6 +29,7 @@ from edgekit.runtime.buffers import check_detector
 from edgekit.runtime.engine_file import SUFFIX, Engine, write_engine
 from edgekit.runtime.flavours import Messages
 
+TURING, NO_FLOAT_PRODUCT = "7.5", "FP32 GEMM is not supported"
 NO_MEMORY = re.compile(r"out ?of ?memory|MemoryAllocation|Could not find any implementation|insufficient memory", re.I)
 
 
@@ -56,16 +58,18 @@ def build(
     started = time.monotonic()
     output = output.absolute()
     options = Options(workspace_mb, refittable, version_compatible, hardware_compatible)
-    _, meta = read_onnx(onnx_path)
+    graph, meta = read_onnx(onnx_path)
     target = choose_target(compute_capability)
     check_options(options, target)
     tensorrt = target.tensorrt
+    halved = counts_in_half(graph) if tensorrt.flavour == "rtx" and TURING in target.compute_capabilities else 0
     builder = tensorrt.module.Builder(tensorrt.logger)
-    network, parser = parse(tensorrt, builder, onnx_path)
+    network, parser = parse(tensorrt, builder, graph.SerializeToString(), onnx_path)
+    del graph
     tensors = tensors_of(tensorrt.module, network)
     check_detector(onnx_path, meta.input_size, tensors)
     config = builder.create_builder_config()
-    settings = configure(config, options, target)
+    settings = {**configure(config, options, target), "nms_products_in_half": halved}
     timings_file = cache_file(timing_cache, target)
     timings = attach(config, timings_file)
     data, allowed = _compile(builder, network, config, options, target, onnx_path, track)
@@ -109,13 +113,7 @@ def _compile(
 
     built, allowed = with_less_workspace(attempt, workspace_for(options, target), said)
     if built is None:
-        full = out_of_memory(said[-1])
-        raise EdgekitError(
-            f"{onnx_path}: {title} cannot build it: {said[-1].reason()}",
-            "free memory: close other programs, add swap, or export with a smaller --size"
-            if full
-            else "please report this with the model's architecture",
-        )
+        raise EdgekitError(f"{onnx_path}: {title} cannot build it: {said[-1].reason()}", remedy(said[-1]))
     return memoryview(built), allowed
 
 
@@ -130,6 +128,15 @@ def with_less_workspace(
         workspace_mb //= 2
         built = attempt(workspace_mb)
     return built, workspace_mb
+
+
+def remedy(messages: Messages) -> str:
+    """What to do about a failed build."""
+    if out_of_memory(messages):
+        return "free memory: close other programs, add swap, or export with a smaller --size"
+    if any(NO_FLOAT_PRODUCT in error for error in messages.errors):
+        return f"for compute capability {TURING} build with --trt fp16"
+    return "please report this with the model's architecture"
 
 
 def out_of_memory(messages: Messages) -> bool:

@@ -22,19 +22,22 @@ def network_flags(trt: Any) -> int:
     return 1 << int(kinds.STRONGLY_TYPED) if hasattr(kinds, "STRONGLY_TYPED") else 0
 
 
-def parse(tensorrt: TensorRT, builder: Any, onnx_path: Path) -> tuple[Any, Any]:
-    """A graph's network, and the parser, which owns the weights and must live until the engine is built."""
+def parse(tensorrt: TensorRT, builder: Any, graph: bytes, source: Path) -> tuple[Any, Any]:
+    """The network of a serialised graph, and the parser, which owns the weights until the engine is built.
+
+    ``source`` is the file to name in an error.
+    """
     trt = tensorrt.module
     network = builder.create_network(network_flags(trt))
     with tensorrt.messages() as messages:
         parser = trt.OnnxParser(network, tensorrt.logger)
-        parsed = parser.parse(onnx_path.read_bytes())
+        parsed = parser.parse(graph)
     if not parsed or parser.num_errors:
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
         shown = "; ".join(describe(e) for e in errors[:SHOWN]) or messages.reason()
         more = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
         raise EdgekitError(
-            f"{onnx_path}: {tensorrt.title} cannot take it: {shown}{more}",
+            f"{source}: {tensorrt.title} cannot take it: {shown}{more}",
             "export it again with this edgekit, which writes only what TensorRT has",
         )
     return network, parser
