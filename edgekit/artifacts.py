@@ -32,7 +32,13 @@ TORCHVISION = (
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
 )
-KINDS = {".safetensors": "checkpoint", ".pt": "checkpoint", ".pth": "checkpoint", ".onnx": "onnx"}
+KINDS = {
+    ".safetensors": "checkpoint",
+    ".pt": "checkpoint",
+    ".pth": "checkpoint",
+    ".onnx": "onnx",
+    ".engine": "engine",  # see runtime/engine_file.py
+}
 BACKGROUND = "__background__"
 
 
@@ -254,7 +260,7 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
 
 
 def kind_of(path: Path) -> str:
-    """``checkpoint`` or ``onnx``, by the file's suffix."""
+    """``checkpoint``, ``onnx`` or ``engine``, by the file's suffix."""
     if path.suffix.lower() not in KINDS:
         raise EdgekitError(f"{path}: not a kind of model edgekit reads", f"give one of: {', '.join(KINDS)}")
     return KINDS[path.suffix.lower()]

@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve, sha256
+from edgekit.runtime.engine_file import read_engine
+from edgekit.runtime.flavours import TITLES
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A model file's kind, size, metadata, and its tensors (checkpoint) or nodes, inputs and outputs (ONNX)."""
+    """A model file's kind, size, metadata, and its tensors (checkpoint), nodes (ONNX) or builder (engine).
+
+    ``parameters`` is None for an engine, which does not tell them.
+    """
 
     artifact: Path
     kind: str
     megabytes: float
     sha256: str
-    parameters: int
+    parameters: int | None
     meta: ModelMeta
     details: dict[str, Any]
 
@@ -29,10 +34,22 @@ def inspect(artifact: str | Path) -> Inspection:
     """Read a model file (or an embedded model's name) without running it."""
     path = resolve(artifact)
     kind = kind_of(path)
-    if kind == "onnx":
+    parameters: int | None = None
+    if kind == "engine":
+        engine, _ = read_engine(path)
+        meta = engine.meta
+        details: dict[str, Any] = {
+            "built by": f"{TITLES[engine.flavour]} {engine.version}",
+            "compute capability": ", ".join(engine.compute_capabilities),
+            "inputs": {t.name: f"{t.dtype} {list(t.shape)}" for t in engine.tensors if t.is_input},
+            "outputs": {t.name: f"{t.dtype} {list(t.shape)}" for t in engine.tensors if not t.is_input},
+            "builder settings": dict(engine.settings),
+            "from ONNX with SHA-256": engine.onnx_sha256,
+        }
+    elif kind == "onnx":
         graph, meta = read_onnx(path)
         parameters = sum(int(np.prod(t.dims)) for t in graph.graph.initializer)
-        details: dict[str, Any] = {
+        details = {
             "opset": next(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")),
             "inputs": {v.name: _shape(v) for v in graph.graph.input},
             "outputs": {v.name: _shape(v) for v in graph.graph.output},

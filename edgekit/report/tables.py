@@ -135,7 +135,8 @@ def inspection_table(result: Inspection) -> Table:
     """What the file is."""
     table, meta = _plain(str(result.artifact)), result.meta
     table.add_row("kind", f"{result.kind}, {result.megabytes:.1f} MB, {meta.precision}")
-    table.add_row("architecture", f"{meta.architecture}, {result.parameters / 1e6:.2f} M parameters")
+    parameters = "" if result.parameters is None else f", {result.parameters / 1e6:.2f} M parameters"
+    table.add_row("architecture", f"{meta.architecture}{parameters}")
     table.add_row("input", f"{meta.input_size[0]}x{meta.input_size[1]} pixels")
     for number, names in enumerate(meta.generations):
         table.add_row(f"generation {number}", ", ".join(names))

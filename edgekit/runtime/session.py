@@ -33,7 +33,7 @@ class Session(Protocol):
 
 
 def open_session(model: str | Path, generations: int | None = None, best_only: bool = False) -> Session:
-    """Load a checkpoint or an ONNX file, or an embedded or torchvision's model by its name.
+    """Load a checkpoint, an ONNX file or an engine, or an embedded or torchvision's model by its name.
 
     ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
     another generation covers.
@@ -42,7 +42,11 @@ def open_session(model: str | Path, generations: int | None = None, best_only: b
 
     path = resolve(model)
     session: Session
-    if kind_of(path) == "onnx":
+    if kind_of(path) == "engine":
+        from edgekit.runtime.engine_session import EngineSession
+
+        session = EngineSession.open(path)
+    elif kind_of(path) == "onnx":
         from edgekit.runtime.onnx_session import OnnxSession
 
         session = OnnxSession(path)

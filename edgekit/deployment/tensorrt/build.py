@@ -1,0 +1,144 @@
+"""ONNX to TensorRT engine: on the device, or ahead of time on a machine without a GPU. The ONNX sets the precision."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekit.artifacts import read_onnx, sha256
+from edgekit.deployment.tensorrt.network import parse, tensors_of
+from edgekit.deployment.tensorrt.options import (
+    LEAST_WORKSPACE_MB,
+    Options,
+    check_options,
+    configure,
+    set_workspace,
+    workspace_for,
+)
+from edgekit.deployment.tensorrt.progress import Phases, monitor, watched
+from edgekit.deployment.tensorrt.suppression import counts_in_half
+from edgekit.deployment.tensorrt.target import Target, choose_target
+from edgekit.deployment.tensorrt.timing_cache import attach, cache_file, keep
+from edgekit.errors import EdgekitError
+from edgekit.progress import Track, silent
+from edgekit.runtime.buffers import check_detector
+from edgekit.runtime.engine_file import SUFFIX, Engine, write_engine
+from edgekit.runtime.flavours import Messages
+
+TURING, NO_FLOAT_PRODUCT = "7.5", "FP32 GEMM is not supported"
+NO_MEMORY = re.compile(r"out ?of ?memory|MemoryAllocation|Could not find any implementation|insufficient memory", re.I)
+
+
+def build(
+    onnx_path: Path,
+    output: Path,
+    *,
+    compute_capability: Sequence[str] = (),
+    workspace_mb: int | None = None,
+    timing_cache: Path | None = None,
+    refittable: bool = False,
+    version_compatible: bool = False,
+    hardware_compatible: bool = False,
+    track: Track = silent,
+) -> Engine:
+    """Compile an exported graph to ``output`` (.engine) with its description beside it.
+
+    ``compute_capability`` names the GPUs to compile for ahead of time with TensorRT-RTX ("8.6"); without it the
+    engine is for this machine's GPU. ``workspace_mb`` bounds the builder's scratch memory, by default what is free,
+    and less is tried when it does not suffice. ``timing_cache`` is a folder for the timings that later builds reuse.
+    ``version_compatible`` engines load in later releases, ``hardware_compatible`` ones on Ampere and newer.
+    A failed or interrupted build leaves what is at ``output``.
+    """
+    if output.suffix.lower() != SUFFIX:
+        raise EdgekitError(f"{output}: not a name for an engine", f"end it in {SUFFIX}")
+    started = time.monotonic()
+    output = output.absolute()
+    options = Options(workspace_mb, refittable, version_compatible, hardware_compatible)
+    graph, meta = read_onnx(onnx_path)
+    target = choose_target(compute_capability)
+    check_options(options, target)
+    tensorrt = target.tensorrt
+    halved = counts_in_half(graph) if tensorrt.flavour == "rtx" and TURING in target.compute_capabilities else 0
+    builder = tensorrt.module.Builder(tensorrt.logger)
+    network, parser = parse(tensorrt, builder, graph.SerializeToString(), onnx_path)
+    del graph
+    tensors = tensors_of(tensorrt.module, network)
+    check_detector(onnx_path, meta.input_size, tensors)
+    config = builder.create_builder_config()
+    settings = {**configure(config, options, target), "nms_products_in_half": halved}
+    timings_file = cache_file(timing_cache, target)
+    timings = attach(config, timings_file)
+    data, allowed = _compile(builder, network, config, options, target, onnx_path, track)
+    keep(config, timings_file, timings)
+    engine = Engine(
+        path=output,
+        meta=meta,
+        flavour=tensorrt.flavour,
+        version=tensorrt.version,
+        compute_capabilities=target.compute_capabilities,
+        gpu=None if settings["ahead_of_time"] or target.gpu is None else target.gpu.name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        onnx_sha256=sha256(onnx_path),
+        tensors=tensors,
+        settings={**settings, "workspace_mb": allowed, "layers": network.num_layers},
+        seconds=round(time.monotonic() - started, 2),
+        megabytes=round(len(data) / 1e6, 3),
+    )
+    del parser  # it owned the weights until here
+    write_engine(engine, data)
+    return engine
+
+
+def _compile(
+    builder: Any, network: Any, config: Any, options: Options, target: Target, onnx_path: Path, track: Track
+) -> tuple[memoryview, int | None]:
+    """A network's engine, and the workspace in MB that it was built within."""
+    trt, title = target.tensorrt.module, target.tensorrt.title
+    description = f"{title} compiles for {', '.join(target.compute_capabilities)}"
+    said: list[Messages] = []
+
+    def attempt(workspace_mb: int | None) -> Any:
+        if workspace_mb is not None:
+            set_workspace(config, trt, workspace_mb)
+        phases = Phases()
+        if watcher := monitor(trt, phases):
+            config.progress_monitor = watcher
+        with target.tensorrt.messages() as messages:
+            said.append(messages)
+            return watched(lambda: builder.build_serialized_network(network, config), phases, track, description)
+
+    built, allowed = with_less_workspace(attempt, workspace_for(options, target), said)
+    if built is None:
+        raise EdgekitError(f"{onnx_path}: {title} cannot build it: {said[-1].reason()}", remedy(said[-1]))
+    return memoryview(built), allowed
+
+
+def with_less_workspace(
+    attempt: Callable[[int | None], Any], workspace_mb: int | None, said: Sequence[Messages]
+) -> tuple[Any, int | None]:
+    """Call ``attempt`` with ever less workspace while the last of ``said`` complains of memory."""
+    built = attempt(workspace_mb)
+    while built is None and workspace_mb is not None and out_of_memory(said[-1]):
+        if workspace_mb // 2 < LEAST_WORKSPACE_MB:
+            break
+        workspace_mb //= 2
+        built = attempt(workspace_mb)
+    return built, workspace_mb
+
+
+def remedy(messages: Messages) -> str:
+    """What to do about a failed build."""
+    if out_of_memory(messages):
+        return "free memory: close other programs, add swap, or export with a smaller --size"
+    if any(NO_FLOAT_PRODUCT in error for error in messages.errors):
+        return f"for compute capability {TURING} build with --trt fp16"
+    return "please report this with the model's architecture"
+
+
+def out_of_memory(messages: Messages) -> bool:
+    """Whether a builder failed for want of memory."""
+    return any(NO_MEMORY.search(error) for error in messages.errors)

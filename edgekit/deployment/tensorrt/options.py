@@ -1,0 +1,101 @@
+"""What a builder is told, of what its version of TensorRT knows: flags, targets, workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgekit.deployment.tensorrt.target import Target
+from edgekit.errors import EdgekitError
+
+LEAST_WORKSPACE_MB = 64
+# Of the free memory, what the builder may use as scratch. On a Jetson the weights and this process share it.
+SHARE, SHARED_SHARE = 0.8, 0.5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may ask of a build; ``workspace_mb`` is in units of 1e6 bytes, None for what is free."""
+
+    workspace_mb: int | None = None
+    refittable: bool = False
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+
+
+def check_options(options: Options, target: Target) -> None:
+    """Raise EdgekitError for an option that this TensorRT, or this machine, does not have."""
+    trt, title = target.tensorrt.module, target.tensorrt.title
+    rtx = target.tensorrt.flavour == "rtx"
+    if options.workspace_mb is not None and options.workspace_mb < LEAST_WORKSPACE_MB:
+        raise EdgekitError(
+            f"--workspace {options.workspace_mb}: too small for any builder", f"give {LEAST_WORKSPACE_MB} MB or more"
+        )
+    if options.refittable:
+        if not hasattr(trt.BuilderFlag, "REFIT"):
+            raise EdgekitError(f"--refittable: {title} has no refittable engines", "leave it")
+        if target.gpu is None:
+            raise EdgekitError(
+                "--refittable: TensorRT needs a GPU while it builds a refittable engine, and there is none here",
+                "build it on the device, or leave --refittable",
+            )
+    if options.version_compatible and (rtx or not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE")):
+        raise EdgekitError(
+            f"--version-compatible: {title} has no such engines", "leave it, and build again after an update"
+        )
+    if options.hardware_compatible:
+        levels = getattr(trt, "HardwareCompatibilityLevel", None)
+        if rtx or not hasattr(levels, "AMPERE_PLUS"):
+            raise EdgekitError(
+                f"--hardware-compatible: {title} has no such engines",
+                "name every GPU's --compute-capability instead" if rtx else "leave it, and build on each device",
+            )
+        if float(target.compute_capabilities[0]) < 8.0:
+            raise EdgekitError(
+                f"--hardware-compatible: is for Ampere (8.0) and newer, this GPU has {target.compute_capabilities[0]}",
+                "leave it",
+            )
+
+
+def workspace_for(options: Options, target: Target) -> int | None:
+    """Scratch memory to allow the builder, in MB; None leaves it at the builder's own, as ahead of time."""
+    if options.workspace_mb is not None:
+        return options.workspace_mb
+    if target.gpu is None:
+        return None
+    share = SHARED_SHARE if target.gpu.integrated else SHARE
+    return max(LEAST_WORKSPACE_MB, int(share * target.gpu.free_mb))
+
+
+def configure(config: Any, options: Options, target: Target) -> dict[str, Any]:
+    """Tell a builder's config the options; returns what an engine's description records of them."""
+    trt = target.tensorrt.module
+    if options.refittable:
+        config.set_flag(trt.BuilderFlag.REFIT)
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    if target.tensorrt.flavour == "rtx":
+        _aim(config, trt, target.compute_capabilities)
+    return {
+        "strongly_typed": True,
+        "tf32": bool(config.get_flag(trt.BuilderFlag.TF32)) if hasattr(trt.BuilderFlag, "TF32") else False,
+        "refittable": options.refittable,
+        "version_compatible": options.version_compatible,
+        "hardware_compatible": options.hardware_compatible,
+        "ahead_of_time": target.gpu is None or target.gpu.compute_capability not in target.compute_capabilities,
+    }
+
+
+def set_workspace(config: Any, trt: Any, workspace_mb: int) -> None:
+    """Limit the builder's scratch memory."""
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb * 1_000_000)
+
+
+def _aim(config: Any, trt: Any, capabilities: tuple[str, ...]) -> None:
+    config.num_compute_capabilities = len(capabilities)
+    for index, capability in enumerate(capabilities):
+        name = f"SM{capability.replace('.', '')}"
+        if not config.set_compute_capability(getattr(trt.ComputeCapability, name), index):
+            raise RuntimeError(f"TensorRT-RTX refuses {name}")

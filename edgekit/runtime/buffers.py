@@ -1,0 +1,115 @@
+"""Where an engine's inputs and outputs lie in memory, decided before any device is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.errors import EdgekitError
+from edgekit.runtime.engine_file import AGAIN, Engine, Tensor
+
+ALIGNMENT = 256  # bytes; what cudaMalloc gives, and what TensorRT asks of every tensor's address
+INPUT, FOUND, MASKS = "images", ("boxes", "labels", "scores"), "masks"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A tensor's place: ``offset`` bytes into one block of memory."""
+
+    tensor: Tensor
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """The tensor's size."""
+        return nbytes(self.tensor)
+
+    def view(self, block: np.ndarray) -> np.ndarray:
+        """The tensor in a host block, uint8 [BufferPlan.nbytes]."""
+        values = block[self.offset : self.offset + self.nbytes]
+        return values.view(np.dtype(self.tensor.dtype)).reshape(self.tensor.shape)
+
+
+@dataclass(frozen=True)
+class BufferPlan:
+    """All inputs, then all outputs, in one block, so that one copy brings each side over."""
+
+    slots: tuple[Slot, ...]
+    input_bytes: int  # the block's first bytes, aligned
+    nbytes: int
+
+    def slot(self, name: str) -> Slot:
+        """A tensor's place by its name."""
+        return next(s for s in self.slots if s.tensor.name == name)
+
+
+def nbytes(tensor: Tensor) -> int:
+    """A tensor's size in memory."""
+    return int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize
+
+
+def plan_buffers(tensors: Sequence[Tensor]) -> BufferPlan:
+    """Lay an engine's tensors out in one block."""
+    slots, offset, input_bytes = [], 0, 0
+    for tensor in sorted(tensors, key=lambda t: not t.is_input):
+        slots.append(Slot(tensor, offset))
+        offset += -(-nbytes(tensor) // ALIGNMENT) * ALIGNMENT
+        input_bytes = offset if tensor.is_input else input_bytes
+    return BufferPlan(tuple(slots), input_bytes, offset)
+
+
+def check_detector(path: Path, size: tuple[int, int], tensors: Sequence[Tensor]) -> None:
+    """Raise EdgekitError if tensors are not those of a detector for an input of this size, one image at a time."""
+    height, width = size
+    by_name = {t.name: t for t in tensors}
+    for tensor in tensors:
+        _check_dtype(path, tensor)
+        if any(n < 1 for n in tensor.shape):
+            _refuse(path, f"{tensor.name} has the shape {list(tensor.shape)}: not static")
+    images = by_name.get(INPUT)
+    if images is None or not images.is_input or [t.name for t in tensors if t.is_input] != [INPUT]:
+        _refuse(path, f"its one input is not called {INPUT}")
+    elif (images.shape, images.dtype) != ((1, height, width, 3), "uint8"):
+        _refuse(path, f"{INPUT} is {images.dtype} {list(images.shape)}, not uint8 [1, {height}, {width}, 3]")
+    missing = [n for n in FOUND if n not in by_name or by_name[n].is_input]
+    if missing:
+        _refuse(path, f"has no output {missing[0]}")
+    slots = by_name["scores"].shape[-1]
+    wanted = {"boxes": (1, slots, 4), "labels": (1, slots), "scores": (1, slots)}
+    for name, shape in wanted.items():
+        if by_name[name].shape != shape:
+            _refuse(path, f"{name} is {list(by_name[name].shape)}, not {list(shape)}")
+    masks = by_name.get(MASKS)
+    if masks is not None and (masks.is_input or len(masks.shape) != 4 or masks.shape[:2] != (1, slots)):
+        _refuse(path, f"{MASKS} is {list(masks.shape)}, not [1, {slots}, 28, 28]")
+
+
+def check_pixels(pixels: np.ndarray, size: tuple[int, int], path: Path) -> None:
+    """Raise EdgekitError if a canvas is not what an engine takes."""
+    if pixels.dtype != np.uint8 or pixels.shape != (*size, 3):
+        raise EdgekitError(
+            f"{path}: takes uint8 [{size[0]}, {size[1]}, 3], not {pixels.dtype} {list(pixels.shape)}",
+            "fit the photo to the model's input size first",
+        )
+
+
+def check_same(engine: Engine, found: Sequence[Tensor]) -> None:
+    """Raise EdgekitError if the tensors that a loaded engine has are not those its description says."""
+    said, has = set(engine.tensors), set(found)
+    if said != has:
+        tensor = min(said ^ has, key=lambda t: t.name)
+        _refuse(engine.path, f"its description and the engine differ in {tensor.name}")
+
+
+def _check_dtype(path: Path, tensor: Tensor) -> None:
+    try:
+        np.dtype(tensor.dtype)
+    except TypeError:
+        _refuse(path, f"{tensor.name} is of the type {tensor.dtype}, which a host cannot hold")
+
+
+def _refuse(path: Path, why: str) -> None:
+    raise EdgekitError(f"{path}: {why}", AGAIN)

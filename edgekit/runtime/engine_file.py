@@ -1,0 +1,143 @@
+"""TensorRT engines on disk: the engine's own bytes, and beside them a JSON file that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.artifacts import ModelMeta, atomic_path
+from edgekit.errors import EdgekitError
+
+SUFFIX = ".engine"
+FORMAT = 1  # of the sidecar
+AGAIN = "build it again: edgekit export MODEL -o OUT.onnx --trt fp16"
+OLDEST_COMPATIBLE = "8.0"  # hardware-compatible engines run on Ampere and newer
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An engine's input or output; ``dtype`` is numpy's name of it."""
+
+    name: str
+    is_input: bool
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What an engine is: the model in it, what built it and for what, and the sha256 of its bytes and of its ONNX.
+
+    ``compute_capabilities`` are those it was built for ("8.6"), ``gpu`` the GPU it was built on, if any;
+    ``settings`` is what the builder was told.
+    """
+
+    path: Path
+    meta: ModelMeta
+    flavour: str
+    version: str
+    compute_capabilities: tuple[str, ...]
+    gpu: str | None
+    sha256: str
+    onnx_sha256: str
+    tensors: tuple[Tensor, ...]
+    settings: Mapping[str, Any]
+    seconds: float
+    megabytes: float
+
+    @property
+    def precision(self) -> str:
+        """The precision that the ONNX graph had."""
+        return self.meta.precision
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where an engine's description is."""
+    return path.with_name(path.name + ".json")
+
+
+def write_engine(engine: Engine, data: Any) -> None:
+    """Write an engine's bytes to ``engine.path`` and its description beside it, or leave what is there."""
+    values = {"format": FORMAT, **asdict(engine), "precision": engine.precision}
+    del values["path"]
+    # The engine lands first: whatever interrupts, no sidecar vouches for bytes that are not there.
+    with atomic_path(sidecar_of(engine.path)) as sidecar, atomic_path(engine.path) as temporary:
+        sidecar.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        with temporary.open("wb") as file:
+            file.write(data)
+
+
+def read_engine(path: Path) -> tuple[Engine, bytes]:
+    """An engine's description and bytes; raises EdgekitError if the description is not of these very bytes.
+
+    An engine is executable content, so nothing may load one that did not come through here.
+    """
+    engine = describe_engine(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EdgekitError(f"{path}: cannot be read: {error.strerror or error}", "check its rights") from None
+    if hashlib.sha256(data).hexdigest() != engine.sha256:
+        raise EdgekitError(
+            f"{path}: is not the engine that {sidecar_of(path).name} describes (other SHA-256); it was not loaded",
+            f"copy both files again, or {AGAIN}",
+        )
+    return engine, data
+
+
+def describe_engine(path: Path) -> Engine:
+    """What the JSON beside an engine says; the engine itself is not read."""
+    sidecar = sidecar_of(path)
+    try:
+        values = json.loads(sidecar.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EdgekitError(
+            f"{path}: {sidecar.name} is not beside it, so nothing says what this engine is",
+            f"copy it along; trtexec --loadEngine takes engines of others; or {AGAIN}",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise EdgekitError(f"{sidecar}: is damaged: {error}", f"copy both files again, or {AGAIN}") from None
+    return _parse(values, path, sidecar)
+
+
+def _parse(values: Any, path: Path, sidecar: Path) -> Engine:
+    try:
+        if values.pop("format") != FORMAT:
+            raise EdgekitError(f"{sidecar}: is of another edgekit's format", AGAIN)
+        precision = values.pop("precision")
+        values["meta"] = ModelMeta.from_json(json.dumps(values["meta"]), sidecar)
+        values["compute_capabilities"] = tuple(str(c) for c in values["compute_capabilities"])
+        tensors = (Tensor(**{**t, "shape": tuple(int(n) for n in t["shape"])}) for t in values["tensors"])
+        values["tensors"] = tuple(tensors)
+        engine = Engine(path=path, **values)
+        texts = (engine.flavour, engine.version, engine.sha256, engine.onnx_sha256)
+        if not all(isinstance(t, str) for t in texts) or precision != engine.precision:
+            raise ValueError("a value is not what it should be")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EdgekitError(f"{sidecar}: is damaged: {error}", f"copy both files again, or {AGAIN}") from None
+    return engine
+
+
+def check_runs_on(engine: Engine, version: str, compute_capability: str) -> None:
+    """Raise EdgekitError if this version of the engine's flavour, or this GPU, cannot run it."""
+    from packaging.version import Version
+
+    here, built = Version(version), Version(engine.version)
+    compatible = bool(engine.settings.get("version_compatible")) and here.major == built.major and here >= built
+    if here != built and not compatible:
+        raise EdgekitError(
+            f"{engine.path}: was built by TensorRT {engine.version}; here is {version}, which cannot load it", AGAIN
+        )
+    if compute_capability in engine.compute_capabilities:
+        return
+    if engine.settings.get("hardware_compatible") and Version(compute_capability) >= Version(OLDEST_COMPATIBLE):
+        return
+    built_for = ", ".join(engine.compute_capabilities)
+    raise EdgekitError(
+        f"{engine.path}: was built for compute capability {built_for}; this GPU has {compute_capability}",
+        f"build it here, or with --compute-capability {compute_capability}",
+    )

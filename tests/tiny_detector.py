@@ -1,0 +1,65 @@
+"""A detector of a few nodes, as an ONNX file that edgekit reads and TensorRT-RTX compiles in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgekit.artifacts import ModelMeta, write_onnx
+
+SIZE, SLOTS = (8, 12), 3
+META = ModelMeta("maskrcnn_resnet50_fpn", (("__background__", "dog"), ("frog",)), SIZE)
+
+
+def write_tiny_detector(
+    path: Path, masks: bool = True, more: Sequence[onnx.NodeProto] = (), images: str = "images"
+) -> Path:
+    """Write it; ``more`` are nodes that read "flat" [1, H * W * 3] and whose first output becomes an output."""
+    height, width = SIZE
+    rng = np.random.default_rng(0)
+    pixels = height * width * 3
+    constants = {
+        "flat_shape": np.array([1, pixels]),
+        "box_weight": rng.normal(size=(pixels, 4 * SLOTS)).astype(np.float32),
+        "box_shape": np.array([1, SLOTS, 4]),
+        "score_weight": (rng.normal(size=(pixels, SLOTS)) / 2000).astype(np.float32),
+        "half": np.array(0.5, np.float32),
+        "one": np.array(1, np.int64),
+        "mask_shape": np.array([1, SLOTS, 1, 1]),
+        "shape": rng.random((1, 1, 28, 28)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", [images], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["float", "flat_shape"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "box_weight"], ["box_values"]),
+        helper.make_node("Reshape", ["box_values", "box_shape"], ["boxes"]),
+        helper.make_node("MatMul", ["flat", "score_weight"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["scores"]),
+        helper.make_node("Greater", ["scores", "half"], ["sure"]),
+        helper.make_node("Cast", ["sure"], ["number"], to=TensorProto.INT64),
+        helper.make_node("Add", ["number", "one"], ["labels"]),
+        helper.make_node("Reshape", ["scores", "mask_shape"], ["tall"]),
+        helper.make_node("Mul", ["tall", "shape"], ["masks"]),
+        *more,
+    ]
+    outputs = [
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, SLOTS, 4]),
+        helper.make_tensor_value_info("labels", TensorProto.INT64, [1, SLOTS]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, SLOTS]),
+        helper.make_tensor_value_info("masks", TensorProto.FLOAT, [1, SLOTS, 28, 28]),
+        *(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, [1, pixels]) for node in more),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(images, TensorProto.UINT8, [1, height, width, 3])],
+        [o for o in outputs if masks or o.name != "masks"],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("theirs", 1)]
+    write_onnx(path, helper.make_model(graph, opset_imports=opsets, ir_version=10), META)
+    return path
