@@ -84,7 +84,7 @@ def _tensor(value: onnx.ValueInfoProto, path: Path, more: str = "") -> str:
     """One input or output."""
     from onnx import TensorProto
 
-    types = {
+    types: dict[int, str] = {
         TensorProto.UINT8: "TYPE_UINT8",
         TensorProto.INT32: "TYPE_INT32",
         TensorProto.INT64: "TYPE_INT64",
