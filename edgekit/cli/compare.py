@@ -28,7 +28,7 @@ def compare(as_json: bool, **options: Any) -> None:
     if not result.passed:
         place = f"; they differ from: {result.differs_at}" if result.differs_at else ""
         raise EdgekitError(
-            f"{result.b}: {result.matched_share:.4f} of the detections match, not {result.min_matched:g}"
+            f"{result.b}: {result.matched_share:.4f} of the detections match, {result.min_matched:g} was asked for"
             f" ({result.verification.numbers}{place})",
             "export it again, or lower --min-matched",
         )

@@ -38,8 +38,8 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether as many detections match as was asked for; True if nothing was."""
-        return self.min_matched is None or self.matched_share >= self.min_matched
+        """Whether as many detections match, and as few are extra, as was asked for; True if nothing was."""
+        return self.min_matched is None or self.verification.parity.reaches(self.min_matched)
 
 
 def compare(
@@ -52,9 +52,10 @@ def compare(
 ) -> Comparison:
     """Compare two forms of a model (checkpoint, ONNX, engine) on the photos of a folder, by default edgekit's own.
 
-    ``data`` annotates photos of ``images`` and adds both AP. A checkpoint is run at the other file's input size. A
-    share of matched detections below ``min_matched`` makes ``passed`` False. Raises EdgekitError where the two cannot
-    be compared: other classes, two graphs of different sizes, a file that is no R-CNN's or not edgekit's.
+    ``data`` annotates photos of ``images`` and adds both AP. A checkpoint is run at the other file's input size.
+    ``passed`` is False where a smaller share of detections than ``min_matched`` matches, or a larger one than the rest
+    is extra. Raises EdgekitError where the two cannot be compared: other classes, two graphs of different sizes, a file
+    that is no R-CNN's or not edgekit's.
     """
     if min_matched is not None and not 0 <= min_matched <= 1:
         raise EdgekitError(f"--min-matched {min_matched:g}: not a share", "give 0 to 1, as 0.99")
@@ -109,8 +110,8 @@ def _stages(
     track: Track,
 ) -> tuple[list[Stage], str | None]:
     """The stages on the photos that differ most, or why they cannot be seen."""
-    shares = [parity([pair], min_iou=tolerance.min_iou).matched_share for pair in found]
-    chosen = sorted(range(len(found)), key=lambda i: shares[i])[:STAGE_PHOTOS]
+    seen = [parity([pair], min_iou=tolerance.min_iou) for pair in found]
+    chosen = sorted(range(len(found)), key=lambda i: seen[i].matched_share - seen[i].extra_share)[:STAGE_PHOTOS]
     try:
         looks = [look_inside(session, path) for session, path in zip(sessions, paths, strict=True)]
     except EdgekitError as error:

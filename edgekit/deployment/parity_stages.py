@@ -71,7 +71,12 @@ def stages(
         ("RoI features", "relative difference of the box head's output", features.value, tolerance.inner),
         ("boxes", "relative difference of the logits", logits.value, tolerance.inner),
         ("boxes", "difference of the boxes, in their sides", boxes.value, tolerance.inner),
-        ("boxes", "share of detections not found by both", 1 - seen.matched_share, 1 - tolerance.least_matched),
+        (
+            "boxes",
+            "share of detections not found by both",
+            max(1 - seen.matched_share, seen.extra_share),
+            1 - tolerance.least_matched,
+        ),
         ("masks", "relative difference of the masks", masks.value, tolerance.inner),
     ]
     # Not a number is a difference too.

@@ -33,8 +33,8 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether as many detections match as the tolerance asks for."""
-        return self.parity.matched_share >= self.tolerance.least_matched
+        """Whether as many detections match, and as few are extra, as the tolerance asks for."""
+        return self.parity.reaches(self.tolerance.least_matched)
 
     @property
     def numbers(self) -> str:

@@ -45,8 +45,18 @@ class Parity:
 
     @property
     def matched_share(self) -> float:
-        """Matched of all that either model has, 1 where there was nothing to compare."""
-        return self.matched / (self.compared + self.extra) if self.compared + self.extra else 1.0
+        """Matched of compared, 1 where there was nothing to compare."""
+        return self.matched / self.compared if self.compared else 1.0
+
+    @property
+    def extra_share(self) -> float:
+        """Extra of all the other model's."""
+        found = self.compared + self.extra
+        return self.extra / found if found else 0.0
+
+    def reaches(self, least: float) -> bool:
+        """Whether at least this share is matched, and no larger a share than the rest is extra."""
+        return self.matched_share >= least and self.extra_share <= 1 - least + 1e-12
 
 
 def retention(pairs: Iterable[tuple[Detections, Detections]], old_labels: int) -> Retention:

@@ -50,7 +50,9 @@ def test_parity_counts_what_only_the_other_has() -> None:
         1,
         1,
     )  # 0.3004 may be below the bound in the reference
-    assert result.matched_share == 0.5
+    assert (result.matched_share, result.extra_share) == (1.0, 0.5)
+    assert not result.reaches(0.99)
+    assert result.reaches(0.5)
 
 
 def test_parity_looks_at_masks() -> None:
