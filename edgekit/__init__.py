@@ -12,6 +12,7 @@ _PUBLIC = {
     "EdgekitError": "edgekit.errors:EdgekitError",
     "adapt": "edgekit.adaptation.recipes:adapt",
     "bench": "edgekit.measurement.bench:bench",
+    "compare": "edgekit.deployment.comparison:compare",
     "evaluate": "edgekit.measurement.evaluate:evaluate",
     "export": "edgekit.deployment.onnx_export:export",
     "inspect": "edgekit.report.inspect:inspect",

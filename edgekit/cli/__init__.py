@@ -10,6 +10,7 @@ import click
 
 from edgekit import __version__
 from edgekit.cli.adapt import adapt
+from edgekit.cli.compare import compare
 from edgekit.cli.demo import demo
 from edgekit.cli.export import export
 from edgekit.cli.look import inspect, predict
@@ -27,7 +28,7 @@ def cli() -> None:
     """
 
 
-for command in (adapt, export, evaluate, predict, bench, inspect, demo):
+for command in (adapt, export, compare, evaluate, predict, bench, inspect, demo):
     cli.add_command(command)
 
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from edgekit.runtime.graph_names import INNER, OUTPUTS
+
 if TYPE_CHECKING:
     import onnx
 
+__all__ = ["FORBIDDEN", "INNER", "OPSET", "OUTPUTS", "check_static", "name_parameters", "static_onnx"]
+
 OPSET = 18
-OUTPUTS = ("boxes", "labels", "scores", "masks")  # a detector's; a Faster R-CNN's graph has no masks
-# The names, in a detector's graph, of what its later generations read.
-INNER = ("trunk.table", "trunk.proposals", "trunk.proposed", "trunk.box_features", "predictors.logits")
 FORBIDDEN = ("NonZero", "NonMaxSuppression", "RoiAlign", "If", "Loop", "Scan")
 
 

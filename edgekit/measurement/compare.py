@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.data.detections import Detections
+from edgekit.data.masks import Crop
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class Parity:
-    """How many of one model's detections another finds: same label, IoU and score within the tolerances."""
+    """How many of one model's detections another finds: same label; IoU, score and mask within the tolerances."""
 
     images: int
     compared: int
@@ -34,12 +35,28 @@ class Parity:
     min_score: float
     min_iou: float
     max_score_difference: float
-    largest_score_difference: float  # among detections paired at IoU 0.5
+    max_mask_difference: float  # the mean over a mask's cells
+    extra: int  # detections that only the other model has
+    # The rest is of detections paired at IoU 0.5, whether they match or not.
+    largest_score_difference: float
+    largest_box_difference: float  # pixels of the photo
+    mean_mask_iou: float | None  # None where nothing has masks
+    smallest_mask_iou: float | None
 
     @property
     def matched_share(self) -> float:
         """Matched of compared, 1 where there was nothing to compare."""
         return self.matched / self.compared if self.compared else 1.0
+
+    @property
+    def extra_share(self) -> float:
+        """Extra of all the other model's."""
+        found = self.compared + self.extra
+        return self.extra / found if found else 0.0
+
+    def reaches(self, least: float) -> bool:
+        """Whether at least this share is matched, and no larger a share than the rest is extra."""
+        return self.matched_share >= least and self.extra_share <= 1 - least + 1e-12
 
 
 def retention(pairs: Iterable[tuple[Detections, Detections]], old_labels: int) -> Retention:
@@ -66,26 +83,74 @@ def parity(
     min_score: float = 0.3,
     min_iou: float = 0.99,
     max_score_difference: float = 1e-3,
+    max_mask_difference: float = 0.01,
 ) -> Parity:
     """Match each (reference, other) pair's detections above ``min_score``."""
-    images = compared = matched = 0
-    largest = 0.0
+    images = compared = matched = extra = 0
+    scores, boxes = 0.0, 0.0
+    mask_ious: list[float] = []
     for reference, other in pairs:
+        first, second, overlaps = paired(reference, other, min_score)
+        a, b = reference.select(first), other.select(second)
+        score = np.abs(a.scores - b.scores)
+        near = (overlaps >= min_iou) & (score <= max_score_difference)
+        if a.masks.size and a.masks.shape == b.masks.shape:
+            near &= np.abs(a.masks - b.masks).mean(axis=(1, 2)) <= max_mask_difference
+            mask_ious += [mask_iou(x, y) for x, y in zip(a.cropped_masks(), b.cropped_masks(), strict=True)]
         images += 1
-        free = np.ones(len(other), bool)
-        for box, label, score in zip(reference.boxes, reference.labels, reference.scores, strict=True):
-            if score <= min_score:
-                continue
-            compared += 1
-            overlaps = box_iou(box[None], other.boxes)[0] * free * (other.labels == label)
-            if not len(overlaps) or overlaps.max() < 0.5:
-                continue
+        compared += int((reference.scores > min_score).sum())
+        matched += int(near.sum())
+        # A detection just above the bound in one model may be just below it in the other.
+        alone = np.setdiff1d(np.flatnonzero(other.scores > min_score + max_score_difference), second)
+        extra += len(alone)
+        scores = max(scores, float(score.max(initial=0)))
+        boxes = max(boxes, float(np.abs(a.boxes - b.boxes).max(initial=0)))
+    return Parity(
+        images=images,
+        compared=compared,
+        matched=matched,
+        min_score=min_score,
+        min_iou=min_iou,
+        max_score_difference=max_score_difference,
+        max_mask_difference=max_mask_difference,
+        extra=extra,
+        largest_score_difference=scores,
+        largest_box_difference=boxes,
+        mean_mask_iou=float(np.mean(mask_ious)) if mask_ious else None,
+        smallest_mask_iou=min(mask_ious) if mask_ious else None,
+    )
+
+
+def paired(
+    reference: Detections, other: Detections, min_score: float, min_iou: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices [K] of ``reference``'s detections above ``min_score``, of those of ``other`` that overlap them most with
+    the same label, each at most once, and the IoU [K] of both."""
+    free = np.ones(len(other), bool)
+    first, second, ious = [], [], []
+    for index in np.flatnonzero(reference.scores > min_score):
+        overlaps = box_iou(reference.boxes[[index]], other.boxes)[0] * free
+        overlaps *= other.labels == reference.labels[index]
+        if len(overlaps) and overlaps.max() >= min_iou:
             best = int(overlaps.argmax())
             free[best] = False
-            difference = abs(float(score - other.scores[best]))
-            largest = max(largest, difference)
-            matched += bool(overlaps[best] >= min_iou and difference <= max_score_difference)
-    return Parity(images, compared, matched, min_score, min_iou, max_score_difference, largest)
+            first.append(int(index))
+            second.append(best)
+            ious.append(float(overlaps[best]))
+    return np.array(first, np.int64), np.array(second, np.int64), np.array(ious)
+
+
+def mask_iou(a: Crop, b: Crop) -> float:
+    """The IoU of two masks of one photo; 1 where both are empty."""
+    (top, left), (bottom, right) = np.maximum((a.top, a.left), (b.top, b.left)), np.minimum(_end(a), _end(b))
+    inner = [c.mask[max(top - c.top, 0) : bottom - c.top, max(left - c.left, 0) : right - c.left] for c in (a, b)]
+    shared = int((inner[0] & inner[1]).sum()) if top < bottom and left < right else 0
+    union = int(a.mask.sum()) + int(b.mask.sum()) - shared
+    return shared / union if union else 1.0
+
+
+def _end(crop: Crop) -> tuple[int, int]:
+    return crop.top + crop.mask.shape[0], crop.left + crop.mask.shape[1]
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -15,8 +15,10 @@ MASK_OPACITY = 0.45
 def draw(photo: np.ndarray, found: Detections, categories: tuple[str, ...]) -> Image.Image:
     """Masks, boxes, names and scores over a photo, RGB uint8 [H, W, 3]; a label always has the same colour."""
     pixels = photo.astype(np.float32)
-    for mask, label in zip(found.pasted_masks(), found.labels, strict=False):
-        pixels[mask] = (1 - MASK_OPACITY) * pixels[mask] + MASK_OPACITY * np.array(colour(int(label)))
+    for crop, label in zip(found.cropped_masks(), found.labels, strict=False):
+        height, width = crop.mask.shape
+        part = pixels[crop.top : crop.top + height, crop.left : crop.left + width]
+        part[crop.mask] = (1 - MASK_OPACITY) * part[crop.mask] + MASK_OPACITY * np.array(colour(int(label)))
     picture = Image.fromarray(pixels.astype(np.uint8))
     pen = ImageDraw.Draw(picture)
     size = max(12, round(min(photo.shape[:2]) / 28))

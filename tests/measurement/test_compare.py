@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgekit.data.detections import Detections
-from edgekit.measurement.compare import parity, retention
+from edgekit.data.masks import Crop
+from edgekit.measurement.compare import mask_iou, parity, retention
 
 
 def found(scores: list[float], labels: list[int], shift: float = 0.0) -> Detections:
@@ -40,3 +41,34 @@ def test_parity_matches_within_tolerance() -> None:
     assert parity([(reference, found([0.91, 0.8], [1, 2]))]).matched == 1
     assert parity([(reference, found([0.9, 0.8], [1, 3]))]).matched == 1
     assert parity([(reference, found([0.9, 0.8], [1, 2], shift=1))]).matched == 0
+
+
+def test_parity_counts_what_only_the_other_has() -> None:
+    result = parity([(found([0.9], [1]), found([0.9, 0.8, 0.3004], [1, 2, 1]))])
+    assert (result.compared, result.matched, result.extra) == (
+        1,
+        1,
+        1,
+    )  # 0.3004 may be below the bound in the reference
+    assert (result.matched_share, result.extra_share) == (1.0, 0.5)
+    assert not result.reaches(0.99)
+    assert result.reaches(0.5)
+
+
+def test_parity_looks_at_masks() -> None:
+    reference, other = found([0.9, 0.8], [1, 2]), found([0.9, 0.8], [1, 2])
+    reference.masks[:] = 1
+    other.masks[0], other.masks[1, :, :14] = 1, 1
+    result = parity([(reference, other)])
+    assert (result.compared, result.matched) == (2, 1)
+    assert result.smallest_mask_iou is not None
+    assert 0.4 < result.smallest_mask_iou < 0.65
+    assert result.mean_mask_iou is not None
+    assert result.mean_mask_iou == (1 + result.smallest_mask_iou) / 2
+
+
+def test_masks_that_do_not_meet_have_no_iou() -> None:
+    full = np.ones((4, 5), bool)
+    assert mask_iou(Crop(0, 0, full), Crop(10, 10, full)) == 0
+    assert mask_iou(Crop(2, 1, full), Crop(2, 1, full)) == 1
+    assert mask_iou(Crop(0, 0, full), Crop(2, 0, full)) == 10 / 30

@@ -1,0 +1,101 @@
+"""A model as a repository that Triton Inference Server serves: config.pbtxt, labels, the file itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.artifacts import read_onnx
+from edgekit.deployment.trunk_export import whole_folder
+from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    import onnx
+
+# By suffix: Triton's platform and the name it expects the file to have.
+PLATFORMS = {
+    ".onnx": ("onnxruntime_onnx", "model.onnx"),
+    ".engine": ("tensorrt_plan", "model.plan"),
+    ".plan": ("tensorrt_plan", "model.plan"),
+}
+WRITTEN = {"config.pbtxt", "labels.txt", "1"}  # what a model's folder holds when it is written here
+
+
+def write_repository(model: Path, folder: Path, name: str | None = None, graph: Path | None = None) -> Path:
+    """Write ``folder``/NAME/{config.pbtxt, labels.txt, 1/model.onnx or model.plan} and return ``folder``/NAME.
+
+    ``model`` is an edgekit ONNX file or an engine built from one; ``name`` is the file's stem by default. Names,
+    shapes and types of an engine's tensors are those of the ONNX file it was built from: ``graph``, by default the
+    one of its name beside it. The batch is part of the graph's static shapes, so Triton does not batch itself
+    (``max_batch_size: 0``) and dims are whole shapes. A folder that an earlier call wrote is replaced, any other kept.
+    """
+    if model.suffix.lower() not in PLATFORMS:
+        raise EdgekitError(f"{model}: Triton serves none of this kind", "give an .onnx or .engine file")
+    if not model.is_file():
+        raise EdgekitError(f"{model}: no such file", "check the path")
+    name = model.stem if name is None else name
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise EdgekitError(f"{name!r}: no name for a model in Triton", "use letters, digits, _, - and .")
+    described = _graph_of(model, graph)
+    proto, meta = read_onnx(described)
+    target = folder / name
+    if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - WRITTEN):
+        raise EdgekitError(f"{target}: holds something else", "remove it, or give another folder or name")
+    platform, file = PLATFORMS[model.suffix.lower()]
+    with whole_folder(target) as temporary:
+        temporary.chmod(0o755)  # the server is another user, mostly
+        (temporary / "1").mkdir()
+        shutil.copyfile(model, temporary / "1" / file)
+        (temporary / "labels.txt").write_text("".join(f"{c}\n" for c in meta.categories), encoding="utf-8")
+        (temporary / "config.pbtxt").write_text(_config(name, platform, proto, described), encoding="utf-8")
+    return target
+
+
+def _graph_of(model: Path, graph: Path | None) -> Path:
+    """The ONNX file that describes a model's tensors."""
+    if model.suffix.lower() == ".onnx":
+        return model
+    graph = graph or model.with_suffix(".onnx")
+    if not graph.is_file():
+        raise EdgekitError(
+            f"{model}: {graph} is missing, which names the engine's tensors", "keep the ONNX file beside its engine"
+        )
+    return graph
+
+
+def _config(name: str, platform: str, proto: onnx.ModelProto, path: Path) -> str:
+    """Triton's model configuration, as protobuf text."""
+    held = {t.name for t in proto.graph.initializer}
+    inputs = [_tensor(v, path) for v in proto.graph.input if v.name not in held]
+    labels = {"labels": '    label_filename: "labels.txt"\n'}
+    outputs = [_tensor(v, path, labels.get(v.name, "")) for v in proto.graph.output]
+    head = f"name: {json.dumps(name)}\nplatform: {json.dumps(platform)}\nmax_batch_size: 0\n"
+    return f"{head}input [\n{_joined(inputs)}]\noutput [\n{_joined(outputs)}]\n"
+
+
+def _joined(tensors: list[str]) -> str:
+    return ",\n".join(tensors) + "\n"
+
+
+def _tensor(value: onnx.ValueInfoProto, path: Path, more: str = "") -> str:
+    """One input or output."""
+    from onnx import TensorProto
+
+    types: dict[int, str] = {
+        TensorProto.UINT8: "TYPE_UINT8",
+        TensorProto.INT32: "TYPE_INT32",
+        TensorProto.INT64: "TYPE_INT64",
+        TensorProto.FLOAT16: "TYPE_FP16",
+        TensorProto.FLOAT: "TYPE_FP32",
+    }
+    kind = value.type.tensor_type.elem_type
+    dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
+    if kind not in types or not all(dims):
+        raise EdgekitError(f"{path}: {value.name} has a type or shape edgekit does not export", "export it again")
+    return (
+        f"  {{\n    name: {json.dumps(value.name)}\n    data_type: {types[kind]}\n"
+        f"    dims: [ {', '.join(map(str, dims))} ]\n{more}  }}"
+    )
