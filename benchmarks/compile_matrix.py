@@ -127,7 +127,7 @@ def export_graph(model: str, output: Path) -> None:
 
 def convert_graph(graph: Path, precision: str, output: Path) -> None:
     """The graph in another precision, calibrated on the photos that come with edgekit."""
-    from edgekit.deployment.precision import convert
+    from edgekit.deployment.precision.conversion import convert
 
     model, meta = read_onnx(graph)
     calibration = SAMPLE_PHOTOS if precision == "int8" else None

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from edgekit.cli.console import show, suggest, track
-from edgekit.cli.options import FILE, Size, best_only_option, generations_option, json_option
+from edgekit.cli.options import FILE, Names, Size, best_only_option, generations_option, json_option
 
 
 @click.command()
 @click.argument("model")
-@click.option("-o", "--output", type=FILE, required=True, help="File to write (.onnx; .pth or .safetensors).")
+@click.option("-o", "--output", type=FILE, required=True, help="File to write (.onnx, .engine; .pth, .safetensors).")
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
 @click.option("--format", default="onnx", show_default=True, help="onnx, or torchvision: a state dict it loads.")
 @generations_option
@@ -20,13 +20,26 @@ from edgekit.cli.options import FILE, Size, best_only_option, generations_option
 @click.option("--batch", default=1, show_default=True, help="Images a run.")
 @click.option("--proposals", type=int, default=None, help="RoIs of an image.  [default: the model's own number]")
 @click.option("--detections", type=int, default=None, help="Slots of a generation.  [default: the model's own number]")
+@click.option("--precision", default=None, help="fp32, fp16 or int8, written into the graph.  [default: fp32]")
+@click.option("--target", default="tensorrt", show_default=True, help="Whose 8-bit recipe: tensorrt or cpu.")
+@click.option("--calibration", type=FILE, default=None, help="For int8: folder of photos, a set's JSON, or a table.")
+@click.option("--calibrator", default="percentile", show_default=True, help="percentile, entropy or minmax.")
+@click.option("--keep", type=Names(), default=("auto",), help="Blocks to keep in fp32; none.  [default: auto]")
+@click.option("--trt", default=None, help="Build a TensorRT engine too: fp32, fp16 or int8.")
+@click.option("--compute-capability", type=Names(), default=(), help="Compile ahead of time for these GPUs, as 8.6.")
+@click.option("--workspace-mb", type=int, default=None, help="The builder's memory.  [default: what is free]")
+@click.option("--timing-cache", type=FILE, default=None, help="Folder of timings that later builds reuse.")
+@click.option("--refittable", is_flag=True, help="An engine that takes new weights without a rebuild.")
+@click.option("--version-compatible", is_flag=True, help="An engine that later TensorRT releases load.")
+@click.option("--hardware-compatible", is_flag=True, help="An engine for Ampere and newer GPUs.")
 @click.option("--reserve-classes", default=0, show_default=True, help="Leave room for so many classes more.")
 @click.option("--into", type=FILE, default=None, help="Graph with such room: give it to the newest classes.")
+@click.option("--triton", type=FILE, default=None, help="Triton model repository to write into.")
 @click.option("--verify", type=FILE, default=None, help="Folder of photos to compare on.  [default: edgekit's own]")
 @click.option("--no-verify", is_flag=True, help="Write the graph without comparing it.")
 @json_option
 def export(as_json: bool, **options: Any) -> None:
-    """Write a checkpoint as one static ONNX graph without plugins, compared with PyTorch first."""
+    """Write a checkpoint as one static ONNX graph without plugins, compared with PyTorch first; or an engine."""
     from edgekit.deployment import onnx_export
     from edgekit.report.tables import export_table
 

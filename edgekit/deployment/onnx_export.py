@@ -1,4 +1,4 @@
-"""Checkpoint to ONNX (a static graph without plugins, compared with PyTorch before it is written) or torchvision."""
+"""Checkpoint to ONNX (a static graph without plugins, compared with PyTorch before it is written) and to an engine."""
 
 from __future__ import annotations
 
@@ -9,44 +9,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts import ModelMeta, atomic_path, resolve, sha256, tool_versions, write_onnx
-from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.deployment import reserve
 from edgekit.deployment.assembly import assemble, to_onnx
 from edgekit.deployment.graph import Shape
+from edgekit.deployment.precision.conversion import convert
 from edgekit.deployment.torchvision_export import write_state
+from edgekit.deployment.verify import Verification
+from edgekit.deployment.verify import verify as compare_forms
 from edgekit.errors import EdgekitError
-from edgekit.measurement.compare import Parity, parity
 from edgekit.model.architectures import check_size
 from edgekit.model.checkpoint import load_model, read_checkpoint
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.progress import Track, silent
+from edgekit.runtime.engine_file import Engine
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.selection import Selected
-from edgekit.runtime.session import detect
 from edgekit.runtime.torch_session import TorchSession
 
 if TYPE_CHECKING:
     import onnx
 
-SUFFIXES = {"onnx": (".onnx",), "torchvision": (".pth", ".pt", ".safetensors")}
+SUFFIXES = {"onnx": (".onnx", ".engine"), "torchvision": (".pth", ".pt", ".safetensors")}
 MOST_BATCH = 64
 TOP_K = 3840  # the most that TensorRT's TopK takes
-LEAST_MATCHED = 0.99  # share of PyTorch's detections above 0.3 that the graph must find again
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """What was written; ``nodes`` to ``parity`` (with PyTorch) are of an ONNX graph and empty for other formats."""
+    """What was written; all from ``nodes`` to ``engine`` is of an ONNX graph and empty for other formats."""
 
     output: Path
     format: str
     input_size: tuple[int, int]
-    nodes: int
-    node_kinds: dict[str, int]
-    parity: Parity | None
-    graph_seconds: float  # until the graph stood, before it was compared
-    seconds: float
-    megabytes: float
+    precision: str
+    nodes: int = 0
+    node_kinds: dict[str, int] = dataclasses.field(default_factory=dict)
+    kept: tuple[str, ...] = ()  # blocks and layers left in float32
+    verification: Verification | None = None  # against PyTorch
+    engine: Engine | None = None
+    triton: Path | None = None
+    graph_seconds: float = 0.0  # until the float32 graph stood
+    seconds: float = 0.0
+    megabytes: float = 0.0
     notes: tuple[str, ...] = ()  # what to know to use the file
 
 
@@ -60,22 +64,40 @@ def export(
     batch: int = 1,
     proposals: int | None = None,
     detections: int | None = None,
+    precision: str | None = None,
+    target: str = "tensorrt",
+    calibration: Path | None = None,
+    calibrator: str = "percentile",
+    keep: tuple[str, ...] = ("auto",),
+    trt: str | None = None,
+    compute_capability: tuple[str, ...] = (),
+    workspace_mb: int | None = None,
+    timing_cache: Path | None = None,
+    refittable: bool = False,
+    version_compatible: bool = False,
+    hardware_compatible: bool = False,
     reserve_classes: int = 0,
     into: Path | None = None,
+    triton: Path | None = None,
     verify: Path | None = None,
     no_verify: bool = False,
     track: Track = silent,
 ) -> Export:
-    """Write a checkpoint as a static ONNX graph, or as a state dict that plain torchvision loads.
+    """Write a checkpoint as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
 
     ``size`` is the input's (height, width), the model's own by default; ``batch`` how many canvases a run takes;
     ``proposals`` and ``detections`` (of each generation) are the model's own numbers by default. ``format`` is "onnx"
     or "torchvision" (.pth or .safetensors; one softmax over all classes). ``generations`` leaves out what later
     adaptations added; ``best_only`` has the graph drop detections that a better one of another generation covers.
+    ``precision`` is "fp32", "fp16" or "int8", written into the graph (see ``precision.conversion.convert`` for
+    ``target``, ``calibration``, ``calibrator`` and ``keep``). ``trt``, a precision, builds an engine beside the graph
+    (see ``tensorrt.build.build`` for the options from ``compute_capability`` on).
     ``reserve_classes`` leaves room for so many classes, which ``into``, a graph with such room, gives to the model's
-    newest ones: only weights differ then. The graph is run in onnxruntime on real photos first (those of the folder
-    ``verify``, or some that come with edgekit); raises EdgekitError, and writes nothing, if its detections differ from
-    PyTorch's, unless ``no_verify``.
+    newest ones: only weights differ then. ``triton`` is a Triton model repository to write into.
+
+    The graph is run in onnxruntime on real photos first (those of the folder ``verify``, with AP if it holds an
+    annotations.json, or some that come with edgekit); raises EdgekitError, and writes nothing, if its detections
+    differ from PyTorch's by more than the precision explains, unless ``no_verify``.
     """
     if format not in SUFFIXES:
         raise EdgekitError(f"--format {format}: unknown", f"give one of: {', '.join(SUFFIXES)}")
@@ -84,33 +106,91 @@ def export(
     started = time.monotonic()
     output = output.absolute()
     if format == "torchvision":
-        if size is not None or best_only or batch != 1 or proposals or detections or reserve_classes or into:
+        given = (size, best_only, batch != 1, proposals, detections, precision, trt, reserve_classes, into, triton)
+        if any(given):
             raise EdgekitError("--format torchvision: holds weights only", "leave the options of the graph")
         module, meta = load_model(model, generations)
         notes = write_state(output, module, meta)
-        result = Export(output, format, meta.input_size, 0, {}, None, 0.0, 0.0, 0.0, notes)
+        return _finished(Export(output, format, meta.input_size, "fp32", notes=notes), output, started)
+    if trt and precision not in (None, trt):
+        raise EdgekitError(f"--trt {trt} --precision {precision}: differ", "an engine has its graph's precision")
+    if output.suffix.lower() == ".engine" and not trt:
+        raise EdgekitError(f"{output}: is an engine's name", "say its precision: --trt fp16")
+    if trt == "int8" and target != "tensorrt":
+        raise EdgekitError(f"--trt int8 --target {target}: differ", "leave --target")
+    if trt:  # before any long work
+        from edgekit.deployment.tensorrt.target import choose_target
+
+        choose_target(compute_capability)
+    onnx_file = output.with_suffix(".onnx")
+    shape = Shape(check_size(size or read_checkpoint(model)[1].input_size), batch, proposals, detections)
+    check(shape)
+    kept: tuple[str, ...] = ()
+    if into is not None:
+        if generations is not None or best_only or reserve_classes or size or shape != Shape(shape.size) or precision:
+            raise EdgekitError("--into: takes the graph as it is", "leave the options of the graph")
+        graph, meta, changed = reserve.into(model, into)
+        if trt and trt != meta.precision:
+            raise EdgekitError(f"--trt {trt}: {into} is {meta.precision}", f"give --trt {meta.precision}")
+        notes = (f"{len(changed)} weights differ from {into}: a refittable engine takes them without a rebuild",)
+        graph_seconds = time.monotonic() - started
     else:
-        shape = Shape(check_size(size or read_checkpoint(model)[1].input_size), batch, proposals, detections)
-        check(shape)
-        notes = ()
-        if into is not None:
-            if generations is not None or best_only or reserve_classes or shape != Shape(shape.size):
-                raise EdgekitError("--into: takes the graph as it is", "leave the options of the graph")
-            graph, meta, changed = reserve.into(model, into)
-            notes = (f"{len(changed)} weights differ from {into}: a refittable engine takes them without a rebuild",)
-        else:
-            graph, meta = graph_of(model, shape, generations, best_only, reserve_classes, track)
-        meta = dataclasses.replace(
-            meta, precision="fp32", parent_sha256=sha256(resolve(model)), versions=tool_versions()
+        graph, meta = graph_of(model, shape, generations, best_only, reserve_classes, track)
+        graph_seconds = time.monotonic() - started
+        converted = convert(
+            graph,
+            precision or trt or "fp32",
+            input_size=shape.size,
+            target=target,
+            calibration=calibration,
+            calibrator=calibrator,
+            keep=() if keep == ("none",) else keep,
+            table=onnx_file.with_suffix(".calibration.json") if (precision or trt) == "int8" else None,
+            track=track,
         )
-        built = time.monotonic() - started
-        with atomic_path(output) as temporary:
-            write_onnx(temporary, graph, meta)
-            agreement = None if no_verify else verified(temporary, output, model, meta, shape, verify, track)
-        kinds = dict(sorted(Counter(n.op_type for n in graph.graph.node).items()))
-        result = Export(
-            output, format, meta.input_size, sum(kinds.values()), kinds, agreement, round(built, 2), 0.0, 0.0, notes
+        graph, kept, notes = converted.model, converted.kept, converted.notes
+        meta = dataclasses.replace(meta, precision=converted.precision)
+    meta = dataclasses.replace(meta, parent_sha256=sha256(resolve(model)), versions=tool_versions())
+    with atomic_path(onnx_file) as temporary:
+        write_onnx(temporary, graph, meta)
+        seen = None if no_verify else verified(temporary, onnx_file, model, meta, shape, verify, track)
+    kinds = dict(sorted(Counter(n.op_type for n in graph.graph.node).items()))
+    result = Export(
+        output=onnx_file,
+        format=format,
+        input_size=meta.input_size,
+        precision=meta.precision,
+        nodes=sum(kinds.values()),
+        node_kinds=kinds,
+        kept=kept,
+        verification=seen,
+        graph_seconds=round(graph_seconds, 2),
+        notes=notes,
+    )
+    if trt:
+        from edgekit.deployment.tensorrt.build import build
+
+        engine = build(
+            onnx_file,
+            output.with_suffix(".engine"),
+            compute_capability=compute_capability,
+            workspace_mb=workspace_mb,
+            timing_cache=timing_cache,
+            refittable=refittable,
+            version_compatible=version_compatible,
+            hardware_compatible=hardware_compatible,
+            track=track,
         )
+        result = dataclasses.replace(result, engine=engine)
+    if triton is not None:
+        from edgekit.deployment.triton import write_repository
+
+        served = result.engine.path if result.engine else onnx_file
+        result = dataclasses.replace(result, triton=write_repository(served, triton, graph=onnx_file))
+    return _finished(result, onnx_file, started)
+
+
+def _finished(result: Export, output: Path, started: float) -> Export:
     seconds = round(time.monotonic() - started, 2)
     return dataclasses.replace(result, seconds=seconds, megabytes=output.stat().st_size / 1e6)
 
@@ -145,23 +225,22 @@ def check(shape: Shape) -> None:
 
 def verified(
     path: Path, output: Path, model: str | Path, meta: ModelMeta, shape: Shape, images: Path | None, track: Track
-) -> Parity:
+) -> Verification:
     """Compare an ONNX file, to be named ``output``, with its checkpoint; raises if they differ."""
     added = len(meta.generations) - 1 if meta.scoring == "exact" else None
     module, _ = load_model(model, added, size=meta.input_size)
-    reference = Selected(TorchSession(limited(module, shape), meta), meta, meta.best_only)
-    exported = OnnxSession(path)
-    photos = list_images(images or SAMPLE_PHOTOS)
-    pixels = (read_image(p) for p in track(photos, "comparing with PyTorch"))
-    agreement = parity((detect(reference, p), detect(exported, p)) for p in pixels)
-    if agreement.matched_share < LEAST_MATCHED:
+    fp32 = dataclasses.replace(meta, precision="fp32")
+    reference = Selected(TorchSession(limited(module, shape), fp32), fp32, meta.best_only)
+    annotations = images / "annotations.json" if images is not None else None
+    data = annotations if annotations is not None and annotations.exists() else None
+    result = compare_forms(reference, OnnxSession(path), images, data, track=track)
+    if not result.passed:
         raise EdgekitError(
-            f"{output}: the graph's detections differ from PyTorch's: {agreement.matched} of {agreement.compared} "
-            f"above score {agreement.min_score} matched, largest score difference "
-            f"{agreement.largest_score_difference:.2g}",
-            "nothing was written; see where with `edgekit compare`, or write it all the same with --no-verify",
+            f"{output}: the graph's detections differ from PyTorch's: {result.numbers}",
+            "nothing was written; keep more in float32 (--keep), or write it with --no-verify and see where it differs "
+            "with `edgekit compare`",
         )
-    return agreement
+    return result
 
 
 def limited(module: GenerationalRCNN, shape: Shape) -> GenerationalRCNN:

@@ -117,12 +117,12 @@ def _inside_module(module: object, size: tuple[int, int]) -> LOOK:
     """Run the static module, whose arithmetic is the graph's, in PyTorch."""
     import torch
 
-    from edgekit.deployment.graph import StaticRCNN
+    from edgekit.deployment.graph import Shape, StaticRCNN
     from edgekit.model.generations import GenerationalRCNN
 
     assert isinstance(module, GenerationalRCNN)
     device = next(module.parameters()).device
-    static = StaticRCNN(module, size).to(device).eval()
+    static = StaticRCNN(module, Shape(size)).to(device).eval()
 
     def look(pixels: np.ndarray) -> Inner:
         with torch.inference_mode():

@@ -58,9 +58,17 @@ def into(model: str | Path, old: Path) -> tuple[onnx.ModelProto, ModelMeta, tupl
     if newest.classes > held.reserved:
         raise EdgekitError(f"{path}: adds {newest.classes} classes, {old} has room for {held.reserved}", again)
     before = {t.name: t.raw_data for t in graph.graph.initializer}
-    fill(graph, padded(newest, held.reserved, graph), len(generations))
+    room = padded(newest, held.reserved, graph)
+    if fill(graph, room, len(generations)) < len(room.state_dict()) - 3:  # its rows' own weights are not in the graph
+        raise EdgekitError(f"{old}: its reserved weights are {held.precision} and cannot be replaced", again)
     changed = tuple(t.name for t in graph.graph.initializer if t.raw_data != before[t.name])
-    return graph, dataclasses.replace(meta, input_size=held.input_size, base_sha256=held.base_sha256), changed
+    return graph, _like(meta, held), changed
+
+
+def _like(meta: ModelMeta, held: ModelMeta) -> ModelMeta:
+    """The metadata of a checkpoint in the form of a graph."""
+    form = {"input_size": held.input_size, "precision": held.precision, "base_sha256": held.base_sha256}
+    return dataclasses.replace(meta, **form)  # type: ignore[arg-type]
 
 
 def unused(graph: onnx.ModelProto, classes: int) -> Generation:

@@ -63,15 +63,22 @@ def export_table(result: Export) -> Table:
     """What was written and, of a graph, how well it agrees with PyTorch."""
     table = _plain(f"exported {result.output.name}")
     height, width = result.input_size
-    agreement = result.parity
-    if agreement is not None:
-        table.add_row("input", f"uint8 [1, {height}, {width}, 3], RGB")
-        table.add_row("graph", f"{result.nodes} nodes, {result.megabytes:.1f} MB, static, no plugin")
-        matched = f"{agreement.matched} of {agreement.compared} detections on {agreement.images} photos"
-        table.add_row("matched PyTorch", matched)
-        table.add_row("largest score difference", f"{agreement.largest_score_difference:.2g}")
-    else:
+    if not result.nodes:
         table.add_row("state dict", f"{result.megabytes:.1f} MB")
+    else:
+        table.add_row("input", f"uint8 [N, {height}, {width}, 3], RGB")
+        table.add_row(
+            "graph", f"{result.nodes} nodes, {result.megabytes:.1f} MB, {result.precision}, static, no plugin"
+        )
+    if result.kept:
+        table.add_row("kept in fp32", ", ".join(result.kept))
+    if result.verification is not None:
+        table.add_row(f"compared on {result.verification.parity.images} photos", result.verification.numbers)
+    if result.engine is not None:
+        capabilities = ", ".join(result.engine.compute_capabilities)
+        table.add_row("engine", f"{result.engine.path.name}, {result.engine.megabytes:.1f} MB, for {capabilities}")
+    if result.triton is not None:
+        table.add_row("Triton model", str(result.triton))
     for note in result.notes:
         table.add_row("note", note)
     table.add_row("seconds", f"{result.seconds}")

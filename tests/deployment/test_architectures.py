@@ -67,8 +67,8 @@ def test_all_in_the_graph(name: str, tmp_path: Path) -> None:
 def test_export_of_a_foreign_checkpoint(tmp_path: Path) -> None:
     path = write(random_detector(FASTERRCNN), tmp_path / "x.pth")
     result = export(path, tmp_path / "x.onnx", size=SIZE)
-    assert result.parity is not None
-    assert result.parity.compared > 10
+    assert result.verification is not None
+    assert result.verification.parity.compared > 10
     assert result.input_size == SIZE
 
 

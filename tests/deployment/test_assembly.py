@@ -32,8 +32,8 @@ def test_base_graph_is_exported_once(
 
 def test_batch_finds_in_each_image_what_one_finds(base_onnx: Path, tmp_path: Path) -> None:
     batched = export("demo", tmp_path / "two.onnx", batch=2)
-    assert batched.parity is not None
-    assert batched.parity.matched_share == 1
+    assert batched.verification is not None
+    assert batched.verification.parity.matched_share == 1
     scenes = np.stack([render_scene("mixed-test", i).image for i in range(2)])
     boxes, labels, scores, _ = ort.InferenceSession(str(batched.output)).run(None, {"images": scenes})
     single = open_session(base_onnx)
@@ -48,8 +48,8 @@ def test_batch_finds_in_each_image_what_one_finds(base_onnx: Path, tmp_path: Pat
 
 def test_fewer_proposals_and_detections(tmp_path: Path) -> None:
     result = export("demo", tmp_path / "small.onnx", proposals=20, detections=3)
-    assert result.parity is not None
-    assert result.parity.compared
+    assert result.verification is not None
+    assert result.verification.parity.compared
     shapes = {
         o.name: [d.dim_value for d in o.type.tensor_type.shape.dim] for o in onnx.load(result.output).graph.output
     }

@@ -64,6 +64,6 @@ def test_a_graph_that_differs_is_not_written(adapted: Path, tmp_path: Path, monk
 @pytest.mark.slow
 def test_other_sizes(adapted: Path, tmp_path: Path) -> None:
     result = onnx_export.export(adapted, tmp_path / "wide.onnx", size=(256, 384))
-    assert result.parity.matched_share >= 0.99
+    assert result.verification.parity.matched_share >= 0.99
     session = open_session(result.output)
     assert len(detect(session, np.zeros((100, 100, 3), np.uint8))) == 0

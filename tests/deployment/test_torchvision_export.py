@@ -34,7 +34,7 @@ def test_torchvisions_builders_load_it(name: str, suffix: str, tmp_path: Path) -
     save_model(path, GenerationalRCNN(module.base, generations), grown)
     output = tmp_path / f"out{suffix}"
     result = export(path, output, format="torchvision")
-    assert (result.parity, result.nodes) == (None, 0)
+    assert (result.verification, result.nodes) == (None, 0)
     assert f"{name}(num_classes=8, weights_backbone=None)" in result.notes[0]
     assert "adapters" in result.notes[-1]
     state = load_file(output) if suffix == ".safetensors" else torch.load(output, weights_only=True)
