@@ -54,8 +54,8 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) 
     _, adapted_meta = read_checkpoint(adapted_file)
     save_model(naive_file, naive.module, dataclasses.replace(adapted_meta, scoring="joint"))
     exported = export(adapted_file, folder / "adapted.onnx", track=track)
-    agreement = exported.parity
-    assert agreement is not None
+    assert exported.verification is not None
+    agreement = exported.verification.parity
     export("demo", folder / "base.onnx", track=track)
     stock_file = folder / "torchvision.onnx"
     for _ in track(range(1), "torchvision's own export"):

@@ -51,5 +51,6 @@ def write(model: FasterRCNN, path: Path) -> Path:
 
 def _spread(layer: nn.Linear | nn.Conv2d, outputs: torch.Tensor, deviation: float = 1.5) -> None:
     """Scale a layer so that ``outputs``, which it gave, are about 0 with this standard deviation."""
+    assert layer.bias is not None
     layer.weight *= deviation / outputs.std()
     layer.bias -= layer.bias + outputs.mean() * deviation / outputs.std()

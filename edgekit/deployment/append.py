@@ -55,19 +55,20 @@ def appended(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, so
     _merge(graph, part, number, [*names, "predictors.logits"])
 
 
-def fill(graph: onnx.ModelProto, generation: Generation, number: int) -> int:
-    """Put a generation's weights into the initialisers that bear their names, and return how many there are."""
+def fill(graph: onnx.ModelProto, generation: Generation, number: int) -> set[str]:
+    """Put a generation's weights into the initialisers that bear their names, and return the weights' names."""
     from onnx import numpy_helper
 
-    state = {f"{ADDED}{number - 1}.{name}": tensor for name, tensor in generation.state_dict().items()}
-    filled = 0
+    prefix = f"{ADDED}{number - 1}."
+    state = {f"{prefix}{name}": tensor for name, tensor in generation.state_dict().items()}
+    filled = set()
     for held in graph.graph.initializer:
         if held.name in state:
             array = state[held.name].detach().cpu().numpy()
             if list(held.dims) != list(array.shape):
                 raise RuntimeError(f"{held.name} has the shape {list(held.dims)} in the graph, not {array.shape}")
             held.CopyFrom(numpy_helper.from_array(array.astype(numpy_helper.to_array(held).dtype), held.name))
-            filled += 1
+            filled.add(held.name.removeprefix(prefix))
     return filled
 
 

@@ -67,9 +67,7 @@ def export_table(result: Export) -> Table:
         table.add_row("state dict", f"{result.megabytes:.1f} MB")
     else:
         table.add_row("input", f"uint8 [N, {height}, {width}, 3], RGB")
-        table.add_row(
-            "graph", f"{result.nodes} nodes, {result.megabytes:.1f} MB, {result.precision}, static, no plugin"
-        )
+        table.add_row("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static")
     if result.kept:
         table.add_row("kept in fp32", ", ".join(result.kept))
     if result.verification is not None:
