@@ -17,9 +17,8 @@ from edgekit.deployment.torchvision_export import write_state
 from edgekit.deployment.verify import Verification
 from edgekit.deployment.verify import verify as compare_forms
 from edgekit.errors import EdgekitError
-from edgekit.model.architectures import check_size
+from edgekit.model.architectures import check_size, limit
 from edgekit.model.checkpoint import load_model, read_checkpoint
-from edgekit.model.generations import GenerationalRCNN
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import Engine
 from edgekit.runtime.onnx_session import OnnxSession
@@ -230,7 +229,8 @@ def verified(
     added = len(meta.generations) - 1 if meta.scoring == "exact" else None
     module, _ = load_model(model, added, size=meta.input_size)
     fp32 = dataclasses.replace(meta, precision="fp32")
-    reference = Selected(TorchSession(limited(module, shape), fp32), fp32, meta.best_only)
+    limit(module.base, shape.proposals, shape.detections)
+    reference = Selected(TorchSession(module, fp32), fp32, meta.best_only)
     annotations = images / "annotations.json" if images is not None else None
     data = annotations if annotations is not None and annotations.exists() else None
     result = compare_forms(reference, OnnxSession(path), images, data, track=track)
@@ -241,14 +241,3 @@ def verified(
             "with `edgekit compare`",
         )
     return result
-
-
-def limited(module: GenerationalRCNN, shape: Shape) -> GenerationalRCNN:
-    """A module with the numbers of proposals and detections that a graph's shape has."""
-    rpn, heads = module.base.rpn, module.heads
-    if shape.proposals is not None:
-        rpn._post_nms_top_n = dict.fromkeys(rpn._post_nms_top_n, shape.proposals)
-        rpn._pre_nms_top_n = {mode: max(n, shape.proposals) for mode, n in rpn._pre_nms_top_n.items()}
-    if shape.detections is not None:
-        heads.detections_per_img = shape.detections
-    return module

@@ -10,18 +10,29 @@ import numpy as np
 import torch
 
 from edgekit.artifacts import ModelMeta, atomic_path
-from edgekit.model.architectures import without_weights
+from edgekit.model.architectures import limit, without_weights
 from edgekit.model.checkpoint import load_model, merged_state
 from edgekit.runtime.session import Outputs
 
 
-def export_stock(checkpoint: Path, output: Path) -> None:
-    """Export a checkpoint the way torchvision documents: one softmax over all classes, the TorchScript exporter."""
-    module, meta = load_model(checkpoint)
+def export_stock(
+    checkpoint: Path,
+    output: Path,
+    size: tuple[int, int] | None = None,
+    proposals: int | None = None,
+    detections: int | None = None,
+) -> None:
+    """Export a checkpoint the way torchvision documents: one softmax over all classes, the TorchScript exporter.
+
+    ``proposals`` and ``detections`` replace the model's own numbers.
+    """
+    module, meta = load_model(checkpoint, size=size)
     state = merged_state(module)
     frozen = not any(n.endswith("num_batches_tracked") for n in state)
     model = without_weights(meta.architecture, len(meta.categories), frozen, meta.batch_norm_eps)
     model.load_state_dict(state, assign=True)
+    model.transform.min_size, model.transform.max_size = (min(meta.input_size),), max(meta.input_size)
+    limit(model, proposals, detections)
     image = torch.rand(3, *meta.input_size)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), atomic_path(output) as temporary:

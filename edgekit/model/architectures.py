@@ -103,3 +103,12 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
             f"size {size[0]}x{size[1]}: not a size the FPN can take", "give multiples of 32, at least 64x64"
         )
     return size
+
+
+def limit(base: FasterRCNN, proposals: int | None, detections: int | None) -> None:
+    """Set how many proposals and detections a detector makes of an image; None leaves its own number."""
+    if proposals is not None:
+        base.rpn._post_nms_top_n = dict.fromkeys(base.rpn._post_nms_top_n, proposals)
+        base.rpn._pre_nms_top_n = {mode: max(n, proposals) for mode, n in base.rpn._pre_nms_top_n.items()}
+    if detections is not None:
+        base.roi_heads.detections_per_img = detections

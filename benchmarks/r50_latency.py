@@ -1,0 +1,157 @@
+"""Latency of Mask R-CNN R50-FPN on a CPU: edgekit's graphs against torchvision's ways to run it, interleaved.
+
+    python benchmarks/r50_latency.py --work /tmp/r50 --output benchmarks/results/r50_latency.json
+
+Weights are random (see r50_speed.py), photos are COCO's in ../shared/photos. Everything runs with the same proposals,
+detections and score threshold, from the decoded photo to pasted masks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from adaptation_methods import peak_rss_mb
+from graph_work import multiply_adds, peak, time_by_kind
+from r50_speed import PHOTOS, SIZE, in_a_process, prepare
+from torch import nn
+
+import edgekit
+from edgekit.artifacts import ModelMeta, read_onnx, tool_versions, write_text
+from edgekit.data.images import fit, list_images, read_image
+from edgekit.measurement.bench import machine, time_sessions
+from edgekit.measurement.stock import StockSession, export_stock
+from edgekit.model.architectures import limit
+from edgekit.model.checkpoint import load_model, save_model
+from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.session import Outputs, Session
+
+SETTINGS = ((1000, 100), (300, 20))  # proposals and detections: torchvision's, and an edge's
+CALIBRATION_PHOTOS = 12
+
+
+class Torchvision:
+    """torchvision's own module in PyTorch; its masks are pasted inside it."""
+
+    def __init__(self, module: nn.Module, meta: ModelMeta, runtime: str) -> None:
+        self.module, self.meta, self.runtime = module, meta, runtime
+
+    @torch.inference_mode()
+    def infer(self, pixels: np.ndarray) -> Outputs:
+        image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / 255)
+        found = {k: v.numpy() for k, v in self.module([image])[0].items()}
+        return Outputs(found["boxes"], found["labels"], found["scores"], np.zeros((len(found["scores"]), 0, 0)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for models")
+    parser.add_argument("--output", type=Path, required=True, help="result file to write (.json)")
+    parser.add_argument("--runs", type=int, default=8)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    weights, names, _ = prepare(args.work, 8)
+    module, meta = load_model(weights, base_classes=names, size=SIZE)
+    checkpoint = args.work / "r50.safetensors"
+    save_model(checkpoint, module, meta)
+    photos = [read_image(p) for p in list_images(PHOTOS / "images")[:8]]
+    result: dict[str, Any] = {"model": "maskrcnn_resnet50_fpn, random weights", "size": SIZE, "settings": []}
+    for proposals, detections in SETTINGS:
+        files = {p: args.work / f"r50-{proposals}-{detections}-{p}.onnx" for p in ("fp32", "int8 cpu")}
+        stock = args.work / f"r50-{proposals}-{detections}-stock.onnx"
+        exports = {
+            p: in_a_process(export, checkpoint, f, proposals, detections, p == "int8 cpu") for p, f in files.items()
+        }
+        in_a_process(stock_export, checkpoint, stock, proposals, detections)
+        sessions: dict[str, Session] = {f"edgekit {p}": OnnxSession(f) for p, f in files.items()}
+        sessions["torchvision's export, onnxruntime"] = StockSession(stock, meta)
+        for name, change in PEERS.items():
+            sessions[name] = Torchvision(change(torchvisions(checkpoint, proposals, detections)), meta, name)
+        rows = time_sessions(sessions, photos, args.runs)
+        inference = {r.artifact: r.inference_p50_ms for r in rows}
+        total = {r.artifact: r.p50_ms for r in rows}
+        best = min(v for k, v in total.items() if k in PEERS)
+        del sessions
+        gc.collect()
+        work = multiply_adds(read_onnx(files["fp32"])[0].graph)
+        floor_ms = 1e3 * sum(work.values()) / (rate := peak())
+        result["settings"].append(
+            {
+                "proposals": proposals,
+                "detections": detections,
+                "exports": exports,
+                "p50_ms": total,
+                "inference_p50_ms": inference,
+                "objects_per_image": {r.artifact: r.objects_per_image for r in rows},
+                "times_as_fast_as_torchvisions_export": ratio(total, total["torchvision's export, onnxruntime"]),
+                "times_as_fast_as_best_peer": ratio(total, best),
+                "multiply_adds_1e9": work,
+                "measured_peak_1e9_a_second": rate,
+                "floor_ms": round(floor_ms, 1),
+                "times_the_floor": round(inference["edgekit fp32"] / floor_ms, 2),
+                "ms_by_node_kind": time_by_kind(files["fp32"], fit(photos[0], SIZE).pixels, 4, args.work),
+            }
+        )
+        print(json.dumps(result["settings"][-1], indent=1), flush=True)
+    result |= {"runs": args.runs, "machine": machine() | {"threads": torch.get_num_threads()}}
+    write_text(args.output, json.dumps(result | {"versions": tool_versions()}, indent=1) + "\n")
+
+
+def export(checkpoint: Path, output: Path, proposals: int, detections: int, int8: bool) -> dict[str, Any]:
+    """Export a graph from scratch, and again from the cached base graph."""
+    options: dict[str, Any] = {"size": SIZE, "proposals": proposals, "detections": detections, "no_verify": True}
+    if int8:
+        folder = output.with_suffix(".photos")
+        folder.mkdir(exist_ok=True)
+        for file in list_images(PHOTOS / "images")[-CALIBRATION_PHOTOS:]:
+            (folder / file.name).unlink(missing_ok=True)
+            (folder / file.name).symlink_to(file)
+        options |= {"precision": "int8", "target": "cpu", "calibration": folder, "keep": ("none",)}
+    began = time.monotonic()
+    done = edgekit.export(checkpoint, output, **options)
+    return {"seconds": round(time.monotonic() - began, 1), "MB": round(done.megabytes, 1), "nodes": done.nodes}
+
+
+def stock_export(checkpoint: Path, output: Path, proposals: int, detections: int) -> dict[str, Any]:
+    export_stock(checkpoint, output, SIZE, proposals, detections)
+    return {"peak": peak_rss_mb()}
+
+
+def torchvisions(checkpoint: Path, proposals: int, detections: int) -> nn.Module:
+    """The module as torchvision makes it, for images of the canvas's size."""
+    base = load_model(checkpoint, size=SIZE)[0].base
+    base.transform.min_size, base.transform.max_size = (min(SIZE),), max(SIZE)
+    limit(base, proposals, detections)
+    return base.eval()
+
+
+def channels_last(module: nn.Module) -> nn.Module:
+    return module.to(memory_format=torch.channels_last)
+
+
+def compiled(module: Any) -> nn.Module:
+    """torch.compile of all parts with static shapes; the rest has data-dependent ones."""
+    module.backbone, module.rpn.head = torch.compile(module.backbone), torch.compile(module.rpn.head)
+    return module
+
+
+PEERS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "torchvision, eager": lambda module: module,
+    "torchvision, eager, channels last": channels_last,
+    "torchvision, torch.compile": compiled,
+}
+
+
+def ratio(times: dict[str, float], reference: float) -> dict[str, float]:
+    return {name: round(reference / value, 2) for name, value in times.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""One command to a graph in another precision, an engine, a Triton repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekit.artifacts import read_onnx
+from edgekit.data.images import SAMPLE_PHOTOS
+from edgekit.deployment.onnx_export import export
+from edgekit.errors import EdgekitError
+from edgekit.runtime.engine_file import read_engine
+
+
+def test_fp16_engine_ahead_of_time_and_triton(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    result = export("demo", tmp_path / "x.engine", trt="fp16", compute_capability=("8.6",), triton=tmp_path / "triton")
+    assert result.precision == read_onnx(tmp_path / "x.onnx")[1].precision == "fp16"
+    assert result.verification is not None
+    assert result.verification.passed
+    engine, _ = read_engine(tmp_path / "x.engine")
+    assert engine.compute_capabilities == ("8.6",)
+    assert engine.meta.precision == "fp16"
+    served = tmp_path / "triton" / "x"
+    assert (served / "1" / "model.plan").read_bytes() == (tmp_path / "x.engine").read_bytes()
+    assert "chicken" not in (served / "labels.txt").read_text()
+
+
+def test_int8_for_cpus_with_its_table(tmp_path: Path) -> None:
+    result = export(
+        "demo", tmp_path / "x.onnx", precision="int8", target="cpu", calibration=SAMPLE_PHOTOS, calibrator="minmax"
+    )
+    assert result.precision == "int8"
+    assert (tmp_path / "x.calibration.json").exists()
+    assert any(kind in result.node_kinds for kind in ("QLinearConv", "DequantizeLinear"))
+    again = export(
+        "demo",
+        tmp_path / "y.onnx",
+        precision="int8",
+        target="cpu",
+        calibration=tmp_path / "x.calibration.json",
+        keep=("none",),
+    )
+    assert again.kept == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trt": "fp16", "precision": "int8"}, "differ"),
+        ({"trt": "int8", "target": "cpu"}, "differ"),
+        ({"precision": "int8"}, "needs photos"),
+        ({"precision": "fp8"}, "fp8"),
+        ({"trt": "fp16"}, "GPU"),
+        ({"trt": "fp16", "compute_capability": ("big",)}, "big"),
+        ({"into": Path("gone.onnx"), "precision": "fp16"}, "as it is"),
+        ({"keep": ("nosuchblock",), "precision": "fp16"}, "nosuchblock"),
+    ],
+)
+def test_what_cannot_be_asked_for(options: dict[str, object], message: str, tmp_path: Path) -> None:
+    output = tmp_path / "x.onnx"
+    output.write_bytes(b"earlier")
+    with pytest.raises(EdgekitError, match=message):
+        export("demo", output, **options)  # type: ignore[arg-type]
+    assert output.read_bytes() == b"earlier"
+
+
+def test_an_engines_name_needs_a_precision(tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match="--trt"):
+        export("demo", tmp_path / "x.engine")
