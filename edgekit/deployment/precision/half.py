@@ -37,12 +37,14 @@ def to_fp16(model: onnx.ModelProto, keep: Sequence[str] = (), overflowing: Colle
 
 
 def half_values(graph: onnx.GraphProto) -> tuple[str, ...]:
-    """The values that ``to_fp16`` would compute in half."""
+    """The values that ``to_fp16`` would compute in half, without those that only hold other values in another order."""
     from onnx import TensorProto
 
     in_half = half_nodes(graph)
+    computed = {layer.node for layer in layers(graph)}
+    computed |= {n.name for n in graph.node if n.name in in_half and n.op_type in ("Add", "Mul")}
     floats = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
-    return tuple(o for n in graph.node if n.name in in_half for o in n.output if o in floats)
+    return tuple(o for n in graph.node if n.name in computed for o in n.output if o in floats)
 
 
 def too_large(graph: onnx.GraphProto, ranges: Mapping[str, Range]) -> tuple[str, ...]:
