@@ -121,7 +121,7 @@ def export_graph(model: str, output: Path) -> None:
     from tests.checkpoints import random_detector, write
 
     checkpoint = write(random_detector(model, CLASSES), output.with_suffix(".pth"))
-    export(checkpoint, output, size=SIZE)
+    export(checkpoint, output, size=SIZE, no_verify=True)  # random weights: hundreds of detections by a hair
     checkpoint.unlink()
 
 
