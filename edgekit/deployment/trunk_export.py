@@ -41,7 +41,7 @@ def export_trunk(
 
     The folder appears whole or not at all; one that is there already is replaced.
     """
-    trunk = StaticTrunk(module, size, proposals)
+    trunk = StaticTrunk(module, size, min(proposals, module.base.rpn.post_nms_top_n()))
     images = torch.zeros(1, *size, 3, dtype=torch.uint8)
     with whole_folder(folder) as temporary:
         save(static_onnx(trunk, (images,), ["images"], BODY), temporary / "body.onnx")
