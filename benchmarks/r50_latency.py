@@ -22,14 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 from adaptation_methods import peak_rss_mb
-from graph_work import multiply_adds, peak, time_by_kind
 from r50_speed import PHOTOS, SIZE, in_a_process, prepare
 from torch import nn
 
 import edgekit
 from edgekit.adaptation.initialise import new_generation
-from edgekit.artifacts import ModelMeta, read_onnx, tool_versions, write_text
-from edgekit.data.images import fit, list_images, read_image
+from edgekit.artifacts import ModelMeta, tool_versions, write_text
+from edgekit.data.images import list_images, read_image
 from edgekit.measurement.bench import machine, time_sessions
 from edgekit.measurement.stock import StockSession, export_stock
 from edgekit.model.architectures import limit
@@ -89,8 +88,6 @@ def main() -> None:
         best = min(v for k, v in total.items() if k in PEERS)
         del sessions
         gc.collect()
-        work = multiply_adds(read_onnx(files["fp32"])[0].graph)
-        floor_ms = 1e3 * sum(work.values()) / (rate := peak())
         result["settings"].append(
             {
                 "proposals": proposals,
@@ -101,11 +98,6 @@ def main() -> None:
                 "objects_per_image": {r.artifact: r.objects_per_image for r in rows},
                 "times_as_fast_as_torchvisions_export": ratio(total, total["torchvision's export, onnxruntime"]),
                 "times_as_fast_as_best_peer": ratio(total, best),
-                "multiply_adds_1e9": work,
-                "measured_peak_1e9_a_second": rate,
-                "floor_ms": round(floor_ms, 1),
-                "times_the_floor": round(inference["edgekit fp32"] / floor_ms, 2),
-                "ms_by_node_kind": time_by_kind(files["fp32"], fit(photos[0], SIZE).pixels, 4, args.work),
             }
         )
         print(json.dumps(result["settings"][-1], indent=1), flush=True)
