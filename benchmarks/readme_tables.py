@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import export_tables
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -27,16 +29,18 @@ def main() -> int:
 
 def with_tables(text: str) -> str:
     """The README's text with each marked table replaced by the result files' figures."""
-    demo, scenes, real, r50 = (
-        json.loads((RESULTS / f"{name}.json").read_text())
-        for name in ("demo", "methods_demo", "methods_msrc", "r50_adaptation")
-    )
+    names = ("demo", "methods_demo", "methods_msrc", "r50_adaptation", "precision", "r50_latency", "r50_floor")
+    results = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in (*names, "compile_matrix")}
+    demo = results["demo"]
     tables = {
         "demo": demo_table(demo),
         "latency": latency_table(demo),
-        "methods, scenes": methods_table(scenes, "mixed", "old only"),
-        "methods, photos": methods_table(real, "test", "test"),
-        "R50-FPN": r50_table(r50),
+        "methods, scenes": methods_table(results["methods_demo"], "mixed", "old only"),
+        "methods, photos": methods_table(results["methods_msrc"], "test", "test"),
+        "R50-FPN": r50_table(results["r50_adaptation"]),
+        "precision": export_tables.precision_table(results["precision"]),
+        "R50-FPN latency": export_tables.latency_table(results["r50_latency"], results["r50_floor"]),
+        "compiled": export_tables.compile_table(results["compile_matrix"]),
     }
     for name, table in tables.items():
         start, end = f"<!-- table: {name} -->\n", "<!-- end -->"

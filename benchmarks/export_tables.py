@@ -1,0 +1,84 @@
+"""The README's tables of precision, latency on R50-FPN and what compiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SHOWN = {
+    "fp32": "fp32",
+    "fp16": "fp16",
+    "int8 tensorrt, percentile, keep auto": "int8, for TensorRT",
+    "int8 cpu, percentile, keep auto": "int8, for CPUs",
+    "int8 tensorrt, percentile": "int8, for TensorRT, nothing kept in float32",
+}
+
+
+def precision_table(result: dict[str, Any]) -> str:
+    """AP and size of the embedded model's graph by precision."""
+    rows = {r["name"]: r for r in result["rows"]}
+    table = []
+    for name, title in SHOWN.items():
+        row = rows[name]
+        kept = ", ".join(row.get("kept", ()))
+        table.append(
+            [title, f"{row['box_AP']:.1f}", f"{row['mask_AP']:.1f}", f"{row['MB']:.1f}", f"`{kept}`" if kept else ""]
+        )
+    head = f"AP (%) of the embedded model on {result['scenes']['count']} scenes, run in onnxruntime on a CPU:\n\n"
+    return head + lines(["", "box AP", "mask AP", "MB", "kept in float32"], table)
+
+
+def latency_table(result: dict[str, Any], floor: dict[str, Any]) -> str:
+    """R50-FPN on a CPU, edgekit's graphs beside torchvision's ways."""
+    settings, machine = result["settings"], result["machine"]
+    size = "x".join(map(str, result["size"]))
+    head = f"Mask R-CNN R50-FPN (random weights) at {size}, {machine['cpu']}, {machine['threads']} threads, "
+    head += f"photo to pasted masks, p50 of {result['runs']} interleaved runs, ms:\n\n"
+    columns = [""] + [
+        f"{s['proposals']} proposals, at most {s['detections']} detections ({_objects(s):.0f} found)" for s in settings
+    ]
+    table = [[name, *(f"{s['p50_ms'][name]:.0f}" for s in settings)] for name in settings[0]["p50_ms"]]
+    floors = " and ".join(
+        f"{r['floor_ms']:.0f} ms (the fp32 graph takes {r['times_the_floor']} times that)" for r in floor["rows"]
+    )
+    assembly = result["assembly"]
+    scratch, first, again = (f"{row['graph_seconds']:.1f} s" for row in assembly.values())
+    peak = assembly["base, from scratch"]["peak_rss_mb"]
+    note = (
+        f"\nThe graphs' multiply-adds alone take {floors} at this machine's measured peak. A base model's graph takes\n"
+    )
+    note += (
+        f"{scratch} from scratch ({peak} MB at most), an adapted model's {first} the first time and {again} once a\n"
+    )
+    note += "generation of as many classes was exported before.\n"
+    return head + lines(columns, table) + note
+
+
+def compile_table(result: dict[str, Any]) -> str:
+    """Which graphs TensorRT-RTX compiled, in seconds."""
+    cells = {c["cell"]: c for c in result["cells"]}
+    models = list(dict.fromkeys(name.split("/")[0] for name in cells))
+    precisions = ("fp32", "fp16", "int8")
+    table = []
+    for capability in dict.fromkeys(name.split("/")[2] for name in cells):
+        for model in models:
+            row = [cells.get(f"{model}/{p}/{capability}") for p in precisions]
+            if any(row):
+                table.append([f"{model}, {capability}", *(_cell(c) for c in row)])
+    head = "Seconds to compile ahead of time on this CPU, by model and compute capability (engines were not run):\n\n"
+    return head + lines(["", *precisions], table)
+
+
+def _cell(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return "not measured"
+    return "fails" if "error" in cell else f"{cell['seconds']:.1f}"
+
+
+def _objects(setting: dict[str, Any]) -> float:
+    return float(setting["objects_per_image"]["edgekit fp32"])
+
+
+def lines(columns: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    table = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    return "".join("| " + " | ".join(row) + " |\n" for row in table)
