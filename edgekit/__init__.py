@@ -13,6 +13,7 @@ _PUBLIC = {
     "adapt": "edgekit.adaptation.recipes:adapt",
     "bench": "edgekit.measurement.bench:bench",
     "compare": "edgekit.deployment.comparison:compare",
+    "doctor": "edgekit.report.doctor:doctor",
     "evaluate": "edgekit.measurement.evaluate:evaluate",
     "export": "edgekit.deployment.onnx_export:export",
     "inspect": "edgekit.report.inspect:inspect",

@@ -12,6 +12,7 @@ from edgekit import __version__
 from edgekit.cli.adapt import adapt
 from edgekit.cli.compare import compare
 from edgekit.cli.demo import demo
+from edgekit.cli.doctor import doctor
 from edgekit.cli.export import export
 from edgekit.cli.look import inspect, predict
 from edgekit.cli.measure import bench, evaluate
@@ -28,14 +29,14 @@ def cli() -> None:
     """
 
 
-for command in (adapt, export, compare, evaluate, predict, bench, inspect, demo):
+for command in (adapt, export, compare, evaluate, predict, bench, inspect, doctor, demo):
     cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1 (a user's error), 2 (usage), 3 (a bug), 130 (Ctrl-C)."""
     try:
-        cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
     except EdgekitError as error:
         click.echo(f"edgekit: {error}", err=True)
         return 1
@@ -51,4 +52,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         click.echo(f"edgekit {__version__}, Python {sys.version.split()[0]}: this is a bug, please report it", err=True)
         return 3
-    return 0
+    return code if isinstance(code, int) else 0  # what a command gave to ctx.exit()

@@ -1,0 +1,118 @@
+"""What the machine under edgekit is: processor, memory, NVIDIA driver, and the CUDA, cuDNN and TensorRT on its disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.measurement.machine.jetson import Jetson, read_jetson, text
+
+LIBRARIES = ("usr/lib/aarch64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/local/cuda/lib64")
+PACKAGES = {  # Debian packages whose version is that of the library
+    "tensorrt": r"libnvinfer\d+|tensorrt",
+    "cudnn": r"libcudnn\d+(?:-cuda-\d+)?",
+    "cuda": r"cuda-cudart-\d+-\d+",
+    "jetpack": r"nvidia-jetpack",
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """The machine; what could not be read is None. Memory in MB (10^6 bytes).
+
+    ``cuda``, ``cudnn`` and ``tensorrt`` are the versions installed on the system, not those inside Python wheels.
+    ``gpus`` are the models that the kernel's NVIDIA driver lists; a Jetson's driver lists none.
+    """
+
+    name: str
+    architecture: str
+    cpu: str
+    cores: int
+    memory_mb: int | None
+    memory_available_mb: int | None
+    swap_mb: int | None
+    jetson: Jetson | None
+    driver: str | None
+    gpus: tuple[str, ...]
+    cuda: str | None
+    cudnn: str | None
+    tensorrt: str | None
+
+
+def read_system(root: Path = Path("/"), architecture: str | None = None, cores: int | None = None) -> System:
+    """The machine whose files lie under ``root``: /proc, /etc/os-release, Debian's package list, library names."""
+    release = re.search(r'^PRETTY_NAME="?(.*?)"?$', text(root / "etc/os-release"), re.M)
+    packages = _debian_packages(root)
+    jetson = read_jetson(root)
+    cpu = re.search(r"^model name\s*:\s*(.*)$", text(root / "proc/cpuinfo"), re.M)
+    architecture = architecture or platform.machine()
+    return System(
+        name=release[1] if release else platform.system(),
+        architecture=architecture,
+        cpu=cpu[1] if cpu else (jetson.model if jetson else architecture),
+        cores=cores or os.cpu_count() or 1,
+        memory_mb=_meminfo(root, "MemTotal"),
+        memory_available_mb=_meminfo(root, "MemAvailable"),
+        swap_mb=_meminfo(root, "SwapTotal"),
+        jetson=jetson,
+        driver=_driver(root),
+        gpus=_gpus(root),
+        cuda=_cuda(root) or packages.get("cuda"),
+        cudnn=packages.get("cudnn") or _library(root, "libcudnn.so"),
+        tensorrt=packages.get("tensorrt") or _library(root, "libnvinfer.so"),
+    )
+
+
+def _meminfo(root: Path, name: str) -> int | None:
+    found = re.search(rf"^{name}:\s*(\d+) kB", text(root / "proc/meminfo"), re.M)
+    return int(found[1]) * 1024 // 1_000_000 if found else None
+
+
+def _driver(root: Path) -> str | None:
+    """From ``NVRM version: NVIDIA UNIX x86_64 Kernel Module  560.35.03  ...``."""
+    found = re.search(r"Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)\s", text(root / "proc/driver/nvidia/version") + " ")
+    return found[1] if found else None
+
+
+def _gpus(root: Path) -> tuple[str, ...]:
+    models = []
+    for file in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
+        found = re.search(r"^Model:\s*(.*)$", text(file), re.M)
+        models.append(found[1].strip() if found else "NVIDIA GPU")
+    return tuple(models)
+
+
+def _cuda(root: Path) -> str | None:
+    for file in sorted((root / "usr/local").glob("cuda*/version.json"), reverse=True):
+        try:
+            return str(json.loads(file.read_text())["cuda"]["version"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _library(root: Path, name: str) -> str | None:
+    """The version in a shared library's longest file name: libnvinfer.so.10.3.0 is 10.3.0."""
+    found = [f.name.removeprefix(f"{name}.") for place in LIBRARIES for f in (root / place).glob(f"{name}.*")]
+    versions = [v for v in found if re.fullmatch(r"[\d.]+", v)]
+    return max(versions, key=len) if versions else None
+
+
+def _debian_packages(root: Path) -> dict[str, str]:
+    """The versions of NVIDIA's Debian packages that are installed, without epoch and Debian revision."""
+    try:
+        listing = (root / "var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    for key, pattern in PACKAGES.items():
+        entry = re.search(
+            rf"^Package: (?:{pattern})\nStatus: install ok installed\n(?:.+\n)*?Version: (\S+)", listing, re.M
+        )
+        if entry:
+            found[key] = re.split(r"[-+]", entry[1].split(":")[-1])[0]
+    return found

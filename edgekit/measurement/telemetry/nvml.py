@@ -1,0 +1,106 @@
+"""Telemetry of an NVIDIA GPU from its driver's management library: power, energy, clocks, temperature, throttling."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgekit.measurement.telemetry.source import Missing, Reading, Source
+
+# Bits of the driver's clock event reasons (nvml.h) that mean the GPU runs slower than it would.
+REASONS = {
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "GPU too hot (software)",
+    0x40: "GPU too hot (hardware)",
+    0x80: "power brake",
+}
+
+
+class NvmlSource:
+    """The first GPU, through pynvml; what this GPU does not report is left out, found out once."""
+
+    name = "nvml"
+    board_rail: str | None = None
+
+    def __init__(self, nvml: Any) -> None:
+        self.nvml = nvml
+        self.gpu = nvml.nvmlDeviceGetHandleByIndex(0)
+        reasons = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
+        reasons = reasons or nvml.nvmlDeviceGetCurrentClocksThrottleReasons  # its name before driver 535
+        candidates: dict[tuple[str, str], Callable[[], float]] = {
+            ("gpu", "W"): lambda: nvml.nvmlDeviceGetPowerUsage(self.gpu) / 1e3,
+            ("gpu", "J"): lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(self.gpu) / 1e3,
+            ("gpu", "celsius"): lambda: nvml.nvmlDeviceGetTemperature(self.gpu, nvml.NVML_TEMPERATURE_GPU),
+            ("gpu", "MHz"): lambda: nvml.nvmlDeviceGetClockInfo(self.gpu, nvml.NVML_CLOCK_SM),
+            ("gpu memory", "MHz"): lambda: nvml.nvmlDeviceGetClockInfo(self.gpu, nvml.NVML_CLOCK_MEM),
+            ("gpu", "MB"): lambda: nvml.nvmlDeviceGetMemoryInfo(self.gpu).used / 1e6,
+            ("throttled", ""): lambda: reasons(self.gpu),
+        }
+        self.calls = {key: call for key, call in candidates.items() if self._answers(call)}
+        self.settings: Mapping[str, str] = self._settings()
+
+    def read(self) -> Reading:
+        """Ask the driver for each number this GPU has."""
+        values = {key: float(call()) for key, call in self.calls.items()}
+        joules = {"gpu": values.pop(("gpu", "J"))} if ("gpu", "J") in values else {}
+        bits = values.pop(("throttled", ""), None)
+        throttled = None if bits is None else tuple(name for bit, name in REASONS.items() if int(bits) & bit)
+        return Reading(values, joules, throttled)
+
+    def threads(self) -> tuple[threading.Thread, ...]:
+        """None: each call answers at once."""
+        return ()
+
+    def close(self) -> None:
+        """Give the library back."""
+        self.nvml.nvmlShutdown()
+
+    def _answers(self, call: Callable[[], float]) -> bool:
+        try:
+            call()
+        except self.nvml.NVMLError:  # not supported by this GPU
+            return False
+        return True
+
+    def _settings(self) -> dict[str, str]:
+        settings = {}
+        for name, read in {
+            "gpu": lambda: self.nvml.nvmlDeviceGetName(self.gpu),
+            "gpu power limit": lambda: f"{self.nvml.nvmlDeviceGetEnforcedPowerLimit(self.gpu) / 1e3:g} W",
+        }.items():
+            try:
+                settings[name] = str(read())
+            except self.nvml.NVMLError:
+                continue
+        return settings
+
+
+def open_nvml(load: Callable[[], Any] | None = None) -> Source | Missing:
+    """Connect to the driver; ``load`` gives the pynvml module."""
+    try:
+        nvml = (load or _load)()
+    except ImportError:
+        return Missing("nvml", "nvidia-ml-py is not installed", "pip install 'edgekit[telemetry]'")
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
+        name = type(error).__name__.removeprefix("NVMLError_")
+        if name == "LibraryNotFound":
+            return Missing("nvml", "there is no NVIDIA driver", "nothing to do without an NVIDIA GPU")
+        return Missing(
+            "nvml", f"the NVIDIA driver is broken: {error}", "run nvidia-smi; reboot or reinstall the driver"
+        )
+    try:
+        source = NvmlSource(nvml)
+    except nvml.NVMLError as error:
+        nvml.nvmlShutdown()
+        return Missing("nvml", f"the driver shows no GPU: {error}", "look at nvidia-smi")
+    return source
+
+
+def _load() -> Any:
+    import pynvml
+
+    return pynvml

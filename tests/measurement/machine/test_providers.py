@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import time
+
+from edgekit.measurement.machine.providers import Provider, probe_providers, reason_in
+from edgekit.runtime.gpu import Gpu, first_gpu
+
+
+def test_each_provider_runs_a_graph_or_says_why_not() -> None:
+    found = {p.name: p for p in probe_providers(("CPUExecutionProvider", "CUDAExecutionProvider", "NoSuchProvider"))}
+    assert found["CPUExecutionProvider"] == Provider("CPUExecutionProvider", True, True)
+    assert found["NoSuchProvider"] == Provider("NoSuchProvider", False, False, "not part of this onnxruntime")
+    cuda = found["CUDAExecutionProvider"]
+    if not isinstance(first_gpu(), Gpu):
+        assert not cuda.runs
+        assert cuda.reason
+
+
+def test_a_provider_that_hangs_is_given_up() -> None:
+    began = time.monotonic()
+    (hangs,) = probe_providers(("CUDAExecutionProvider",), timeout=0.5, code="import time; time.sleep(60)")
+    assert time.monotonic() - began < 5
+    assert not hangs.runs
+    assert "within 0.5 s" in hangs.reason
+
+
+def test_a_provider_that_crashes_and_one_that_falls_back() -> None:
+    (crashed,) = probe_providers(("X",), code="import os; os.abort()")
+    assert not crashed.runs
+    assert "ended with code" in crashed.reason
+    (raised,) = probe_providers(("X",), code="raise ImportError('numpy.core.multiarray failed to import')")
+    assert "multiarray failed to import" in raised.reason
+    answer = """print('{"packaged": true, "used": "CPUExecutionProvider"}')"""
+    (silent,) = probe_providers(("CUDAExecutionProvider",), code=answer)
+    assert silent == Provider("CUDAExecutionProvider", True, False, "onnxruntime fell back to CPUExecutionProvider")
+
+
+def test_reasons() -> None:
+    said = "\x1b[1;31m[E] Failed to load library x.so with error: libcublasLt.so.13: cannot open shared object file: No"
+    assert reason_in(said) == "libcublasLt.so.13 is not there"
+    assert reason_in("all is well") == ""

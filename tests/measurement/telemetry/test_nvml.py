@@ -1,0 +1,134 @@
+"""pynvml as a driver gives it; the real module is asked too, where it is installed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgekit.measurement.telemetry.nvml import NvmlSource, open_nvml
+from edgekit.measurement.telemetry.source import Missing
+from edgekit.runtime.gpu import Gpu, first_gpu
+
+
+class NVMLError(Exception):
+    pass
+
+
+class NVMLError_LibraryNotFound(NVMLError):
+    pass
+
+
+class NVMLError_DriverNotLoaded(NVMLError):
+    pass
+
+
+def nvml(**changes: Any) -> Any:
+    """A driver with one RTX card that is at its power cap and has no energy counter."""
+
+    def unsupported(_gpu: object) -> int:
+        raise NVMLError("Not Supported")
+
+    functions = {
+        "NVMLError": NVMLError,
+        "NVML_TEMPERATURE_GPU": 0,
+        "NVML_CLOCK_SM": 1,
+        "NVML_CLOCK_MEM": 2,
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetHandleByIndex": lambda _i: "gpu 0",
+        "nvmlDeviceGetName": lambda _g: "NVIDIA GeForce RTX 3080",
+        "nvmlDeviceGetEnforcedPowerLimit": lambda _g: 320000,
+        "nvmlDeviceGetPowerUsage": lambda _g: 250500,
+        "nvmlDeviceGetTotalEnergyConsumption": unsupported,
+        "nvmlDeviceGetTemperature": lambda _g, sensor: 71 + sensor,
+        "nvmlDeviceGetClockInfo": lambda _g, kind: {1: 1800, 2: 9501}[kind],
+        "nvmlDeviceGetMemoryInfo": lambda _g: SimpleNamespace(used=2_000_000_000),
+        "nvmlDeviceGetCurrentClocksEventReasons": lambda _g: 0x04 | 0x01,
+    }
+    return SimpleNamespace(**{**functions, **changes})
+
+
+def test_readings() -> None:
+    source = open_nvml(nvml)
+    assert isinstance(source, NvmlSource)
+    reading = source.read()
+    assert reading.values == {
+        ("gpu", "W"): 250.5,
+        ("gpu", "celsius"): 71,
+        ("gpu", "MHz"): 1800,
+        ("gpu memory", "MHz"): 9501,
+        ("gpu", "MB"): 2000,
+    }
+    assert reading.throttled == ("power cap",)
+    assert reading.joules == {}
+    assert source.settings == {"gpu": "NVIDIA GeForce RTX 3080", "gpu power limit": "320 W"}
+
+
+def test_an_energy_counter_and_an_idle_gpu() -> None:
+    source = open_nvml(
+        lambda: nvml(
+            nvmlDeviceGetTotalEnergyConsumption=lambda _g: 12_345_000,
+            nvmlDeviceGetCurrentClocksEventReasons=lambda _g: 0x01,
+        )
+    )
+    assert isinstance(source, NvmlSource)
+    reading = source.read()
+    assert reading.joules == {"gpu": 12345.0}
+    assert reading.throttled == ()
+
+
+def test_a_gpu_that_does_not_say_whether_it_throttles() -> None:
+    def unsupported(_gpu: object) -> int:
+        raise NVMLError("Not Supported")
+
+    source = open_nvml(lambda: nvml(nvmlDeviceGetCurrentClocksEventReasons=unsupported))
+    assert isinstance(source, NvmlSource)
+    assert source.read().throttled is None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(NVMLError_LibraryNotFound, "no NVIDIA driver"), (NVMLError_DriverNotLoaded, "driver is broken")],
+)
+def test_why_it_is_missing(error: type[NVMLError], said: str) -> None:
+    def fail() -> None:
+        raise error("kernel module not loaded")
+
+    missing = open_nvml(lambda: nvml(nvmlInit=fail))
+    assert isinstance(missing, Missing)
+    assert said in missing.reason
+    assert missing.remedy
+
+
+def test_no_package_and_no_gpu() -> None:
+    def absent() -> Any:
+        raise ImportError
+
+    missing = open_nvml(absent)
+    assert isinstance(missing, Missing)
+    assert "edgekit[telemetry]" in missing.remedy
+
+    def none(_index: int) -> None:
+        raise NVMLError("Not Found")
+
+    missing = open_nvml(lambda: nvml(nvmlDeviceGetHandleByIndex=none))
+    assert isinstance(missing, Missing)
+    assert "no GPU" in missing.reason
+
+
+def test_the_real_module_has_what_is_called() -> None:
+    pynvml = pytest.importorskip("pynvml")
+    assert [name for name in vars(nvml()) if not hasattr(pynvml, name)] == []
+    if not isinstance(first_gpu(), Gpu):
+        assert isinstance(open_nvml(), Missing)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu() -> None:
+    if not isinstance(first_gpu(), Gpu):
+        pytest.skip("no NVIDIA GPU here")
+    source = open_nvml()
+    assert isinstance(source, NvmlSource)
+    assert source.read().values["gpu", "MB"] > 0
