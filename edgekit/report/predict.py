@@ -1,18 +1,21 @@
-"""Run a model on photos; return what it found and, if asked, draw it."""
+"""Run a model on photos, a video or a camera; return what it found and, if asked, draw it or write it down."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import atomic_path, output_folder
+from edgekit.artifacts import atomic_path, output_folder, write_text
 from edgekit.data.images import list_images, read_image
+from edgekit.data.video import Frames, check_output, is_video, open_camera, open_video
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent
+from edgekit.report.live import Stream, watch
 from edgekit.report.pictures import draw
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.session import Session, detect, open_session
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,67 @@ class Prediction:
 
 def predict(
     model: str | Path,
-    images: Sequence[Path],
+    images: Sequence[Path] = (),
     output: Path | None = None,
     min_score: float = 0.5,
     generations: int | None = None,
     best_only: bool = False,
     skip_bad_images: bool = False,
+    camera: str | None = None,
+    jsonl: Path | None = None,
+    frames: int | None = None,
     track: Track = silent,
-) -> list[Prediction]:
-    """Find objects in image files and in the images of folders; with ``output``, write annotated PNGs there.
+) -> list[Prediction] | Stream:
+    """Find objects in image files, in the images of folders, in one video file, or in what a ``camera`` sees.
 
-    ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
-    another generation covers.
+    ``output`` is the folder to write annotated PNGs to or, of a video or camera, the annotated video. ``jsonl`` gets a
+    line of JSON an image or frame. ``frames`` ends a video or camera after so many. A camera is "0", "/dev/video0",
+    "csi:0" (a Jetson's) or the address of a stream. ``generations`` leaves out what later adaptations added;
+    ``best_only`` drops detections that a better-scored one of another generation covers.
     """
+    video = _video(images, camera)
+    _check(video or camera, output, frames)
     session = open_session(model, generations, best_only)
+    if camera is not None or video is not None:
+        source: Frames = open_camera(camera) if camera is not None else open_video(video or Path())
+        return watch(session, source, output, jsonl, min_score, frames, track)
+    predictions = _photos(session, images, output, min_score, skip_bad_images, track)
+    if jsonl is not None:
+        rows = [{"image": str(p.image), "detections": p.detections} for p in predictions if not p.skipped]
+        write_text(jsonl, "".join(json.dumps(row) + "\n" for row in rows))
+    return predictions
+
+
+def _video(images: Sequence[Path], camera: str | None) -> Path | None:
+    """The one video among the files, if there is one; raises EdgekitError where it is not clear what to look at."""
+    videos = [path for path in images if is_video(path) and not path.is_dir()]
+    if camera is not None and images:
+        raise EdgekitError(f"{images[0]} and --camera {camera}: both given", "give one of them")
+    if camera is None and not images:
+        raise EdgekitError("nothing to look at", "give photos, folders, a video, or --camera 0")
+    if len(videos) > 1:
+        raise EdgekitError(f"{videos[0]} and {videos[1]}: several videos", "give one at a time")
+    if videos and len(images) > 1:
+        other = next(path for path in images if path not in videos)
+        raise EdgekitError(f"{videos[0]} and {other}: a video and photos", "give them one after the other")
+    return videos[0] if videos else None
+
+
+def _check(stream: Path | str | None, output: Path | None, frames: int | None) -> None:
+    """Raise EdgekitError, before any work, for options that do not go with what is looked at."""
+    if frames is not None and frames < 1:
+        raise EdgekitError(f"--frames {frames}: nothing to look at", "give 1 or more")
+    if stream is not None and output is not None:
+        check_output(output)
+    if stream is None and frames is not None:
+        raise EdgekitError("--frames: photos are not frames", "leave it, or give a video or --camera")
+    if stream is None and output is not None and is_video(output) and not output.is_dir():
+        raise EdgekitError(f"{output}: is a video's name, and photos are drawn into a folder", "give a folder")
+
+
+def _photos(
+    session: Session, images: Sequence[Path], output: Path | None, min_score: float, skip_bad_images: bool, track: Track
+) -> list[Prediction]:
     files = [f for path in images for f in (list_images(path) if path.is_dir() else [path])]
     if output is not None:
         output_folder(output)

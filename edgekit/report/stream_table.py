@@ -1,0 +1,24 @@
+"""What came of a video or camera, as a table for a terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from edgekit.report.live import Stream
+
+
+def stream_table(stream: Stream) -> Table:
+    """Frames, speed by stage, and the files written."""
+    table = Table(title=f"{stream.objects} objects in {stream.frames} frames", show_header=False, title_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("source", stream.source)
+    speed = f"{stream.frames_per_second:.1f} frames a second, {stream.frames} in {stream.seconds:.1f} s"
+    table.add_row("speed", speed + (f", {stream.dropped} dropped" if stream.dropped else ""))
+    stages = f"decoding {stream.decode_ms:.1f}, inference {stream.inference_ms:.1f}, drawing {stream.drawing_ms:.1f}"
+    table.add_row("ms a frame", f"{stages} (medians; they overlap)")
+    table.add_row("ended", stream.ended if stream.problem is None else stream.problem)
+    for name, path in (("video", stream.output), ("JSON lines", stream.jsonl)):
+        if path is not None:
+            table.add_row(name, str(path))
+    return table
