@@ -59,7 +59,10 @@ def first_gpu(
         return NoGpu(
             f"the NVIDIA driver is broken (cuInit: error {status})", "run nvidia-smi; install the driver again"
         )
-    return _describe(driver, meminfo)
+    try:
+        return _describe(driver, meminfo)
+    except EdgekitError as error:  # it initialises, but gives no context: no memory left, or the device is exclusive
+        return NoGpu(error.message, error.hint or "run nvidia-smi")
 
 
 def gpu_here() -> Gpu:

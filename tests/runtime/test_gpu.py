@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgekit.runtime.gpu import Gpu, NoGpu, first_gpu
+
+
+class Driver:
+    """A driver with one GPU; the call named ``fails`` gives CUDA_ERROR_OUT_OF_MEMORY."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails = fails
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> int:
+            if name == "cuDeviceGetCount":
+                arguments[0]._obj.value = 1
+            if name == "cuDeviceGetName":
+                arguments[0].value = b"Orin"
+            return 2 if name == self.fails else 0
+
+        return call
+
+
+@pytest.mark.parametrize("call", ["cuDeviceGet", "cuDeviceGetName", "cuDevicePrimaryCtxRetain", "cuMemGetInfo_v2"])
+def test_a_gpu_that_cannot_be_described_is_a_reason_not_an_error(call: str) -> None:
+    found = first_gpu(driver=Driver(call))
+    assert isinstance(found, NoGpu)
+    assert "error 2" in found.reason
+    assert found.remedy
+
+
+def test_a_gpu() -> None:
+    found = first_gpu(driver=Driver())
+    assert isinstance(found, Gpu)
+    assert found.name == "Orin"
