@@ -106,7 +106,7 @@ def _providers(facts: Facts) -> Iterator[Finding]:
             continue
         if provider.name == "CPUExecutionProvider":
             problem = f"onnxruntime does not run even on the CPU: {provider.reason}"
-            yield Finding(problem, "pip install --force-reinstall onnxruntime", broken=True)
+            yield Finding(problem, _reinstall(facts), broken=True)
         elif provider.packaged and isinstance(facts.gpu, Gpu):
             cuda = provider.name == "CUDAExecutionProvider"
             title = provider.name.removesuffix("ExecutionProvider")
@@ -118,6 +118,13 @@ def _providers(facts: Facts) -> Iterator[Finding]:
                 else "install the TensorRT it was built for, or build an engine: edgekit export --trt fp16",
                 broken=cuda,
             )
+
+
+def _reinstall(facts: Facts) -> str:
+    """Of the onnxruntime that is there: the other one beside it would overwrite its files."""
+    if "onnxruntime-gpu" in facts.packages.versions:
+        return _gpu_package(facts).replace("pip install", "pip install --force-reinstall")
+    return "pip install --force-reinstall onnxruntime"
 
 
 def _cuda_builds(facts: Facts) -> Iterator[Finding]:
@@ -151,7 +158,8 @@ def _torch(facts: Facts) -> Iterator[Finding]:
         index = INDEXES.get(facts.series, "https://download.pytorch.org/whl/cu130")
         yield Finding(
             f"torch {packages.versions['torch']} is built without CUDA: checkpoints run on the CPU",
-            f"pip install torch torchvision --index-url {index}",
+            # Without a reinstall pip calls a CPU build of the same version satisfied.
+            f"pip install --force-reinstall torch torchvision --index-url {index}",
         )
 
 

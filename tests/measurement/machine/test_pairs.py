@@ -46,7 +46,17 @@ CASES = {
     "not even the CPU": (
         DESKTOP,
         lambda f: replace(f, providers=[*f.providers[:2], replace(f.providers[2], runs=False, reason="x")]),
-        "not run even on the CPU", "force-reinstall", True),
+        "not run even on the CPU", "--force-reinstall onnxruntime-gpu", True),
+    "not even the CPU, of a Jetson": (
+        ORIN_NANO,
+        lambda f: replace(f, providers=[*f.providers[:2], replace(f.providers[2], runs=False, reason="x")]),
+        "not run even on the CPU", "--force-reinstall onnxruntime-gpu --index-url https://pypi.jetson", True),
+    "not even the CPU, of the CPU's onnxruntime": (
+        DESKTOP,
+        lambda f: replace(
+            changed(f, {"onnxruntime-gpu": None, "onnxruntime": "1.23.0"}),
+            providers=[*f.providers[:2], replace(f.providers[2], runs=False, reason="x")]),
+        "not run even on the CPU", "--force-reinstall onnxruntime", True),
     "torch for a newer CUDA": (
         AGX_ORIN, lambda f: changed(f, torch_cuda="13.0"), "torch is built for CUDA 13.0", "jp6/cu126", True),
     "onnxruntime for a newer CUDA": (
@@ -57,6 +67,9 @@ CASES = {
         DESKTOP, lambda f: changed(f, {"torchvision": "0.21.0"}), "are not a pair", "torchvision==0.23.*", True),
     "torch of PyPI on a Jetson": (
         AGX_ORIN, lambda f: changed(f, torch_cuda=None), "built without CUDA", "jp6/cu126", False),
+    "torch of the CPU": (
+        DESKTOP, lambda f: changed(f, {"torch": "2.8.0+cpu"}, torch_cuda=None),
+        "built without CUDA", "--force-reinstall torch", False),
     "another Python than JetPack 6's": (
         ORIN_NANO,
         lambda f: replace(f, packages=replace(f.packages, python="3.12.4"), tensorrt_module=None),
