@@ -13,7 +13,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import edgekit
@@ -88,7 +87,7 @@ def add_precision(rows: list[dict[str, Any]], files: dict[str, Path], work: Path
 
 
 def _percent(value: float) -> float:
-    return round(100 * float(np.asarray(value)), 2)
+    return round(100 * value, 2)
 
 
 if __name__ == "__main__":

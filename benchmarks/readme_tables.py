@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import export_tables
+from export_tables import lines
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -78,7 +79,7 @@ def demo_table(demo: dict[str, Any]) -> str:
         "compared bit by bit in PyTorch and in onnxruntime. "
         f"Exporting the trunk took {demo['trunk_export_seconds']:.0f} s more, once a base model.\n"
     )
-    return head + _table(columns, rows) + changed
+    return head + lines(columns, rows) + changed
 
 
 def latency_table(demo: dict[str, Any]) -> str:
@@ -93,7 +94,7 @@ def latency_table(demo: dict[str, Any]) -> str:
         [r["artifact"], r["runtime"], f"{r['p50_ms']:.1f}", f"{r['p90_ms']:.1f}", f"{r['p99_ms']:.1f}"]
         for r in demo["latency"]
     ]
-    return head + _table(["model", "runtime", "p50", "p90", "p99"], rows)
+    return head + lines(["model", "runtime", "p50", "p90", "p99"], rows)
 
 
 def methods_table(result: dict[str, Any], test: str, old_only: str) -> str:
@@ -117,7 +118,7 @@ def methods_table(result: dict[str, Any], test: str, old_only: str) -> str:
     head = f"AP (%) of the new classes {' and '.join(result['classes'])}, boxes / masks, by the number of photos; "
     head += f"{result['about']}; mean of {seeds}:\n\n"
     new = [[m, *(pair(m, c, test, "new") for c in shots)] for m in methods]
-    text = head + _table(["", *(f"{c} photo{'s' * (c > 1)}" for c in shots)], new)
+    text = head + lines(["", *(f"{c} photo{'s' * (c > 1)}" for c in shots)], new)
 
     most = shots[-1]
     other = [t for t in rows[0] if t == "other drawing style"]
@@ -136,7 +137,7 @@ def methods_table(result: dict[str, Any], test: str, old_only: str) -> str:
             table.append(_best_only_row(f"{m} with `--best-only`", result["best_only"], len(columns)))
     threads = result["machine"]["threads"]
     note = f"\nWith {most} photos (seconds: features and training, the least of the seeds' runs on {threads} thread, "
-    return text + note + "with other work beside them):\n\n" + _table(columns, table)
+    return text + note + "with other work beside them):\n\n" + lines(columns, table)
 
 
 def _best_only_row(name: str, rows: list[dict[str, Any]], columns: int) -> list[str]:
@@ -165,7 +166,7 @@ def r50_table(result: dict[str, Any]) -> str:
         ],
     ]
     note = f"\n{result['times_faster']} times faster; at most {own['largest_view_mb']} MB of cache a photo and view.\n"
-    return head + _table(["", "seconds", "peak MB"], rows) + note
+    return head + lines(["", "seconds", "peak MB"], rows) + note
 
 
 def _ap50(evaluation: dict[str, Any]) -> list[str]:
@@ -175,11 +176,6 @@ def _ap50(evaluation: dict[str, Any]) -> list[str]:
 
 def _whole(seconds: float) -> str:
     return f"{seconds:.0f}"
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> str:
-    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 if __name__ == "__main__":

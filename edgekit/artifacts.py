@@ -162,6 +162,16 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def tensors_sha256(tensors: Mapping[str, np.ndarray], about: str = "") -> str:
+    """The SHA-256 in hex of ``about`` and of all tensors' names, types, shapes and bytes."""
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
 def output_folder(folder: Path) -> Path:
     """Make a folder to write into, or say why that cannot be."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from edgekit.artifacts import tensors_sha256
 from edgekit.model.generations import GenerationalRCNN
-from edgekit.runtime.onnx_session import _providers
+from edgekit.runtime.onnx_session import open_ort
 
 PROPOSALS = 256  # a view's RoIs at most: the RPN's best, the annotated objects among them
 MASK_ROIS = 12  # RoIs a view that masks are learned from
@@ -69,9 +69,10 @@ class OnnxTrunk:
     """A trunk exported as ``body.onnx``, ``box_head.onnx`` and, with masks, ``mask_head.onnx``, in onnxruntime."""
 
     def __init__(self, folder: Path, size: tuple[int, int], sha256: str) -> None:
-        self.body = open_ort(folder / "body.onnx")
-        self.box_head = open_ort(folder / "box_head.onnx")
-        self.mask_head = open_ort(folder / "mask_head.onnx") if (folder / "mask_head.onnx").exists() else None
+        self.body = open_ort(str(folder / "body.onnx"))
+        self.box_head = open_ort(str(folder / "box_head.onnx"))
+        mask_head = folder / "mask_head.onnx"
+        self.mask_head = open_ort(str(mask_head)) if mask_head.exists() else None
         provider = self.body.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
         self.key = f"{sha256} {size} {self.runtime} {PROPOSALS}"
@@ -93,25 +94,9 @@ class OnnxTrunk:
 
 
 def trunk_sha256(tensors: Mapping[str, np.ndarray]) -> str:
-    """The SHA-256 of a model's trunk: the names, types, shapes and bytes of all tensors but the predictors'."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        if any(p in name for p in PREDICTORS) or name.startswith("edgekit."):
-            continue
-        array = np.ascontiguousarray(tensors[name])
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def open_ort(path: Path) -> Any:
-    """An onnxruntime session on CUDA where it can, on the CPU elsewhere."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in _providers()]
-    return ort.InferenceSession(str(path), options, providers=wanted)
+    """The SHA-256 of a model's trunk: of all tensors but the predictors'."""
+    kept = {n: t for n, t in tensors.items() if not n.startswith("edgekit.") and not any(p in n for p in PREDICTORS)}
+    return tensors_sha256(kept)
 
 
 def _in_parts(session: Any, table: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgekit.artifacts import ModelMeta, atomic_path, default_cache, read_onnx, write_onnx
+from edgekit.artifacts import ModelMeta, read_onnx, write_onnx
 from edgekit.deployment.compose import ADDED, AGAIN, heads_of, inner_shapes, mosaic_of, rename
-from edgekit.deployment.graph import CANDIDATES, Shape, Slots
-from edgekit.deployment.nms import ROUNDS
-from edgekit.deployment.static_onnx import INNER, OPSET, OUTPUTS, check_static, name_parameters, static_onnx
+from edgekit.deployment.graph import Shape, Slots
+from edgekit.deployment.graph_cache import cached_graph
+from edgekit.deployment.static_onnx import INNER, OUTPUTS, check_static, name_parameters, static_onnx
 from edgekit.deployment.trunk import MaskFeatures
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import group_sizes
@@ -101,29 +99,12 @@ def _part(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, sourc
 
     It depends on shapes alone, and building it takes seconds: the cache keeps it.
     """
-    import onnx
-
     shapes = inner_shapes(graph, source)
     outputs = {o.name: o for o in graph.graph.output}
     detections = outputs["boxes"].type.tensor_type.shape.dim[1].dim_value // len(group_sizes(meta))
-    about = [
-        LAYOUT,
-        OPSET,
-        CANDIDATES,
-        ROUNDS,
-        meta.architecture,
-        meta.input_size,
-        group_sizes(meta),
-        meta.batch_norm_eps,
-    ]
-    about += [shapes, detections, generation.classes, generation.adapter is not None, torch.__version__]
-    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:40]
-    cached = default_cache() / "parts" / f"{key}.onnx"
-    if not cached.exists():
-        part = _export_part(graph, meta, generation, shapes, detections, source)
-        with atomic_path(cached) as temporary:
-            onnx.save(part, temporary)
-    return onnx.load(cached)
+    about = [LAYOUT, meta.architecture, meta.input_size, group_sizes(meta), meta.batch_norm_eps, shapes, detections]
+    about += [generation.classes, generation.adapter is not None]
+    return cached_graph("parts", about, lambda: _export_part(graph, meta, generation, shapes, detections, source))
 
 
 def _export_part(

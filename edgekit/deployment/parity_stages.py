@@ -15,6 +15,7 @@ from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import box_iou, paired, parity
 from edgekit.measurement.tolerance import Tolerance
 from edgekit.runtime.graph_names import INNER
+from edgekit.runtime.onnx_session import open_ort
 from edgekit.runtime.session import Session
 
 MIN_SCORE = 0.3
@@ -98,18 +99,13 @@ def look_inside(session: Session, path: Path) -> LOOK:
 
 def _inside_onnx(path: Path) -> LOOK:
     """Run a copy of the graph whose inner values are outputs."""
-    import onnxruntime as ort
-
     graph, _ = read_onnx(path)
     shown = {v.name: v for v in graph.graph.value_info}
     missing = [name for name in INNER if name not in shown]
     if missing:
         raise EdgekitError(f"{path}: has no {', '.join(missing)}", "export it again with this edgekit")
     graph.graph.output.extend(shown[name] for name in INNER)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    run = ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    run = open_ort(graph.SerializeToString(), on_cpu=True, optimised=False)
     return lambda pixels: _inner(*run.run(list(INNER), {"images": pixels[None]}))
 
 

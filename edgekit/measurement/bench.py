@@ -15,6 +15,7 @@ from edgekit.artifacts import tool_versions
 from edgekit.data.detections import from_canvas
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.errors import EdgekitError
+from edgekit.measurement.machine.system import processor
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import Session, open_session
 
@@ -100,15 +101,8 @@ def time_sessions(
 
 def machine() -> dict[str, str | int]:
     """What this run ran on."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
     return {
-        "cpu": model,
+        "cpu": processor() or platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 0,
         "architecture": platform.machine(),
         "system": platform.system(),

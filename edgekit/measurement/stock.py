@@ -12,6 +12,7 @@ import torch
 from edgekit.artifacts import ModelMeta, atomic_path
 from edgekit.model.architectures import limit, without_weights
 from edgekit.model.checkpoint import load_model, merged_state
+from edgekit.runtime.onnx_session import open_ort
 from edgekit.runtime.session import Outputs
 
 
@@ -52,11 +53,7 @@ class StockSession:
     """torchvision's export in onnxruntime; its masks are pasted inside the graph, so none are returned to paste."""
 
     def __init__(self, path: Path, meta: ModelMeta) -> None:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.session = open_ort(str(path), on_cpu=True)
         self.meta, self.runtime = meta, "onnxruntime cpu"
 
     def infer(self, pixels: np.ndarray) -> Outputs:

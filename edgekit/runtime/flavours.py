@@ -62,17 +62,6 @@ class TensorRT:
             self.logger.said = before
 
 
-def installed() -> list[TensorRT]:
-    """Every TensorRT that imports here, TensorRT itself first, whatever its version."""
-    found = []
-    for flavour in MODULES:
-        try:
-            found.append(load(flavour))
-        except EdgekitError:
-            continue
-    return found
-
-
 @functools.cache
 def load(flavour: str) -> TensorRT:
     """Import a flavour; raises EdgekitError if it is not installed, its libraries are missing or it is too old.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgekit.artifacts import ModelMeta, read_onnx
 from edgekit.errors import EdgekitError
+from edgekit.runtime.gpu import DEVICE_FILES
+from edgekit.runtime.graph_names import OUTPUTS
 from edgekit.runtime.session import Outputs
 
 
@@ -15,19 +18,14 @@ class OnnxSession:
     """An onnxruntime session, on CUDA where onnxruntime can use it, on the CPU elsewhere."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime as ort
-
         _, meta = read_onnx(path)
-        wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in _providers()]
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
         try:
-            self.session = ort.InferenceSession(str(path), options, providers=wanted)
+            self.session = open_ort(str(path))
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise EdgekitError(f"{path}: onnxruntime cannot load it: {error}", "export it again") from None
         self.meta: ModelMeta = meta
         given = {o.name for o in self.session.get_outputs()}
-        self.outputs = [n for n in ("boxes", "labels", "scores", "masks") if n in given]  # no masks: a Faster R-CNN
+        self.outputs = [n for n in OUTPUTS if n in given]
         self.batch = int(self.session.get_inputs()[0].shape[0])  # canvases a run: all but the first are left empty
         provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
@@ -41,10 +39,18 @@ class OnnxSession:
         return Outputs(boxes, labels, scores, masks[0] if masks else np.zeros((len(scores), 0, 0), np.float32))
 
 
-def _providers() -> list[str]:
-    """The providers worth asking for: CUDA only where there is a driver, since onnxruntime logs an error otherwise."""
+def open_ort(model: str | bytes, on_cpu: bool = False, optimised: bool = True) -> Any:
+    """An onnxruntime session of a file's path or a serialised model, on CUDA where onnxruntime can use it.
+
+    ``on_cpu`` leaves CUDA out, ``optimised`` False all but the basic changes to the graph.
+    """
     import onnxruntime as ort
 
-    available: list[str] = ort.get_available_providers()
-    has_gpu = Path("/dev/nvidia0").exists() or Path("/dev/nvhost-gpu").exists() or Path("/dev/nvgpu").exists()
-    return [p for p in available if has_gpu or p != "CUDAExecutionProvider"]
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    # CUDA only where there is a driver, since onnxruntime logs an error otherwise.
+    cuda = not on_cpu and any(Path(file).exists() for file in DEVICE_FILES)
+    wanted = ["CUDAExecutionProvider"] * cuda + ["CPUExecutionProvider"]
+    return ort.InferenceSession(model, options, providers=[p for p in wanted if p in ort.get_available_providers()])

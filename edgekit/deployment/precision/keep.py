@@ -11,6 +11,8 @@ import numpy as np
 from edgekit.deployment.precision.features import blocks
 from edgekit.measurement.compare import box_iou
 from edgekit.progress import Track, silent
+from edgekit.runtime.graph_names import OUTPUTS
+from edgekit.runtime.onnx_session import open_ort
 
 if TYPE_CHECKING:
     import onnx
@@ -66,13 +68,9 @@ def find_keep(
 
 def detections(model: onnx.ModelProto, canvases: Sequence[np.ndarray]) -> list[Found]:
     """What a graph finds in each canvas, run by onnxruntime on the CPU."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_ort(model.SerializeToString(), on_cpu=True)
     given = {o.name for o in session.get_outputs()}
-    names = [n for n in ("boxes", "labels", "scores", "masks") if n in given]
+    names = [n for n in OUTPUTS if n in given]
     entry = session.get_inputs()[0].name
     return [tuple(o[0] for o in session.run(names, {entry: canvas})) for canvas in canvases]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgekit.deployment.precision.calibration import Table
-from edgekit.deployment.precision.features import consumers, feature_nodes, layers, matching
+from edgekit.deployment.precision.features import constants_of, consumers, feature_nodes, layers, matching
 from edgekit.deployment.precision.fold import fold_norms
 from edgekit.errors import EdgekitError
 
@@ -27,7 +27,7 @@ FLOAT_OUTPUT = {"tensorrt": (*LAYERS["tensorrt"],), "cpu": ("Gemm", "MatMul")}
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph that is calibrated and quantised: norms folded, each layer with a bias of its own."""
     folded = fold_norms(model)
-    constants = {t.name: t for t in folded.graph.initializer}
+    constants = constants_of(folded.graph)
     seen: set[str] = set()
     for node in folded.graph.node:
         if node.op_type not in LAYERS["tensorrt"] or len(node.input) < 3 or node.input[2] not in constants:
@@ -135,7 +135,7 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
     graph = model.graph
     infos = {v.name: v for v in [*graph.input, *graph.value_info, *graph.output]}
-    constants = {t.name: t for t in graph.initializer}
+    constants = constants_of(graph)
     for node in graph.node:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.output[0] in infos:
             continue

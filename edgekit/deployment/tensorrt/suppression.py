@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgekit.deployment.precision.features import consumers
+
 if TYPE_CHECKING:
     import onnx
 
@@ -18,10 +20,7 @@ def counts_in_half(model: onnx.ModelProto) -> int:
     """
     from onnx import TensorProto, helper
 
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
+    readers = consumers(model.graph)
     lengths = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.value_info}
     halved: dict[str, str] = {}
     nodes, found = [], 0

@@ -48,12 +48,11 @@ def read_system(root: Path = Path("/"), architecture: str | None = None, cores: 
     release = re.search(r'^PRETTY_NAME="?(.*?)"?$', text(root / "etc/os-release"), re.M)
     packages = _debian_packages(root)
     jetson = read_jetson(root)
-    cpu = re.search(r"^model name\s*:\s*(.*)$", text(root / "proc/cpuinfo"), re.M)
     architecture = architecture or platform.machine()
     return System(
         name=release[1] if release else platform.system(),
         architecture=architecture,
-        cpu=cpu[1] if cpu else (jetson.model if jetson else architecture),
+        cpu=processor(root) or (jetson.model if jetson else architecture),
         cores=cores or os.cpu_count() or 1,
         memory_mb=_meminfo(root, "MemTotal"),
         memory_available_mb=_meminfo(root, "MemAvailable"),
@@ -65,6 +64,12 @@ def read_system(root: Path = Path("/"), architecture: str | None = None, cores: 
         cudnn=packages.get("cudnn") or _library(root, "libcudnn.so"),
         tensorrt=packages.get("tensorrt") or _library(root, "libnvinfer.so"),
     )
+
+
+def processor(root: Path = Path("/")) -> str | None:
+    """The processor's name as the kernel has it; None on most ARM boards."""
+    found = re.search(r"^model name\s*:\s*(.*)$", text(root / "proc/cpuinfo"), re.M)
+    return found[1] if found else None
 
 
 def _meminfo(root: Path, name: str) -> int | None:

@@ -1,0 +1,49 @@
+"""Exported graphs that are worth keeping: by what they depend on, in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edgekit.artifacts import atomic_path, default_cache
+from edgekit.deployment import nms
+from edgekit.deployment.graph import CANDIDATES
+from edgekit.deployment.static_onnx import OPSET
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def cached_graph(
+    kind: str, about: list[Any], build: Callable[[], onnx.ModelProto], most: int | None = None
+) -> onnx.ModelProto:
+    """The graph that ``build`` makes, from the cache's folder ``kind`` if it was made before.
+
+    ``about`` is what the graph depends on, besides how edgekit and PyTorch export. ``most`` bounds how many the
+    folder holds, the last used ones.
+    """
+    import onnx
+
+    everything = [*about, OPSET, CANDIDATES, nms.ROUNDS, torch.__version__]
+    key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:40]
+    cached = default_cache() / kind / f"{key}.onnx"
+    if not cached.exists():
+        graph = build()
+        with atomic_path(cached) as temporary:
+            onnx.save(graph, temporary)
+        if most is not None:
+            _prune(cached.parent, most)
+    cached.touch()
+    return onnx.load(cached)
+
+
+def _prune(folder: Path, most: int) -> None:
+    """Remove all but the last used graphs."""
+    by_age = sorted(folder.glob("*.onnx"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in by_age[most:]:
+        old.unlink(missing_ok=True)
