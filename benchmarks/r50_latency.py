@@ -29,7 +29,8 @@ import edgekit
 from edgekit.adaptation.initialise import new_generation
 from edgekit.artifacts import ModelMeta, tool_versions, write_text
 from edgekit.data.images import list_images, read_image
-from edgekit.measurement.bench import machine, time_sessions
+from edgekit.measurement.bench.sessions import time_sessions
+from edgekit.measurement.machine.system import machine
 from edgekit.measurement.stock import StockSession, export_stock
 from edgekit.model.architectures import limit
 from edgekit.model.checkpoint import load_model, save_model

@@ -54,6 +54,13 @@ def show(result: Any, as_json: bool, tables: Sequence[Any]) -> None:
         console.print(table)
 
 
+def write_json(result: Any, path: Path) -> None:
+    """Write a result as a JSON file, whole or not at all."""
+    from edgekit.artifacts import write_text
+
+    write_text(path, json.dumps(result, default=_plain, indent=1) + "\n")
+
+
 def suggest(as_json: bool, command: str, word: str = "next") -> None:
     """Print the next command to try."""
     if not as_json and os.environ.get("RANK", "0") == "0":
