@@ -72,5 +72,5 @@ def bench(context: click.Context, as_json: str | None, **options: Any) -> None:
     show(result, as_json == "-", [rich_table(sheet) for sheet in sheets(result)] if as_json != "-" else [])
     for line in remarks(result):
         click.echo(f"edgekit: {line}", err=True)
-    if result.failed or result.slower:
+    if result.failed or result.slower or result.unjudged:
         context.exit(1)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from edgekit.measurement.bench.against import unjudged
+
 if TYPE_CHECKING:
     from edgekit.measurement.bench.against import Comparison
     from edgekit.measurement.bench.result import Benchmark, Latency, Measured, Memory, Power, Streams
@@ -95,11 +97,10 @@ def remarks(result: Benchmark) -> list[str]:
     said = [f"{_once(f.artifact, f.reason)} ({f.remedy})" for f in result.failed]
     said += [f"{r.latency.artifact}: {note}" for r in result.artifacts for note in r.notes]
     comparison = result.comparison
+    if comparison is not None and comparison.other_machine:
+        said.append(f"{comparison.file} is of another machine: {'; '.join(comparison.other_machine)}")
     if comparison is not None:
-        if comparison.other_machine:
-            said.append(f"{comparison.file} is of another machine: {'; '.join(comparison.other_machine)}")
-        said += [f"{comparison.file} holds no {name}" for name in comparison.unknown]
-        said += [f"{r.artifact} was measured otherwise: {'; '.join(r.differs)}" for r in comparison.ratios if r.differs]
+        said += unjudged(comparison)
     return said + [f"slower than before: {name}" for name in result.slower]
 
 

@@ -71,7 +71,11 @@ def open_ort(
     leaves out all but the basic changes to the graph. ``precision`` is the graph's own. Raises EdgekitError if an asked
     provider is not what runs it.
     """
-    import onnxruntime as ort
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        remedy = "pip install onnxruntime-gpu; on a Jetson, from its own index (docs/jetson.md)"
+        raise EdgekitError(f"onnxruntime is not installed: {error}", remedy) from None
 
     options = ort.SessionOptions()
     options.log_severity_level = 3

@@ -82,25 +82,39 @@ def compare(rows: Sequence[Latency], machine: Mapping[str, Any], old: Mapping[st
                 tuple(differs),
             )
         )
-    other = [
-        f"{name}: {old['machine'].get(name, 'none')} before, {machine.get(name, 'none')} now"
-        for name in MACHINE
-        if old["machine"].get(name) != machine.get(name)
-    ]
-    return Comparison(str(file), tuple(ratios), tuple(unknown), tuple(other))
+    return Comparison(str(file), tuple(ratios), tuple(unknown), _other(old, machine))
+
+
+def refuse_other_machine(old: Mapping[str, Any], machine: Mapping[str, Any], file: Path) -> None:
+    """Raise EdgekitError if an old result is of another machine."""
+    if other := _other(old, machine):
+        raise EdgekitError(
+            f"{file}: is of another machine ({'; '.join(other)})",
+            "measure the old result again on this machine, or leave --fail-if-slower",
+        )
 
 
 def slower_than(comparison: Comparison, share: float) -> tuple[str, ...]:
-    """The artifacts that take more than ``share`` longer than before; raises EdgekitError if nothing can be said."""
-    remedy = "measure the old result again on this machine, or leave --fail-if-slower"
-    if comparison.other_machine:
-        raise EdgekitError(f"{comparison.file}: is of another machine ({'; '.join(comparison.other_machine)})", remedy)
-    if comparison.unknown:
-        raise EdgekitError(f"{comparison.file}: holds no {', '.join(comparison.unknown)}", remedy)
-    changed = [f"{r.artifact}: {'; '.join(r.differs)}" for r in comparison.ratios if r.differs]
-    if changed:
-        raise EdgekitError(f"{comparison.file}: was measured otherwise ({'; '.join(changed)})", remedy)
-    return tuple(r.artifact for r in comparison.ratios if r.ratio > 1 + share)
+    """The artifacts that take more than ``share`` longer than before, of those measured in the same way."""
+    return tuple(r.artifact for r in comparison.ratios if r.ratio > 1 + share and not r.differs)
+
+
+def unjudged(comparison: Comparison) -> tuple[str, ...]:
+    """Of which artifacts the old result cannot tell whether they became slower, and why."""
+    lacking = [f"{name}: {comparison.file} does not have it" for name in comparison.unknown]
+    return (
+        *lacking,
+        *(f"{r.artifact}: was measured otherwise: {'; '.join(r.differs)}" for r in comparison.ratios if r.differs),
+    )
+
+
+def _other(old: Mapping[str, Any], machine: Mapping[str, Any]) -> tuple[str, ...]:
+    was = old["machine"]
+    return tuple(
+        f"{name}: {was.get(name, 'none')} before, {machine.get(name, 'none')} now"
+        for name in MACHINE
+        if was.get(name) != machine.get(name)
+    )
 
 
 def _find(row: Latency, before: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

@@ -13,7 +13,6 @@ from edgekit.measurement.bench.result import Power
 from edgekit.measurement.telemetry.result import Telemetry, integrate
 from edgekit.measurement.telemetry.sampler import Sampler
 
-SECONDS = 4.0  # alone: 16 samples of most sources, 8 of a Jetson's
 LEAD = 0.5  # seconds before that: what the artifact before left running
 
 SOURCES = {  # who could measure what
@@ -39,7 +38,7 @@ def has_power(sampler: Sampler) -> bool:
     return any(r.joules or any(unit == "W" for _, unit in r.values) for _, _, r in tuple(sampler.readings))
 
 
-def run_alone(subject: Subject, items: Sequence[Any], clock: Clock, seconds: float = SECONDS) -> Window:
+def run_alone(subject: Subject, items: Sequence[Any], clock: Clock, seconds: float) -> Window:
     """Run a subject call after call for ``seconds``, after a lead that does not count."""
     _until(subject, items, clock, clock.now() + LEAD)
     began = clock.now()

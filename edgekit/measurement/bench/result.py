@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from edgekit.measurement.bench.against import Comparison
@@ -136,6 +136,7 @@ class Benchmark:
     """A whole run. ``photo_sizes`` counts "HxW".
 
     ``telemetry`` is of all of it, from the first warm-up call on; ``not_measured`` says what it lacks, and why.
+    ``slower`` and ``unjudged`` are what --fail-if-slower found: artifacts that took longer, and those it cannot judge.
     """
 
     artifacts: tuple[Measured, ...]
@@ -148,5 +149,6 @@ class Benchmark:
     telemetry: Telemetry
     not_measured: Mapping[str, str]
     comparison: Comparison | None = None
-    slower: tuple[str, ...] = field(default=())  # of the artifacts that --fail-if-slower found slower
+    slower: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
     format: int = FORMAT

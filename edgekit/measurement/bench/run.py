@@ -35,6 +35,7 @@ from edgekit.progress import Track, silent
 from edgekit.runtime.session import Session
 
 RUNS = 50
+ALONE = 4.0  # seconds of each artifact for its energy: 16 samples of most sources, 8 of a Jetson's; and for its streams
 MOST_PHOTOS = 64  # of a folder, spread evenly over it
 
 
@@ -46,6 +47,7 @@ class Plan:
     batch: int
     streams: int
     profile: bool
+    alone_seconds: float
     annotated: Annotated | None
 
     def calls(self) -> list[tuple[Path, ...]]:
@@ -82,12 +84,13 @@ def measure(
     profile: bool = False,
     track: Track = silent,
     sources: Sequence[Source | Missing] | None = None,
+    alone_seconds: float = ALONE,
 ) -> Benchmark:
     """Measure artifacts side by side on the photos of a folder; see ``edgekit.bench``."""
     _check_numbers(runs, seconds, batch, streams)
     wanted = forms(models, providers, compiled)
     annotated = read_annotated(data, images) if data is not None else None
-    plan = Plan(_photos(images), batch, streams, profile, annotated)
+    plan = Plan(_photos(images), batch, streams, profile, alone_seconds, annotated)
     sizes = Counter("x".join(map(str, read_image(p).shape[:2])) for p in plan.photos)  # and each can be read
     failures: list[Failure] = []
     lanes = _open(wanted, plan, failures, track)
@@ -167,9 +170,9 @@ def _alone(lane: _Lane, plan: Plan, clock: Clock, sampler: Sampler, failures: li
     photos = [(read_image(p),) for p in plan.photos[:8]]
     try:
         if has_power(sampler):
-            lane.window = run_alone(subject, plan.calls(), clock)
+            lane.window = run_alone(subject, plan.calls(), clock, plan.alone_seconds)
         if plan.streams > 1:
-            lane.streams = run_streams(lane.form, lane.session, photos, plan.streams)
+            lane.streams = run_streams(lane.form, lane.session, photos, plan.streams, plan.alone_seconds)
         if plan.profile:
             lane.layers = profile_layers(lane.form, lane.session, photos[0][0])
     except Exception as error:

@@ -16,8 +16,6 @@ from edgekit.measurement.bench.result import Streams
 from edgekit.measurement.bench.sessions import stages
 from edgekit.runtime.session import Session
 
-SECONDS = 4.0
-
 
 def check_streams(form: Form, session: Session) -> None:
     """Raise EdgekitError if an artifact's runtime cannot run several sessions at once."""
@@ -29,7 +27,7 @@ def check_streams(form: Form, session: Session) -> None:
 
 
 def run_streams(
-    form: Form, session: Session, items: Sequence[Any], count: int, seconds: float = SECONDS, clock: Clock | None = None
+    form: Form, session: Session, items: Sequence[Any], count: int, seconds: float, clock: Clock | None = None
 ) -> Streams:
     """Run ``count`` sessions of a form side by side for ``seconds``, each on its own thread, on decoded photos."""
     clock = clock or Clock()
