@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from pathlib import Path
@@ -77,13 +78,23 @@ def test_power_streams_and_layers(tiny: Path) -> None:
     assert sum(x.share for x in row.layers) == pytest.approx(1, abs=0.01)
 
 
-def test_average_precision_of_what_was_timed(base_onnx: Path, tiny: Path, mixed_test: Dataset) -> None:
-    result = measure([base_onnx, tiny], mixed_test.file.parent, mixed_test.file, runs=2, sources=[])
-    scored, unscored = result.artifacts
-    assert scored.accuracy is not None
-    assert scored.accuracy.box.AP50 > 0.8
-    assert unscored.accuracy is None
-    assert "none of its classes" in unscored.not_measured["accuracy"]
+def test_average_precision_of_what_was_timed(base_onnx: Path, mixed_test: Dataset) -> None:
+    result = measure([base_onnx], mixed_test.file.parent, mixed_test.file, runs=2, sources=[])
+    (row,) = result.artifacts
+    assert row.accuracy is not None
+    assert row.accuracy.box.AP50 > 0.8
+    assert result.failed == ()
+
+
+def test_times_are_kept_where_average_precision_cannot_be(tiny: Path, mixed_test: Dataset, tmp_path: Path) -> None:
+    document = json.loads(mixed_test.file.read_text())
+    others = [c | {"name": f"unicorn {c['id']}"} for c in document["categories"]]
+    (tmp_path / "others.json").write_text(json.dumps(document | {"categories": others}))
+    result = measure([tiny], mixed_test.file.parent, tmp_path / "others.json", runs=2, sources=[])
+    (row,) = result.artifacts
+    assert row.latency.p50_ms > 0
+    assert row.accuracy is None
+    assert "none of its classes" in row.not_measured["accuracy"]
     assert [f.artifact for f in result.failed] == [str(tiny)]
 
 
