@@ -34,8 +34,11 @@ def track(items: Iterable[T], description: str, /) -> Iterator[T]:
         def render(self, task: Task) -> str:
             return f"{task.speed:.1f}/s" if task.speed else ""
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn())
     console = Console(stderr=True)
+    if not console.is_terminal:  # rich would print an empty line
+        yield from items
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         yield from progress.track(items, description=description)
 
