@@ -23,8 +23,9 @@ class DemoSummary:
     naive_false_new_per_base_image: float
     trunk_export_seconds: float  # once a base model
     adapt_seconds: float  # features and training
-    torchvision_loop_seconds: float
     epochs: int
+    loop_epochs: int  # that torchvision's loop trained
+    loop_seconds: float  # that these took
     photos: dict[str, int]
     export_seconds: float
     parity_matched: int
@@ -32,3 +33,8 @@ class DemoSummary:
     latency: tuple[Latency, ...]
     peak_rss_mb: float
     versions: dict[str, str]
+
+    @property
+    def loop_seconds_for_all_epochs(self) -> float:
+        """What torchvision's loop would take for as many epochs as edgekit's, extrapolated."""
+        return self.loop_seconds * self.epochs / self.loop_epochs
