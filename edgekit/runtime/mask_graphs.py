@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class MaskGraphs:
         masks: np.ndarray | None = None
         for generation, files in self.files.items():
             left = np.flatnonzero((scores > 0) & (generations == generation))
-            for slots in sizes(len(left), sorted(files)):
+            for slots in sizes(len(left), tuple(sorted(files))):
                 taken, left = left[:slots], left[slots:]
                 rows = np.resize(taken, slots)  # what is left over repeats
                 made = self._run(files[slots], features, boxes[rows], labels[rows])[: len(taken)]
@@ -63,13 +64,14 @@ class MaskGraphs:
         return binding.copy_outputs_to_cpu()[0]
 
 
-def sizes(found: int, offered: Sequence[int]) -> list[int]:
-    """The sizes of the graphs to run for ``found`` slots: large ones while they are full, small ones for the rest."""
-    chosen: list[int] = []
-    while found > 0:
-        chosen.append(max((size for size in offered if size <= found), default=min(offered)))
-        found -= chosen[-1]
-    return chosen
+@functools.lru_cache
+def sizes(found: int, offered: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of the graphs to run for ``found`` slots, large ones first: as few slots, then runs, as can be."""
+    best: list[tuple[int, ...]] = [()]
+    for count in range(1, found + 1):
+        ways = ((*best[max(0, count - size)], size) for size in offered)
+        best.append(min(ways, key=lambda chosen: (sum(chosen), len(chosen))))
+    return tuple(sorted(best[found], reverse=True))
 
 
 def _checked(detector: Path, name: str, digest: str) -> Path:
