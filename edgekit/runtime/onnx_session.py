@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,14 @@ class OnnxSession:
     def __init__(self, path: Path) -> None:
         _, meta = read_onnx(path)
         try:
-            self.session = open_ort(str(path))
+            self.session = open_ort(str(path), by_turns=bool(meta.mask_files))
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise EdgekitError(f"{path}: onnxruntime cannot load it: {error}", "export it again") from None
         self.meta: ModelMeta = meta
         given = {o.name for o in self.session.get_outputs()}
         self.outputs = [n for n in OUTPUTS if n in given]
         self.features = sorted(given - set(OUTPUTS)) if meta.mask_files else []  # what the mask graphs read
-        self.masks = MaskGraphs(path, meta, open_ort) if meta.mask_files else None
+        self.masks = MaskGraphs(path, meta, partial(open_ort, by_turns=True)) if meta.mask_files else None
         self.batch = int(self.session.get_inputs()[0].shape[0])  # canvases a run: all but the first are left empty
         provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
@@ -58,15 +59,18 @@ class OnnxSession:
         return Outputs(boxes, labels, scores, masks.of(features, boxes, labels, scores))
 
 
-def open_ort(model: str | bytes, on_cpu: bool = False, optimised: bool = True) -> Any:
+def open_ort(model: str | bytes, on_cpu: bool = False, optimised: bool = True, by_turns: bool = False) -> Any:
     """An onnxruntime session of a file's path or a serialised model, on CUDA where onnxruntime can use it.
 
-    ``on_cpu`` leaves CUDA out, ``optimised`` False all but the basic changes to the graph.
+    ``on_cpu`` leaves CUDA out, ``optimised`` False all but the basic changes to the graph. ``by_turns`` is for sessions
+    that run one after another: their threads rest at once after a run, where they would go on spinning.
     """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    if by_turns:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     # CUDA only where there is a driver, since onnxruntime logs an error otherwise.
