@@ -23,7 +23,7 @@ from edgekit.model.predictors import Generation, merged
 if TYPE_CHECKING:
     import onnx
 
-LAYOUT = 1  # of a part in the cache; a change of what is exported makes earlier ones void
+LAYOUT = 2  # of a part in the cache; a change of what is exported makes earlier ones void
 
 
 def append_generation(base: Path, output: Path, generation: Generation, meta: ModelMeta) -> None:

@@ -15,7 +15,7 @@ from edgekit.model.checkpoint import group_sizes
 if TYPE_CHECKING:
     import onnx
 
-SLOTS = (4, 16)  # boxes that one run of a mask graph takes; at most as many as are pooled at once (roi_align)
+SLOTS = (4, 16)  # boxes that one run of a mask graph takes
 SHAPED, BROADCASTING = ("Reshape", "Expand"), ("Where", "Add", "Sub", "Mul", "Div", "Min", "Max", "Greater")
 JOINING = ("Concat", "Unsqueeze", "Identity")  # what puts the generations' masks together
 
@@ -159,8 +159,8 @@ def _with_slots(
 ) -> list[onnx.NodeProto]:
     """Copies of a branch's nodes for ``count`` slots; constants of another size are added to ``held``.
 
-    Slots are the leading dimension, or a factor of it, of every value that depends on them. The whole graph pools many
-    slots in parts: only the first part is left.
+    Slots are the leading dimension, or a factor of it, of every value that depends on them. The whole graph pools its
+    slots in parts: here the first part has all.
     """
     slots = {border.boxes: border.slots, border.channels: border.slots}  # of every value that depends on them
     alias: dict[str, str] = {}
@@ -171,10 +171,10 @@ def _with_slots(
         if not here:
             copies.append(node)
             continue
-        parts = source.op_type in ("Split", "Concat") and _axis(source) == 0
-        for output in source.output:
-            slots[output] = here if not parts else _dims(infos[output])[0]
-        if parts:
+        slots |= dict.fromkeys(source.output, here)
+        if source.op_type in ("Split", "Concat") and _axis(source) == 0:
+            read = sum(_dims(infos[i])[0] for i in source.input if i in slots)
+            slots |= {o: sum(slots.get(i, 0) for i in source.input) * _dims(infos[o])[0] // read for o in source.output}
             alias[source.output[0]] = alias.get(source.input[0], source.input[0])
             continue
         for place, name in enumerate(source.input):
