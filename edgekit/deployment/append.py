@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgekit.artifacts import ModelMeta, read_onnx, write_onnx
+from edgekit.artifacts import ModelMeta, read_whole_onnx, write_onnx
 from edgekit.deployment.compose import ADDED, AGAIN, heads_of, inner_shapes, mosaic_of, rename
 from edgekit.deployment.graph import Shape, Slots
 from edgekit.deployment.graph_cache import cached_graph
@@ -23,7 +23,7 @@ from edgekit.model.predictors import Generation, merged
 if TYPE_CHECKING:
     import onnx
 
-LAYOUT = 1  # of a part in the cache; a change of what is exported makes earlier ones void
+LAYOUT = 2  # of a part in the cache; a change of what is exported makes earlier ones void
 
 
 def append_generation(base: Path, output: Path, generation: Generation, meta: ModelMeta) -> None:
@@ -32,7 +32,7 @@ def append_generation(base: Path, output: Path, generation: Generation, meta: Mo
     The base's nodes and weights stay as they are, so that in one runtime its detections do too, to the last bit; what
     is appended reads the trunk's values and the earlier logits.
     """
-    graph, base_meta = read_onnx(base)
+    graph, base_meta = read_whole_onnx(base)
     if base_meta.best_only:
         raise EdgekitError(f"{base}: drops covered detections, so no classes can be added to it", AGAIN)
     if base_meta.reserved:

@@ -21,7 +21,7 @@ from edgekit.progress import Track, silent
 if TYPE_CHECKING:
     import onnx
 
-LAYOUT = 1  # of a graph in the cache; a change of what is exported makes earlier ones void
+LAYOUT = 2  # of a graph in the cache; a change of what is exported makes earlier ones void
 KEPT = 6  # base graphs in the cache, the last used ones
 
 

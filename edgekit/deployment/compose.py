@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
-from edgekit.artifacts import ModelMeta, read_onnx
+from edgekit.artifacts import ModelMeta, read_whole_onnx
 from edgekit.deployment.roi_align import Mosaic
 from edgekit.deployment.static_onnx import INNER
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, pooled_mosaic
@@ -35,7 +35,7 @@ def read_heads(path: Path) -> tuple[GenerationalRCNN, ModelMeta]:
     The module has no backbone and no RPN: only ``heads`` and ``predictors`` work. Batch norms are part of the layers
     before them, as in the graph; fp16 weights come back as float32.
     """
-    graph, meta = read_onnx(path)
+    graph, meta = read_whole_onnx(path)
     return heads_of(graph, meta, path), meta
 
 
@@ -46,7 +46,7 @@ def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12
     """
     import onnx
 
-    graph, meta = read_onnx(path)
+    graph, meta = read_whole_onnx(path)
     module = heads_of(graph, meta, path)
     shapes = inner_shapes(graph, path)
     body = onnx.utils.Extractor(graph).extract_model(["images"], list(INNER[:3]))

@@ -8,10 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.artifacts import ModelMeta, atomic_path, resolve, sha256, tool_versions, write_onnx
+from edgekit.artifacts import ModelMeta, resolve, sha256, tool_versions
 from edgekit.deployment import reserve
 from edgekit.deployment.assembly import assemble, to_onnx
 from edgekit.deployment.graph import Shape
+from edgekit.deployment.mask_files import check_masks, written
 from edgekit.deployment.precision.conversion import convert
 from edgekit.deployment.torchvision_export import write_state
 from edgekit.deployment.verify import Verification
@@ -44,6 +45,7 @@ class Export:
     nodes: int = 0
     node_kinds: dict[str, int] = dataclasses.field(default_factory=dict)
     kept: tuple[str, ...] = ()  # blocks and layers left in float32
+    mask_files: tuple[Path, ...] = ()  # beside ``output``, where its masks are made by graphs of their own
     verification: Verification | None = None  # against PyTorch
     engine: Engine | None = None
     triton: Path | None = None
@@ -63,6 +65,7 @@ def export(
     batch: int = 1,
     proposals: int | None = None,
     detections: int | None = None,
+    masks: str = "all",
     precision: str | None = None,
     target: str = "tensorrt",
     calibration: Path | None = None,
@@ -88,6 +91,8 @@ def export(
     ``proposals`` and ``detections`` (of each generation) are the model's own numbers by default. ``format`` is "onnx"
     or "torchvision" (.pth or .safetensors; one softmax over all classes). ``generations`` leaves out what later
     adaptations added; ``best_only`` has the graph drop detections that a better one of another generation covers.
+    ``masks`` "found" cuts the graph: ``output`` has no masks, and graphs of a few slots in files beside it make those
+    of what was found; "all" makes those of every slot in the one graph.
     ``precision`` is "fp32", "fp16" or "int8", written into the graph (see ``precision.conversion.convert`` for
     ``target``, ``calibration``, ``calibrator`` and ``keep``). ``trt``, a precision, builds an engine beside the graph
     (see ``tensorrt.build.build`` for the options from ``compute_capability`` on).
@@ -106,7 +111,7 @@ def export(
     output = output.absolute()
     if format == "torchvision":
         given = (size, best_only, batch != 1, proposals, detections, precision, trt, reserve_classes, into, triton)
-        if any(given):
+        if any(given) or masks != "all":
             raise EdgekitError("--format torchvision: holds weights only", "leave the options of the graph")
         module, meta = load_model(model, generations)
         notes = write_state(output, module, meta)
@@ -117,6 +122,8 @@ def export(
         raise EdgekitError(f"{output}: is an engine's name", "say its precision: --trt fp16")
     if trt == "int8" and target != "tensorrt":
         raise EdgekitError(f"--trt int8 --target {target}: differ", "leave --target")
+    apart = {"--batch": batch > 1, "--trt": bool(trt), "--triton": triton is not None}
+    check_masks(masks, apart | {"--reserve-classes": bool(reserve_classes), "--into": into is not None})
     if trt:  # before any long work
         from edgekit.deployment.tensorrt.target import choose_target
 
@@ -150,10 +157,9 @@ def export(
         graph, kept, notes = converted.model, converted.kept, converted.notes
         meta = dataclasses.replace(meta, precision=converted.precision)
     meta = dataclasses.replace(meta, parent_sha256=sha256(resolve(model)), versions=tool_versions())
-    with atomic_path(onnx_file) as temporary:
-        write_onnx(temporary, graph, meta)
-        seen = None if no_verify else verified(temporary, onnx_file, model, meta, shape, verify, track)
-    kinds = dict(sorted(Counter(n.op_type for n in graph.graph.node).items()))
+    with written(onnx_file, graph, meta, masks) as files:
+        seen = None if no_verify else verified(files.path, onnx_file, model, meta, shape, verify, track)
+    kinds = dict(sorted(Counter(n.op_type for n in files.graph.graph.node).items()))
     result = Export(
         output=onnx_file,
         format=format,
@@ -162,6 +168,7 @@ def export(
         nodes=sum(kinds.values()),
         node_kinds=kinds,
         kept=kept,
+        mask_files=tuple(onnx_file.with_name(name) for name in files.beside),
         verification=seen,
         graph_seconds=round(graph_seconds, 2),
         notes=notes,
@@ -191,7 +198,8 @@ def export(
 
 def _finished(result: Export, output: Path, started: float) -> Export:
     seconds = round(time.monotonic() - started, 2)
-    return dataclasses.replace(result, seconds=seconds, megabytes=output.stat().st_size / 1e6)
+    megabytes = sum(path.stat().st_size for path in (output, *result.mask_files)) / 1e6
+    return dataclasses.replace(result, seconds=seconds, megabytes=megabytes)
 
 
 def graph_of(

@@ -68,6 +68,10 @@ def export_table(result: Export) -> Table:
     else:
         table.add_row("input", f"uint8 [N, {height}, {width}, 3], RGB")
         table.add_row("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static")
+    if result.mask_files:
+        table.add_row(
+            "masks", f"of what is found, by {', '.join(p.name for p in result.mask_files)}: keep them beside it"
+        )
     if result.kept:
         table.add_row("kept in fp32", ", ".join(result.kept))
     if result.verification is not None:
