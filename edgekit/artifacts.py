@@ -84,6 +84,11 @@ class ModelMeta:
         """The classes that adaptations added."""
         return tuple(name for generation in self.generations[1:] for name in generation)
 
+    @property
+    def group_sizes(self) -> list[int]:
+        """How many classes are scored together, the base model's first (which count the background)."""
+        return [len(g) for g in self.generations] if self.scoring == "exact" else [len(self.categories)]
+
     def until(self, generations: int, source: Path) -> ModelMeta:
         """The metadata of the model as it was after ``generations`` adaptations; ``source`` is the file to name."""
         added = len(self.generations) - 1

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from edgekit.artifacts import ModelMeta
 from edgekit.deployment.precision.features import constants_of
-from edgekit.deployment.static_onnx import INNER, OUTPUTS, check_static
-from edgekit.model.checkpoint import group_sizes
+from edgekit.deployment.static_check import check_static
+from edgekit.runtime.graph_names import INNER, OUTPUTS
 
 if TYPE_CHECKING:
     import onnx
@@ -39,7 +39,7 @@ def cut_masks(graph: onnx.ModelProto, meta: ModelMeta, slots: Iterable[int] = SL
     number of slots, the leading dimension of all that a branch computes, differs.
     """
     branches = _branches(graph.graph)
-    sizes = group_sizes(meta)
+    sizes = meta.group_sizes
     first_labels = [0, *accumulate(sizes)][: len(sizes)]
     if len(branches) != len(sizes):
         raise RuntimeError(f"{len(branches)} mask branches for {len(sizes)} generations")

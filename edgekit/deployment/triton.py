@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts import read_whole_onnx
-from edgekit.deployment.trunk_export import whole_folder
+from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:
