@@ -1,12 +1,19 @@
 # make demo: install and run the whole loop on the embedded model. make test: install and run the tests.
+# make bench: measure this machine beside the peers, and write docs/benchmarks.md and the README's tables.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo bench test test-slow lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/edgekit demo
+
+bench: $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[peers]'
+	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/benchmarks_page.py
+	$(BIN)/python benchmarks/readme_tables.py
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not slow and not gpu"

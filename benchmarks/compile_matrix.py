@@ -161,7 +161,7 @@ def peak_mb() -> int:
 
 def machine() -> dict[str, str | int]:
     """What this ran on."""
-    from edgekit.measurement.bench import machine
+    from edgekit.measurement.machine.system import machine
 
     return machine()
 

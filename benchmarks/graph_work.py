@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifacts import tool_versions, write_text
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
-from edgekit.measurement.bench import machine
+from edgekit.measurement.machine.system import machine
 
 
 def multiply_adds(graph: onnx.GraphProto) -> dict[str, float]:

@@ -19,7 +19,8 @@ import edgekit
 from edgekit.artifacts import ModelMeta, tool_versions, write_text
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
-from edgekit.measurement.bench import machine, time_sessions
+from edgekit.measurement.bench.sessions import time_sessions
+from edgekit.measurement.machine.system import machine
 from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
 from edgekit.model.checkpoint import save_model
 from edgekit.model.generations import GenerationalRCNN

@@ -26,7 +26,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from edgekit.artifacts import tool_versions, write_text
 from edgekit.data.masks import crops, encode, paste
-from edgekit.measurement.bench import machine
+from edgekit.measurement.machine.system import machine
 
 PHOTO = (1080, 1920)
 OBJECTS = 100

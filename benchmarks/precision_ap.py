@@ -21,12 +21,15 @@ from onnx import TensorProto, helper
 
 from edgekit.artifacts import read_onnx, tool_versions, write_onnx, write_text
 from edgekit.data.demo_sets import write_demo_set
+from edgekit.data.images import list_images, read_image
 from edgekit.deployment.onnx_export import export
 from edgekit.deployment.precision.calibration import METHODS
 from edgekit.deployment.precision.conversion import AUTO, Converted, convert
 from edgekit.deployment.precision.quantise import TARGETS
-from edgekit.measurement.bench import bench, machine
+from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.evaluate import evaluate
+from edgekit.measurement.machine.system import machine
+from edgekit.runtime.onnx_session import OnnxSession
 
 CALIBRATION = Path(__file__).resolve().parent.parent / "calibration" / "demo.json"
 SEED = 11  # of the test scenes
@@ -71,12 +74,12 @@ def main() -> None:
             write_onnx(rounded, with_rounding(made.model), meta)
             rows.append({"name": "fp16, rounded"} | measured(rounded, scenes, reference))
             print(json.dumps(rows[-1]), flush=True)
-    timed = [files[n] for n in TIMED]
-    latencies = bench(timed, images=scenes, runs=args.runs)
+    photos = [read_image(p) for p in list_images(scenes)]
+    latencies = time_sessions({n: OnnxSession(files[n]) for n in TIMED}, photos, args.runs)
     first = latencies[0].inference_p50_ms
     speed = [
         {
-            "name": next(n for n, f in files.items() if str(f) == row.artifact),
+            "name": row.artifact,
             "inference_p50_ms": row.inference_p50_ms,
             "p50_ms": row.p50_ms,
             "times_as_fast_as_fp32": round(first / row.inference_p50_ms, 2),

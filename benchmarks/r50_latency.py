@@ -15,45 +15,32 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from adaptation_methods import peak_rss_mb
+from peer_sessions import PEERS, Torchvision
 from r50_speed import PHOTOS, SIZE, in_a_process, prepare
 from torch import nn
 
 import edgekit
 from edgekit.adaptation.initialise import new_generation
-from edgekit.artifacts import ModelMeta, tool_versions, write_text
+from edgekit.artifacts import tool_versions, write_text
 from edgekit.data.images import list_images, read_image
-from edgekit.measurement.bench import machine, time_sessions
+from edgekit.measurement.bench.sessions import time_sessions
+from edgekit.measurement.machine.system import machine
 from edgekit.measurement.stock import StockSession, export_stock
 from edgekit.model.architectures import limit
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.onnx_session import OnnxSession
-from edgekit.runtime.session import Outputs, Session
+from edgekit.runtime.session import Session
 
 SETTINGS = ((1000, 100), (300, 20))  # proposals and detections: torchvision's, and an edge's
 CALIBRATION_PHOTOS = 12
 FOUND = ", masks of what is found"
 FORMS = ("fp32", f"fp32{FOUND}", "int8 cpu", f"int8 cpu{FOUND}")
-
-
-class Torchvision:
-    """torchvision's own module in PyTorch; its masks are pasted inside it."""
-
-    def __init__(self, module: nn.Module, meta: ModelMeta, runtime: str) -> None:
-        self.module, self.meta, self.runtime = module, meta, runtime
-
-    @torch.inference_mode()
-    def infer(self, pixels: np.ndarray) -> Outputs:
-        image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / 255)
-        found = {k: v.numpy() for k, v in self.module([image])[0].items()}
-        return Outputs(found["boxes"], found["labels"], found["scores"], np.zeros((len(found["scores"]), 0, 0)))
 
 
 def main() -> None:
@@ -153,23 +140,6 @@ def torchvisions(checkpoint: Path, proposals: int, detections: int) -> nn.Module
     base.transform.min_size, base.transform.max_size = (min(SIZE),), max(SIZE)
     limit(base, proposals, detections)
     return base.eval()
-
-
-def channels_last(module: nn.Module) -> nn.Module:
-    return module.to(memory_format=torch.channels_last)
-
-
-def compiled(module: Any) -> nn.Module:
-    """torch.compile of all parts with static shapes; the rest has data-dependent ones."""
-    module.backbone, module.rpn.head = torch.compile(module.backbone), torch.compile(module.rpn.head)
-    return module
-
-
-PEERS: dict[str, Callable[[nn.Module], nn.Module]] = {
-    "torchvision, eager": lambda module: module,
-    "torchvision, eager, channels last": channels_last,
-    "torchvision, torch.compile": compiled,
-}
 
 
 def ratio(times: dict[str, float], reference: float) -> dict[str, float]:

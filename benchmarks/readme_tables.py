@@ -86,7 +86,7 @@ def demo_table(demo: dict[str, Any]) -> str:
 def latency_table(demo: dict[str, Any]) -> str:
     """Milliseconds a photo of each form of the model."""
     first = demo["latency"][0]
-    cpu = f"{first['machine']['cpu']}, {first['machine']['cores']} cores"
+    cpu = f"{demo['machine']['cpu']}, {demo['machine']['cores']} cores"
     head = (
         f"Milliseconds from decoded photo to pasted masks at {'x'.join(map(str, first['input_size']))}, "
         f"{first['runs']} interleaved runs, {cpu}:\n\n"

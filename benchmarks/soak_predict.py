@@ -24,7 +24,7 @@ from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import fit, read_image
 from edgekit.data.video import Frame, Frames, VideoFile, open_video
 from edgekit.errors import EdgekitError
-from edgekit.measurement.bench import machine
+from edgekit.measurement.machine.system import machine
 from edgekit.measurement.telemetry.sampler import Sampler
 from edgekit.report.live import watch
 

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "EdgekitError": "edgekit.errors:EdgekitError",
     "adapt": "edgekit.adaptation.recipes:adapt",
-    "bench": "edgekit.measurement.bench:bench",
+    "bench": "edgekit.report.bench:bench",
     "compare": "edgekit.deployment.comparison:compare",
     "doctor": "edgekit.report.doctor:doctor",
     "evaluate": "edgekit.measurement.evaluate:evaluate",

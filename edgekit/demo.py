@@ -20,9 +20,10 @@ from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.detections import Detections
 from edgekit.data.scenes import NEW_CLASSES
 from edgekit.deployment.onnx_export import export
-from edgekit.measurement.bench import time_sessions
+from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.compare import retention
 from edgekit.measurement.evaluate import Evaluation, score
+from edgekit.measurement.machine.system import machine
 from edgekit.measurement.stock import StockSession, export_stock
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.progress import Track, silent
@@ -103,6 +104,7 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) 
         parity_compared=agreement.compared,
         latency=tuple(latency),
         peak_rss_mb=_peak_rss_mb(),
+        machine=machine(),
         versions=tool_versions(),
     )
     write_text(folder / "summary.json", json.dumps(dataclasses.asdict(summary), indent=2) + "\n")

@@ -34,8 +34,11 @@ def track(items: Iterable[T], description: str, /) -> Iterator[T]:
         def render(self, task: Task) -> str:
             return f"{task.speed:.1f}/s" if task.speed else ""
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn())
     console = Console(stderr=True)
+    if not console.is_terminal:  # rich would print an empty line
+        yield from items
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         yield from progress.track(items, description=description)
 
@@ -52,6 +55,13 @@ def show(result: Any, as_json: bool, tables: Sequence[Any]) -> None:
     console = Console()
     for table in tables:
         console.print(table)
+
+
+def write_json(result: Any, path: Path) -> None:
+    """Write a result as a JSON file, whole or not at all."""
+    from edgekit.artifacts import write_text
+
+    write_text(path, json.dumps(result, default=_plain, indent=1) + "\n")
 
 
 def suggest(as_json: bool, command: str, word: str = "next") -> None:

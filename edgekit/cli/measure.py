@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from edgekit.cli.console import show, track
-from edgekit.cli.options import FILE, best_only_option, generations_option, json_option, skip_option
+from edgekit.cli.console import show, track, write_json
+from edgekit.cli.options import (
+    FILE,
+    Names,
+    Share,
+    best_only_option,
+    generations_option,
+    json_file_option,
+    json_option,
+    skip_option,
+)
 
 
 @click.command("eval")
@@ -34,12 +44,33 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @click.command()
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--images", type=FILE, default=None, help="Folder of photos.  [default: those that come with edgekit]")
-@click.option("--runs", default=50, show_default=True, help="Timed runs of each model.")
-@json_option
-def bench(as_json: bool, **options: Any) -> None:
-    """Time models side by side: interleaved, on the same photos."""
-    from edgekit.measurement import bench
-    from edgekit.report.tables import latency_table
+@click.option("--data", type=FILE, default=None, help="The true objects in --images, for AP: COCO JSON, YOLO, ...")
+@click.option("--runs", type=int, default=None, help="Timed runs of each model.  [default: 50]")
+@click.option("--seconds", type=float, default=None, help="Time all models for so long, instead of --runs.")
+@click.option("--batch", default=1, show_default=True, help="Photos a call, for models exported with that batch.")
+@click.option("--streams", default=1, show_default=True, help="Also the throughput of so many sessions at once.")
+@click.option("--providers", type=Names(), default=(), help="Run each ONNX file on each of: cpu, cuda, tensorrt.")
+@click.option("--compile", "compiled", is_flag=True, help="Also run each checkpoint under torch.compile.")
+@click.option("--profile", is_flag=True, help="Also time by kind of layer.")
+@click.option("--against", type=FILE, default=None, help="Compare with an older result of --json FILE.")
+@click.option("--fail-if-slower", type=Share(), default=None, help="Exit 1 if a p50 grew by more, as 5%.")
+@click.option("--markdown", type=FILE, default=None, help="Write the tables to this file.")
+@click.option("--html", type=FILE, default=None, help="Write a page with plots to this file.")
+@json_file_option
+@click.pass_context
+def bench(context: click.Context, as_json: str | None, **options: Any) -> None:
+    """Measure what models cost on this device: interleaved, on the same photos.
 
-    rows = bench.bench(**options, track=track)
-    show(rows, as_json, [latency_table(rows)] if not as_json else [])
+    Exits 1 if a model could not be measured (the others are) or --fail-if-slower found one slower.
+    """
+    from edgekit.report.bench import bench
+    from edgekit.report.bench_tables import remarks, rich_table, sheets
+
+    result = bench(**options, track=track)
+    if as_json is not None and as_json != "-":
+        write_json(result, Path(as_json))
+    show(result, as_json == "-", [rich_table(sheet) for sheet in sheets(result)] if as_json != "-" else [])
+    for line in remarks(result):
+        click.echo(f"edgekit: {line}", err=True)
+    if result.failed or result.slower or result.unjudged:
+        context.exit(1)

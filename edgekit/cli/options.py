@@ -44,3 +44,45 @@ class Names(click.ParamType):
         if isinstance(value, tuple):
             return value
         return tuple(dict.fromkeys(n.strip() for n in str(value).split(",") if n.strip()))
+
+
+class Share(click.ParamType):
+    """A share, as 5% or 0.05."""
+
+    name = "5%"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse "5%" to 0.05."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < float("inf"):
+            self.fail(f"{value!r} is no share, as 5%", param, ctx)
+        return share
+
+
+class JsonFile(click.ParamType):
+    """A .json file to write, or - for stdout."""
+
+    name = "FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what is no .json file: without that, --json MODEL would write over the model."""
+        if value != "-" and not str(value).lower().endswith(".json"):
+            self.fail(f"{value!r} is no .json file; give one, or put --json last to print on stdout", param, ctx)
+        return str(value)
+
+
+json_file_option = click.option(
+    "--json",
+    "as_json",
+    type=JsonFile(),
+    is_flag=False,
+    flag_value="-",
+    default=None,
+    help="Write the whole result to this .json file; without one, print it on stdout and nothing else.",
+)

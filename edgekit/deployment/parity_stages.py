@@ -106,7 +106,7 @@ def _inside_onnx(path: Path) -> LOOK:
         raise EdgekitError(f"{path}: has no {', '.join(missing)}", "export it again with this edgekit")
     given = {o.name for o in graph.graph.output}
     graph.graph.output.extend(shown[name] for name in INNER if name not in given)
-    run = open_ort(graph.SerializeToString(), on_cpu=True, optimised=False)
+    run = open_ort(graph.SerializeToString(), provider="cpu", optimised=False)
     return lambda pixels: _inner(*run.run(list(INNER), {"images": pixels[None]}))
 
 

@@ -53,7 +53,7 @@ class StockSession:
     """torchvision's export in onnxruntime; its masks are pasted inside the graph, so none are returned to paste."""
 
     def __init__(self, path: Path, meta: ModelMeta) -> None:
-        self.session = open_ort(str(path), on_cpu=True)
+        self.session = open_ort(str(path), provider="cpu")
         self.meta, self.runtime = meta, "onnxruntime cpu"
 
     def infer(self, pixels: np.ndarray) -> Outputs:

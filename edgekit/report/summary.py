@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgekit.measurement.bench import Latency
+from edgekit.measurement.bench.result import Latency
 from edgekit.measurement.evaluate import Evaluation
 
 
@@ -32,6 +32,7 @@ class DemoSummary:
     parity_compared: int
     latency: tuple[Latency, ...]
     peak_rss_mb: float
+    machine: dict[str, str | int]
     versions: dict[str, str]
 
     @property

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from edgekit.report.bench_tables import latency_table
+
 if TYPE_CHECKING:
     from edgekit.adaptation.recipes import Adaptation
     from edgekit.deployment.onnx_export import Export
-    from edgekit.measurement.bench import Latency
     from edgekit.measurement.evaluate import Evaluation, Part
     from edgekit.report.inspect import Inspection
     from edgekit.report.predict import Prediction
@@ -109,21 +110,6 @@ def evaluation_table(result: Evaluation) -> Table:
     return table
 
 
-def latency_table(rows: Sequence[Latency]) -> Table:
-    """Latency of each model, and how it compares with the first's."""
-    cpu = rows[0].machine["cpu"]
-    table = Table(title=f"latency (ms), photo to pasted masks, interleaved, {rows[0].runs} runs, {cpu}")
-    for column in ("artifact", "runtime"):
-        table.add_column(column)
-    for column in ("p50", "p90", "p99", "inference p50", "objects", "times first"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        figures = [f"{v:.1f}" for v in (row.p50_ms, row.p90_ms, row.p99_ms, row.inference_p50_ms)]
-        ratio = f"{row.p50_ms / rows[0].p50_ms:.2f}"
-        table.add_row(row.artifact, row.runtime, *figures, f"{row.objects_per_image:.1f}", ratio)
-    return table
-
-
 def prediction_table(predictions: Sequence[Prediction]) -> Table:
     """One line a detection."""
     table = Table(title=f"{sum(len(p.detections) for p in predictions)} objects in {len(predictions)} images")
@@ -184,7 +170,7 @@ def demo_tables(summary: DemoSummary) -> list[Table]:
     kept = f"{summary.old_detections_changed} of {summary.old_detections_compared} old detections changed"
     loop = f"naive: trained {summary.loop_epochs} epochs, seconds extrapolated to {summary.epochs}"
     table.caption = f"{kept} (PyTorch and onnxruntime, base-test and mixed-test); {loop}"
-    return [table, latency_table(summary.latency)]
+    return [table, latency_table(summary.latency, summary.machine)]
 
 
 def _plain(title: str) -> Table:

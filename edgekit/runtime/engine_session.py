@@ -79,7 +79,7 @@ class EngineSession:
         check_pixels(pixels, self.meta.input_size, self.loaded.engine.path)
         np.copyto(self.views[INPUT][0], pixels)
         if self.launchable is None:
-            self._enqueue()
+            self.enqueue()
         else:
             self.cuda.call("cudaGraphLaunch", self.launchable, self.stream)
         self.cuda.call("cudaStreamSynchronize", self.stream)
@@ -124,7 +124,7 @@ class EngineSession:
             if not self.context.set_tensor_address(slot.tensor.name, self.device + slot.offset):
                 raise RuntimeError(f"TensorRT takes no address for {slot.tensor.name}")
 
-    def _enqueue(self) -> None:
+    def enqueue(self) -> None:
         """Start one image's copy in, inference and copy out."""
         inputs, outputs = self.plan.input_bytes, self.plan.nbytes - self.plan.input_bytes
         host = self.host.ctypes.data
@@ -137,13 +137,13 @@ class EngineSession:
     def _warm_up(self) -> None:
         """Run once, which allocates what TensorRT allocates late, then record a CUDA graph where that is ours to do."""
         self.host[:] = 0
-        self._enqueue()
+        self.enqueue()
         self.cuda.call("cudaStreamSynchronize", self.stream)
         if self.graph != CAPTURED:
             return
         self.cuda.begin_capture(self.stream)
         try:
-            self._enqueue()
+            self.enqueue()
         except RuntimeError as error:
             self.graph = f"not captured: {error}"
         try:

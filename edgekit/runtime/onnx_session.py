@@ -8,28 +8,43 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta, read_onnx
+from edgekit.artifacts import ModelMeta, default_cache, read_onnx
 from edgekit.errors import EdgekitError
 from edgekit.runtime.gpu import DEVICE_FILES
 from edgekit.runtime.graph_names import OUTPUTS
 from edgekit.runtime.mask_graphs import MaskGraphs
 from edgekit.runtime.session import Outputs
 
+PROVIDERS = {  # by the name that --providers takes
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
 
 class OnnxSession:
-    """An onnxruntime session, on CUDA where onnxruntime can use it, on the CPU elsewhere."""
+    """An onnxruntime session, on CUDA where onnxruntime can use it, on the CPU elsewhere.
 
-    def __init__(self, path: Path) -> None:
+    ``provider`` asks for one of PROVIDERS and raises where it does not run. ``threads`` is how many a node may use (0:
+    onnxruntime's choice). ``trace`` begins the name of the file that ``session.end_profiling()`` writes.
+    """
+
+    def __init__(self, path: Path, provider: str = "", threads: int = 0, trace: str = "") -> None:
         _, meta = read_onnx(path)
+        self.path, self.provider = path, provider
+        apart = bool(meta.mask_files)
+        load = partial(open_ort, provider=provider, threads=threads, precision=meta.precision, by_turns=apart)
         try:
-            self.session = open_ort(str(path), by_turns=bool(meta.mask_files))
+            self.session = load(str(path), trace=trace)
+        except EdgekitError:
+            raise
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise EdgekitError(f"{path}: onnxruntime cannot load it: {error}", "export it again") from None
         self.meta: ModelMeta = meta
         given = {o.name for o in self.session.get_outputs()}
         self.outputs = [n for n in OUTPUTS if n in given]
-        self.features = sorted(given - set(OUTPUTS)) if meta.mask_files else []  # what the mask graphs read
-        self.masks = MaskGraphs(path, meta, partial(open_ort, by_turns=True)) if meta.mask_files else None
+        self.features = sorted(given - set(OUTPUTS)) if apart else []  # what the mask graphs read
+        self.masks = MaskGraphs(path, meta, load) if apart else None
         self.batch = int(self.session.get_inputs()[0].shape[0])  # canvases a run: all but the first are left empty
         provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
@@ -39,10 +54,15 @@ class OnnxSession:
         images = pixels[None]
         if self.batch > 1:
             images = np.concatenate([images, np.zeros((self.batch - 1, *pixels.shape), np.uint8)])
-        if self.masks is not None:
-            return self._infer_found(images, self.masks)
-        boxes, labels, scores, *masks = (o[0] for o in self.session.run(self.outputs, {"images": images}))
-        return Outputs(boxes, labels, scores, masks[0] if masks else np.zeros((len(scores), 0, 0), np.float32))
+        return self.infer_batch(images)[0]
+
+    def infer_batch(self, images: np.ndarray) -> list[Outputs]:
+        """Run on as many canvases as the graph takes: uint8 [N, H, W, 3]."""
+        if self.masks is not None:  # such a graph takes one
+            return [self._infer_found(images, self.masks)]
+        boxes, labels, scores, *masks = self.session.run(self.outputs, {"images": images})
+        filled = masks[0] if masks else np.zeros((*scores.shape, 0, 0), np.float32)
+        return [Outputs(*rows) for rows in zip(boxes, labels, scores, filled, strict=True)]
 
     def _infer_found(self, images: np.ndarray, masks: MaskGraphs) -> Outputs:
         """Run the detector, then the mask graphs; the features between them stay where the detector left them."""
@@ -59,21 +79,66 @@ class OnnxSession:
         return Outputs(boxes, labels, scores, masks.of(features, boxes, labels, scores))
 
 
-def open_ort(model: str | bytes, on_cpu: bool = False, optimised: bool = True, by_turns: bool = False) -> Any:
-    """An onnxruntime session of a file's path or a serialised model, on CUDA where onnxruntime can use it.
+def open_ort(
+    model: str | bytes,
+    provider: str = "",
+    optimised: bool = True,
+    threads: int = 0,
+    trace: str = "",
+    precision: str = "fp32",
+    by_turns: bool = False,
+) -> Any:
+    """An onnxruntime session of a file's path or a serialised model.
 
-    ``on_cpu`` leaves CUDA out, ``optimised`` False all but the basic changes to the graph. ``by_turns`` is for sessions
-    that run one after another: their threads rest at once after a run, where they would go on spinning.
+    ``provider`` is one of PROVIDERS; "" takes CUDA where onnxruntime can use it, else the CPU. ``optimised`` False
+    leaves out all but the basic changes to the graph. ``precision`` is the graph's own. ``by_turns`` is for sessions
+    that run one after another: their threads rest at once after a run, where they would go on spinning. Raises
+    EdgekitError if an asked provider is not what runs it.
     """
-    import onnxruntime as ort
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        remedy = "pip install onnxruntime-gpu; on a Jetson, from its own index (docs/jetson.md)"
+        raise EdgekitError(f"onnxruntime is not installed: {error}", remedy) from None
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    if trace:
+        options.enable_profiling, options.profile_file_prefix = True, trace
     if by_turns:
         options.add_session_config_entry("session.force_spinning_stop", "1")
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    there = ort.get_available_providers()
+    if provider and PROVIDERS[provider] not in there:
+        raise EdgekitError(
+            f"the onnxruntime here has no {PROVIDERS[provider]}",
+            "pip install onnxruntime-gpu; on a Jetson, from its own index (docs/jetson.md)",
+        )
     # CUDA only where there is a driver, since onnxruntime logs an error otherwise.
-    cuda = not on_cpu and any(Path(file).exists() for file in DEVICE_FILES)
-    wanted = ["CUDAExecutionProvider"] * cuda + ["CPUExecutionProvider"]
-    return ort.InferenceSession(model, options, providers=[p for p in wanted if p in ort.get_available_providers()])
+    driver = any(Path(file).exists() for file in DEVICE_FILES)
+    if provider in ("cuda", "tensorrt") and not driver:
+        raise EdgekitError(f"{PROVIDERS[provider]} needs an NVIDIA GPU, and there is none", "edgekit doctor says more")
+    wanted = {"": ["cuda"] * driver + ["cpu"], "tensorrt": ["tensorrt", "cuda", "cpu"], "cuda": ["cuda", "cpu"]}
+    names = [PROVIDERS[name] for name in wanted.get(provider, [provider])]
+    chosen = [(name, _settings(name, precision)) for name in names if name in there]
+    session = ort.InferenceSession(model, options, providers=chosen)
+    used = session.get_providers()[0]
+    if provider and used != PROVIDERS[provider]:
+        raise EdgekitError(
+            f"onnxruntime cannot use {PROVIDERS[provider]} here: it took {used}", "edgekit doctor says why"
+        )
+    return session
+
+
+def _settings(provider: str, precision: str) -> dict[str, Any]:
+    """TensorRT may use the precision that the graph has; its engines are kept, since building one takes minutes."""
+    if provider != PROVIDERS["tensorrt"]:
+        return {}
+    return {
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(default_cache() / "onnxruntime-tensorrt"),
+        "trt_fp16_enable": precision != "fp32",
+        "trt_int8_enable": precision == "int8",
+    }

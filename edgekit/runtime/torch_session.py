@@ -1,13 +1,15 @@
-"""Checkpoints in PyTorch eager."""
+"""Checkpoints in PyTorch, eager or compiled."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from edgekit.artifacts import ModelMeta
+from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.session import Outputs
@@ -37,3 +39,14 @@ class TorchSession:
 def outputs(found: dict[str, torch.Tensor]) -> Outputs:
     """What a module found in one canvas, as arrays."""
     return Outputs(*(found[name].cpu().numpy() for name in Outputs._fields))
+
+
+def compile_session(session: TorchSession) -> TorchSession:
+    """The same model with its parts of static shape compiled (torch.compile): the body with its FPN, the RPN's head."""
+    if shutil.which("g++") is None and shutil.which("clang++") is None and session.device.type == "cpu":
+        raise EdgekitError("torch.compile needs a C++ compiler, and there is none", "apt-get install g++")
+    base = session.module.base
+    base.backbone.compile()
+    base.rpn.head.compile()
+    session.runtime = f"pytorch compiled {session.device.type}"
+    return session

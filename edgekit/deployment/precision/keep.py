@@ -68,7 +68,7 @@ def find_keep(
 
 def detections(model: onnx.ModelProto, canvases: Sequence[np.ndarray]) -> list[Found]:
     """What a graph finds in each canvas, run by onnxruntime on the CPU."""
-    session = open_ort(model.SerializeToString(), on_cpu=True)
+    session = open_ort(model.SerializeToString(), provider="cpu")
     given = {o.name for o in session.get_outputs()}
     names = [n for n in OUTPUTS if n in given]
     entry = session.get_inputs()[0].name

@@ -66,6 +66,20 @@ def read_system(root: Path = Path("/"), architecture: str | None = None, cores: 
     )
 
 
+def machine(root: Path = Path("/")) -> dict[str, str | int]:
+    """What this run runs on, for a result file; ``device`` is a Jetson's model or the GPUs, where there are any."""
+    jetson = read_jetson(root)
+    device = jetson.model if jetson else ", ".join(_gpus(root))
+    described: dict[str, str | int] = {
+        "cpu": processor(root) or platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 0,
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
+    return described | ({"device": device} if device else {})
+
+
 def processor(root: Path = Path("/")) -> str | None:
     """The processor's name as the kernel has it; None on most ARM boards."""
     found = re.search(r"^model name\s*:\s*(.*)$", text(root / "proc/cpuinfo"), re.M)

@@ -1,0 +1,106 @@
+"""Write docs/benchmarks.md from benchmarks/results/peers.json; ``--check`` only says whether it is up to date.
+
+python benchmarks/benchmarks_page.py [--check]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from export_tables import lines
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "peers.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+BASELINE = "torchvision, eager"
+DESKTOP = "make bench"
+JETSON = "python3 benchmarks/peers.py && python3 benchmarks/benchmarks_page.py"
+# Devices that edgekit is for: how a machine's name shows that it is one, and the command that measures it.
+DEVICES = {
+    "Jetson Orin Nano": ("orin nano", JETSON),
+    "Jetson Orin NX": ("orin nx", JETSON),
+    "Jetson AGX Orin": ("agx orin", JETSON),
+    "desktop or server with an NVIDIA GPU": ("geforce|rtx|nvidia l|nvidia a|nvidia h|tesla|quadro", DESKTOP),
+}
+HEAD = """# What it costs, beside its peers
+
+Written by `benchmarks/benchmarks_page.py` from `benchmarks/results/peers.json`; do not edit it.
+
+The Mask R-CNN that comes with edgekit (MobileNetV2-FPN, {size}) with the same weights in each row, batch 1, all rows of
+a machine timed in turns on the same photos, from decoded photo to pasted masks. "against eager" is how many times as
+fast as torchvision's module in PyTorch on that machine. Box AP is of {scenes} drawn scenes. `make bench` measures the
+machine it runs on and adds or replaces its column.
+"""
+
+
+def main() -> int:
+    written = page(json.loads(RESULT.read_text()))
+    if "--check" in sys.argv:
+        return int(PAGE.read_text() != written)
+    PAGE.write_text(written)
+    return 0
+
+
+def page(result: dict[str, Any]) -> str:
+    """The page's text."""
+    machines = result["machines"]
+    first = next(iter(machines.values()))
+    size = "x".join(map(str, first["input_size"]))
+    parts = [HEAD.format(size=size, scenes=first["scenes"]["count"]), overview(machines)]
+    parts += [section(name, column) for name, column in machines.items()]
+    return "\n".join(parts)
+
+
+def overview(machines: dict[str, Any]) -> str:
+    """Milliseconds by way and machine, and the devices that nobody has measured."""
+    ways = list(dict.fromkeys(way for column in machines.values() for way in column["rows"]))
+    unmeasured = {name: command for name, (words, command) in DEVICES.items() if not is_there(words, machines)}
+    rows = []
+    for way in ways:
+        cells = [cell(column["rows"].get(way)) for column in machines.values()]
+        rows.append([way, *cells, *["not measured"] * len(unmeasured)])
+    table = lines(["median ms", *machines, *unmeasured], rows)
+    commands = "".join(f"- {name}: not measured; on it, `{command}`\n" for name, command in unmeasured.items())
+    return f"{table}\n{commands}" if commands else table
+
+
+def section(name: str, column: dict[str, Any]) -> str:
+    """One machine in full."""
+    versions = ", ".join(f"{package} {version}" for package, version in column["versions"].items())
+    measured = {way: row for way, row in column["rows"].items() if "p50_ms" in row}
+    eager = measured.get(BASELINE, {}).get("p50_ms")
+    rows = [
+        [
+            way,
+            row["runtime"],
+            *(f"{row[figure]:.1f}" for figure in ("p50_ms", "p90_ms", "p99_ms", "inference_p50_ms")),
+            f"{eager / row['p50_ms']:.2f}" if eager else "",
+            f"{row['box_AP']:.1f}",
+        ]
+        for way, row in sorted(measured.items(), key=lambda item: item[1]["p50_ms"])
+    ]
+    columns = ["", "runtime", "p50 ms", "p90 ms", "p99 ms", "inference p50 ms", "against eager", "box AP"]
+    missing = [
+        f"- {way}: not measured: {row['not_measured']} ({row['remedy']})\n"
+        for way, row in column["rows"].items()
+        if "p50_ms" not in row
+    ]
+    head = f"## {name}\n\n{column['runs']} interleaved runs; {versions}.\n\n"
+    return head + lines(columns, rows) + ("\n" + "".join(missing) if missing else "")
+
+
+def cell(row: dict[str, Any] | None) -> str:
+    """A way's median on a machine."""
+    return f"{row['p50_ms']:.1f}" if row is not None and "p50_ms" in row else "not measured"
+
+
+def is_there(words: str, machines: dict[str, Any]) -> bool:
+    """Whether some machine's name holds one of the words."""
+    return any(word in name.lower() for name in machines for word in words.split("|"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""The model that comes with edgekit, run in every way this machine can, interleaved: edgekit's forms and their peers.
+
+    make bench          # or, on a Jetson: python3 benchmarks/peers.py && python3 benchmarks/benchmarks_page.py
+
+Adds or replaces this machine's part of benchmarks/results/peers.json and leaves the others. A way that cannot run here
+is "not measured", with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edgekit
+from edgekit.artifacts import tool_versions, write_text
+from edgekit.data.coco import Dataset
+from edgekit.data.demo_sets import write_demo_set
+from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
+from edgekit.errors import EdgekitError
+from edgekit.measurement.bench.forms import failed
+from edgekit.measurement.bench.result import Latency
+from edgekit.measurement.bench.sessions import time_sessions
+from edgekit.measurement.evaluate import score
+from edgekit.measurement.machine.system import machine
+from edgekit.runtime.session import Session, detect, open_session
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "peers.json"
+CALIBRATION = ROOT / "calibration" / "demo.json"
+SCENES, SEED = 60, 11  # drawn scenes for AP that no training and no calibration saw
+Open = Callable[[], Session]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=None, help="folder for graphs and scenes to keep")
+    parser.add_argument("--output", type=Path, default=RESULT, help="result file to add this machine to (.json)")
+    parser.add_argument("--runs", type=int, default=100)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        work = args.work or Path(scratch)
+        work.mkdir(parents=True, exist_ok=True)
+        column = measured(work, args.runs)
+    result = json.loads(args.output.read_text()) if args.output.exists() else {"machines": {}}
+    result["model"] = "demo (Mask R-CNN, MobileNetV2-FPN)"
+    result["machines"][name_of(column["machine"])] = column
+    write_text(args.output, json.dumps(result, indent=1) + "\n")
+    print(json.dumps(column["rows"], indent=1))
+
+
+def measured(work: Path, runs: int) -> dict[str, Any]:
+    """This machine's column: times of one interleaved run, then AP."""
+    photos = [read_image(p) for p in list_images(SAMPLE_PHOTOS)]
+    scenes = write_demo_set("base-test", SCENES, work / "scenes", seed=SEED)
+    rows: dict[str, dict[str, Any]] = {}
+    sessions: dict[str, Session] = {}
+    for name, opens in ways(work).items():
+        print(f"opening {name}", flush=True)
+        try:
+            sessions[name] = opens()
+            detect(sessions[name], photos[0])
+        except Exception as error:
+            sessions.pop(name, None)
+            known = failed(name, error)
+            rows[name] = {"not_measured": known.message.removeprefix(f"{name}: "), "remedy": known.hint}
+    for timing in time_sessions(sessions, photos, runs):
+        precision = box_ap(sessions[timing.artifact], scenes)
+        rows[timing.artifact] = figures(timing) | {"box_AP": precision}
+    first = next(iter(sessions.values()))
+    return {
+        "machine": machine(),
+        "versions": tool_versions(),
+        "runs": runs,
+        "input_size": first.meta.input_size,
+        "scenes": {"count": SCENES, "seed": SEED},
+        "rows": {name: rows[name] for name in ways(work)},
+    }
+
+
+def ways(work: Path) -> dict[str, Open]:
+    """How to open each way to run the model; edgekit's first."""
+    fp32, int8, stock = work / "fp32.onnx", work / "int8-cpu.onnx", work / "torchvision.onnx"
+    found: dict[str, Open] = {
+        "edgekit fp32, onnxruntime CPU": lambda: on_provider(exported(fp32), "cpu"),
+        "edgekit int8, onnxruntime CPU": lambda: on_provider(exported(int8, precision="int8", target="cpu"), "cpu"),
+        "edgekit fp32, onnxruntime CUDA": lambda: on_provider(exported(fp32), "cuda"),
+        "edgekit fp32, onnxruntime TensorRT": lambda: on_provider(exported(fp32), "tensorrt"),
+        "edgekit fp16, TensorRT engine": lambda: engine(work, "fp16"),
+        "edgekit int8, TensorRT engine": lambda: engine(work, "int8"),
+        "edgekit fp32, PyTorch": lambda: open_session("demo"),
+        "edgekit fp32, OpenVINO": lambda: openvino(exported(fp32)),
+    }
+    for name in ("torchvision, eager", "torchvision, eager, channels last", "torchvision, torch.compile"):
+        found[name] = lambda name=name: torchvisions(name)  # type: ignore[misc]
+    return found | {"torchvision's export, onnxruntime CPU": lambda: stock_session(stock)}
+
+
+def exported(path: Path, **options: Any) -> Path:
+    """edgekit's graph in some precision, made once; what int8 costs stands in the page as AP."""
+    if not path.exists():
+        int8 = {"calibration": CALIBRATION, "no_verify": True} if options.get("precision") == "int8" else {}
+        edgekit.export("demo", path, **options, **int8)
+    return path
+
+
+def on_provider(path: Path, provider: str) -> Session:
+    from edgekit.runtime.onnx_session import OnnxSession
+
+    return OnnxSession(path, provider)
+
+
+def engine(work: Path, precision: str) -> Session:
+    """An engine built on this device."""
+    from edgekit.deployment.tensorrt.build import build
+    from edgekit.runtime.engine_session import EngineSession, load
+    from edgekit.runtime.gpu import gpu_here
+
+    gpu_here()
+    load("tensorrt")
+    options = {"precision": precision} | ({"target": "tensorrt"} if precision == "int8" else {})
+    graph = exported(work / f"{precision}-tensorrt.onnx", **options)
+    return EngineSession.open(build(graph, graph.with_suffix(".engine")).path)
+
+
+def openvino(path: Path) -> Session:
+    try:
+        import openvino  # noqa: F401 (whether it is there)
+    except ImportError:
+        raise EdgekitError("OpenVINO is not installed", "pip install 'edgekit[peers]'") from None
+    from peer_sessions import OpenVino
+
+    return OpenVino(path)
+
+
+def torchvisions(name: str) -> Session:
+    """torchvision's module with the embedded model's weights, for images of the canvas's size."""
+    from peer_sessions import PEERS, Torchvision
+
+    from edgekit.model.checkpoint import load_model
+
+    module, meta = load_model("demo")
+    base = module.base
+    base.transform.min_size, base.transform.max_size = (min(meta.input_size),), max(meta.input_size)
+    return Torchvision(PEERS[name](base.eval()), meta, name)
+
+
+def stock_session(path: Path) -> Session:
+    from edgekit.artifacts import resolve
+    from edgekit.measurement.stock import StockSession, export_stock
+    from edgekit.model.checkpoint import load_model
+
+    if not path.exists():
+        export_stock(resolve("demo"), path)
+    return StockSession(path, load_model("demo")[1])
+
+
+def box_ap(session: Session, scenes: Dataset) -> float:
+    """Box AP in percent: masks are compared in no row, since torchvision's own are pasted inside it."""
+    found = [detect(session, photo.read()) for photo in scenes.photos]
+    return round(100 * score(scenes, scenes.photos, found, session.meta).box.AP, 1)
+
+
+def figures(row: Latency) -> dict[str, Any]:
+    """What the page shows of a row."""
+    return {
+        "runtime": row.runtime,
+        "p50_ms": round(row.p50_ms, 2),
+        "p90_ms": round(row.p90_ms, 2),
+        "p99_ms": round(row.p99_ms, 2),
+        "std_ms": round(row.std_ms, 2),
+        "inference_p50_ms": round(row.inference_p50_ms, 2),
+        "settled": row.stable,
+    }
+
+
+def name_of(described: dict[str, Any]) -> str:
+    """A machine's column: the device where there is one, else processor and cores."""
+    return str(described.get("device") or f"{described['cpu']}, {described['cores']} cores")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Which forms of which models are to be measured, and how is each opened?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.artifacts import kind_of, resolve
+from edgekit.errors import EdgekitError
+from edgekit.runtime.session import Session, open_session
+
+
+@dataclass(frozen=True)
+class Form:
+    """A model as one runtime is to run it; ``provider`` is onnxruntime's, "" for its default; ``name`` is unique."""
+
+    model: str
+    name: str
+    provider: str = ""
+    compiled: bool = False
+
+
+def forms(models: Sequence[str | Path], providers: Sequence[str] = (), compiled: bool = False) -> list[Form]:
+    """Each model once; an ONNX file on each provider named, a checkpoint also compiled if that is asked for."""
+    from edgekit.runtime.onnx_session import PROVIDERS
+
+    for provider in providers:
+        if provider not in PROVIDERS:
+            raise EdgekitError(f"--providers {provider}: there is no such provider", f"give of {','.join(PROVIDERS)}")
+    found = []
+    for model in map(str, models):
+        kind = _kind(model)
+        if kind == "onnx" and providers:
+            found += [Form(model, f"{model} on {p}" if len(providers) > 1 else model, p) for p in providers]
+        else:
+            found.append(Form(model, model))
+        if kind == "checkpoint" and compiled:
+            found.append(Form(model, f"{model}, compiled", compiled=True))
+    return [_renamed(form, found[:place]) for place, form in enumerate(found)]
+
+
+def open_form(form: Form, threads: int = 0, trace: str = "") -> Session:
+    """Open a form; ``threads`` and ``trace`` are onnxruntime's (see OnnxSession). Raises EdgekitError, always."""
+    path = resolve(form.model)
+    try:
+        if kind_of(path) == "onnx":
+            from edgekit.runtime.onnx_session import OnnxSession
+
+            return OnnxSession(path, form.provider, threads, trace)
+        if form.compiled:
+            from edgekit.runtime.torch_session import TorchSession, compile_session
+
+            return compile_session(TorchSession.load(form.model))
+        return open_session(form.model)
+    except EdgekitError:
+        raise
+    except ImportError as error:
+        package = (error.name or "its runtime").split(".")[0]
+        raise EdgekitError(
+            f"{form.model}: its runtime is not installed: {error}",
+            f"pip install {package}, or see edgekit doctor",
+        ) from None
+    except Exception as error:  # what a driver, PyTorch or TensorRT raises of its own
+        raise failed(form.model, error) from error
+
+
+def failed(name: str, error: Exception) -> EdgekitError:
+    """What a runtime's own exception means for the user."""
+    if isinstance(error, EdgekitError):
+        return error
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return EdgekitError(f"{name}: cannot be run here: {reason}", "look at edgekit doctor")
+
+
+def _kind(model: str) -> str:
+    """The kind that a model's name says; opening it tells what is wrong with it."""
+    suffix = Path(model).suffix.lower()
+    return "onnx" if suffix == ".onnx" else "engine" if suffix == ".engine" else "checkpoint"
+
+
+def _renamed(form: Form, earlier: Sequence[Form]) -> Form:
+    """The same model given twice is measured twice, under two names."""
+    same = sum(form.name == other.name for other in earlier)
+    return form if not same else Form(form.model, f"{form.name} #{same + 1}", form.provider, form.compiled)

@@ -1,0 +1,149 @@
+"""How long do the stages of several subjects take, when they take turns? Pure timing: clock and sleep are given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgekit.progress import Track, silent
+
+PAUSE = 0.05  # seconds before each call: onnxruntime's threads go on spinning after a run and slow the next model
+WINDOW = 4  # calls, of the same items, whose medians are compared to see whether a subject is warm
+STEADY = 0.05  # warm once the median of a window differs less than this from that of the window before
+LONGEST_WARM_UP = 8  # windows, after which the clock counts all the same
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something to time: ``stages`` in their order, each given what the one before returned, the first an item."""
+
+    name: str
+    stages: tuple[Callable[[Any], Any], ...]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One subject's timed calls.
+
+    ``seconds`` is [calls, stages], ``returned`` what the last stage gave each time. ``stable`` says whether the warm-up
+    of ``warm_up`` calls ended because the times had settled. ``error`` ended the subject's part, if there was one.
+    """
+
+    name: str
+    seconds: np.ndarray
+    returned: tuple[Any, ...]
+    warm_up: int
+    stable: bool
+    error: Exception | None
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time in seconds, and how to wait."""
+
+    now: Callable[[], float] = time.perf_counter
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass
+class _Lane:
+    """What has been measured of one subject so far."""
+
+    subject: Subject
+    seconds: list[list[float]] = field(default_factory=list)
+    returned: list[Any] = field(default_factory=list)
+    error: Exception | None = None
+
+
+def interleave(
+    subjects: Sequence[Subject],
+    items: Sequence[Any],
+    runs: int | None,
+    seconds: float | None = None,
+    clock: Clock | None = None,
+    track: Track = silent,
+) -> list[Timing]:
+    """Time subjects: in every round each takes the same item once, in the opposite order to the round before.
+
+    There are ``runs`` rounds, or as many as begin within ``seconds``. A subject that raises is left out from then on.
+    """
+    clock = clock or Clock()
+    lanes = [_Lane(subject) for subject in subjects]
+    warm_up, stable = _warm_up(lanes, items, clock, track)
+    for lane in lanes:
+        lane.seconds, lane.returned = [], []
+    rounds = range(runs) if runs is not None else _until(clock, seconds or 0.0)
+    for number in track(rounds, "timing"):
+        _round(lanes, items[number % len(items)], number, clock)
+        if all(lane.error for lane in lanes):
+            break
+    return [
+        Timing(
+            lane.subject.name,
+            np.array(lane.seconds, float).reshape(-1, len(lane.subject.stages)),
+            tuple(lane.returned),
+            warm_up,
+            lane.subject.name in stable,
+            lane.error,
+        )
+        for lane in lanes
+    ]
+
+
+def call(stages: Sequence[Callable[[Any], Any]], item: Any, now: Callable[[], float]) -> tuple[list[float], Any]:
+    """Run an item through stages; the seconds of each, and what the last returned."""
+    taken, before = [], now()
+    for stage in stages:
+        item = stage(item)
+        after = now()
+        taken.append(after - before)
+        before = after
+    return taken, item
+
+
+def _round(lanes: Sequence[_Lane], item: Any, number: int, clock: Clock) -> None:
+    for lane in lanes if number % 2 == 0 else reversed(lanes):
+        if lane.error is not None:
+            continue
+        clock.sleep(PAUSE)
+        try:
+            taken, returned = call(lane.subject.stages, item, clock.now)
+        except Exception as error:  # the device's memory is full, a driver failed: the others go on
+            lane.error = error
+            continue
+        lane.seconds.append(taken)
+        lane.returned.append(returned)
+
+
+def _warm_up(lanes: Sequence[_Lane], items: Sequence[Any], clock: Clock, track: Track) -> tuple[int, set[str]]:
+    """Run until every subject's times have settled or the patience ends: rounds, and the names of those settled."""
+    stable: set[str] = set()
+    windows = 0
+    for _ in track(range(LONGEST_WARM_UP), "warming up"):
+        windows += 1
+        for turn in range(WINDOW):
+            _round(lanes, items[turn % len(items)], turn, clock)
+        running = [lane for lane in lanes if lane.error is None]
+        stable = {lane.subject.name for lane in running if _settled([sum(taken) for taken in lane.seconds])}
+        if len(stable) == len(running):
+            break
+    return windows * WINDOW, stable
+
+
+def _settled(totals: Sequence[float]) -> bool:
+    if len(totals) < 2 * WINDOW:
+        return False
+    before, now = np.median(totals[-2 * WINDOW : -WINDOW]), np.median(totals[-WINDOW:])
+    return bool(abs(now - before) <= STEADY * before)
+
+
+def _until(clock: Clock, seconds: float) -> Iterator[int]:
+    """0, 1, 2, ... while there is time; at least once."""
+    ends, number = clock.now() + seconds, 0
+    while number == 0 or clock.now() < ends:
+        yield number
+        number += 1

@@ -1,0 +1,85 @@
+"""How many photos a second do several sessions of one artifact manage together?"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import EdgekitError
+from edgekit.measurement.bench.forms import Form, open_form
+from edgekit.measurement.bench.harness import Clock, call
+from edgekit.measurement.bench.result import Streams
+from edgekit.measurement.bench.sessions import stages
+from edgekit.runtime.session import Session
+
+
+def check_streams(form: Form, session: Session) -> None:
+    """Raise EdgekitError if an artifact's runtime cannot run several sessions at once."""
+    if not hasattr(session, "twin") and not session.runtime.startswith("onnxruntime"):
+        raise EdgekitError(
+            f"{form.name}: --streams needs several sessions at once, which {session.runtime} is not measured with",
+            "export it to ONNX or to an engine, or leave --streams",
+        )
+
+
+def run_streams(
+    form: Form, session: Session, items: Sequence[Any], count: int, seconds: float, clock: Clock | None = None
+) -> Streams:
+    """Run ``count`` sessions of a form side by side for ``seconds``, each on its own thread, on decoded photos."""
+    clock = clock or Clock()
+    sessions, threads = _open(form, session, count)
+    try:
+        for twin in sessions:
+            call(stages(twin, 1), items[0], clock.now)
+        return _run(sessions, threads, items, seconds, clock)
+    finally:
+        for twin in sessions:
+            if twin is not session and hasattr(twin, "close"):
+                twin.close()
+
+
+def _open(form: Form, session: Session, count: int) -> tuple[list[Session], int | None]:
+    """The sessions, and how many threads each has where that is ours to say: together as many as there are cores."""
+    if hasattr(session, "twin"):
+        return [session, *(session.twin() for _ in range(count - 1))], None
+    threads = max(1, (os.cpu_count() or 1) // count) if session.runtime == "onnxruntime cpu" else None
+    return [open_form(form, threads or 0) for _ in range(count)], threads
+
+
+def _run(
+    sessions: Sequence[Session], threads: int | None, items: Sequence[Any], seconds: float, clock: Clock
+) -> Streams:
+    taken: list[list[float]] = [[] for _ in sessions]
+    errors: list[Exception] = []
+    gate = threading.Barrier(len(sessions) + 1)
+    ends = [0.0]
+
+    def work(place: int) -> None:
+        own, turn = stages(sessions[place], 1), place
+        gate.wait()
+        try:
+            while not turn - place or clock.now() < ends[0]:
+                parts, _ = call(own, items[turn % len(items)], clock.now)
+                taken[place].append(sum(parts))
+                turn += 1
+        except Exception as error:  # told to the caller, whose thread this is not
+            errors.append(error)
+
+    workers = [threading.Thread(target=work, args=(place,), daemon=True) for place in range(len(sessions))]
+    for worker in workers:
+        worker.start()
+    began = clock.now()
+    ends[0] = began + seconds
+    gate.wait()
+    for worker in workers:
+        worker.join()
+    spent = clock.now() - began
+    if errors:
+        raise errors[0]
+    calls = np.concatenate(taken)
+    p50, p99 = (round(1e3 * float(v), 3) for v in np.percentile(calls, (50, 99)))
+    return Streams(len(sessions), threads, round(spent, 3), round(len(calls) / spent, 2), p50, p99)

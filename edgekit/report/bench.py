@@ -1,0 +1,67 @@
+"""What do artifacts cost on this device, compared with before, and written as pages?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgekit.artifacts import output_folder, write_text
+from edgekit.errors import EdgekitError
+from edgekit.measurement.bench.against import compare, read_old, refuse_other_machine, slower_than, unjudged
+from edgekit.measurement.bench.result import Benchmark
+from edgekit.measurement.bench.run import measure
+from edgekit.measurement.machine.system import machine
+from edgekit.progress import Track, silent
+
+
+def bench(
+    models: Sequence[str | Path],
+    images: Path | None = None,
+    data: Path | None = None,
+    runs: int | None = None,
+    seconds: float | None = None,
+    batch: int = 1,
+    streams: int = 1,
+    providers: Sequence[str] = (),
+    compiled: bool = False,
+    profile: bool = False,
+    against: Path | None = None,
+    fail_if_slower: float | None = None,
+    markdown: Path | None = None,
+    html: Path | None = None,
+    track: Track = silent,
+) -> Benchmark:
+    """Measure artifacts side by side on the photos of a folder (by default those that come with edgekit).
+
+    Each is timed ``runs`` times (50), or all of them for ``seconds``. ``data`` annotates the photos for AP.
+    ``providers`` are onnxruntime's to run each ONNX file on (cpu, cuda, tensorrt). ``compiled`` adds each checkpoint
+    under torch.compile. An artifact that cannot be measured is named in ``failed``, and the others are measured.
+
+    ``against`` is a result that ``--json`` wrote. ``fail_if_slower`` (0.05 is 5%) names artifacts in ``slower`` and
+    those that the old result cannot judge in ``unjudged``; it raises EdgekitError where that is of another machine.
+    """
+    old = read_old(against) if against is not None else None
+    if fail_if_slower is not None:
+        if old is None or against is None:
+            raise EdgekitError("--fail-if-slower: slower than what?", "give an old result with --against")
+        refuse_other_machine(old, machine(), against)
+    for page in (markdown, html):
+        if page is not None:
+            output_folder(page.parent)
+    result = measure(models, images, data, runs, seconds, batch, streams, providers, compiled, profile, track)
+    if old is not None and against is not None:
+        comparison = compare([row.latency for row in result.artifacts], result.machine, old, against)
+        result = dataclasses.replace(result, comparison=comparison)
+        if fail_if_slower is not None:
+            slower = slower_than(comparison, fail_if_slower)
+            result = dataclasses.replace(result, slower=slower, unjudged=unjudged(comparison))
+    if markdown is not None:
+        from edgekit.report.bench_tables import markdown as as_markdown
+
+        write_text(markdown, as_markdown(result))
+    if html is not None:
+        from edgekit.report.bench_page import page as as_page
+
+        write_text(html, as_page(result))
+    return result

@@ -1,0 +1,193 @@
+"""A benchmark as tables: for a terminal and, with the same cells, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from edgekit.measurement.bench.against import unjudged
+
+if TYPE_CHECKING:
+    from edgekit.measurement.bench.against import Comparison
+    from edgekit.measurement.bench.result import Benchmark, Latency, Measured, Memory, Power, Streams
+
+ABSENT = "not measured"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table's text; the first ``words`` columns are words, the others figures."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 1
+
+
+def latency_table(rows: Sequence[Latency], machine: Mapping[str, str | int]) -> Table:
+    """Latency of each model, and how it compares with the first's."""
+    return rich_table(latency_sheet(rows, machine))
+
+
+def sheets(result: Benchmark) -> list[Sheet]:
+    """All of a benchmark."""
+    rows = result.artifacts
+    found = []
+    if rows:
+        found.append(latency_sheet([r.latency for r in rows], result.machine))
+        found.append(_parts(rows))
+        found.append(_costs(rows))
+    if any(r.accuracy for r in rows):
+        found.append(_accuracy(rows))
+    found += [_layers(r) for r in rows if r.layers]
+    if result.comparison is not None and result.comparison.ratios:
+        found.append(_comparison(result.comparison))
+    if rows:
+        found.append(_conditions(result))
+    return found
+
+
+def latency_sheet(rows: Sequence[Latency], machine: Mapping[str, str | int]) -> Sheet:
+    """Percentiles, spread and throughput."""
+    title = f"latency (ms), photo to pasted masks, interleaved, {rows[0].runs} runs, {machine['cpu']}"
+    columns = ("artifact", "runtime", "p50", "p90", "p99", "mean ± std", "images/s", "times first")
+    cells = [
+        (
+            r.artifact,
+            r.runtime,
+            *(f"{v:.1f}" for v in (r.p50_ms, r.p90_ms, r.p99_ms)),
+            f"{r.mean_ms:.1f} ± {r.std_ms:.1f}",
+            f"{r.images_per_s:.1f}",
+            f"{r.p50_ms / rows[0].p50_ms:.2f}",
+        )
+        for r in rows
+    ]
+    return Sheet(title, columns, tuple(cells), words=2)
+
+
+def rich_table(sheet: Sheet) -> Table:
+    """A sheet for a terminal."""
+    table = Table(title=sheet.title)
+    for place, column in enumerate(sheet.columns):
+        table.add_column(column, justify="left" if place < sheet.words else "right", overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*row)
+    return table
+
+
+def markdown(result: Benchmark) -> str:
+    """A benchmark as a Markdown page."""
+    parts = ["# edgekit bench\n"]
+    for sheet in sheets(result):
+        rule = ["---" if place < sheet.words else "---:" for place in range(len(sheet.columns))]
+        lines = [sheet.columns, tuple(rule), *sheet.rows]
+        body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        parts.append(f"## {sheet.title}\n\n{body}\n")
+    said = remarks(result)
+    if said:
+        parts.append("\n".join(f"- {line}" for line in said) + "\n")
+    return "\n".join(parts)
+
+
+def remarks(result: Benchmark) -> list[str]:
+    """What must be said beside the tables: failures, notes, comparisons that do not hold."""
+    said = [f"{_once(f.artifact, f.reason)} ({f.remedy})" for f in result.failed]
+    said += [f"{r.latency.artifact}: {note}" for r in result.artifacts for note in r.notes]
+    comparison = result.comparison
+    if comparison is not None and comparison.other_machine:
+        said.append(f"{comparison.file} is of another machine: {'; '.join(comparison.other_machine)}")
+    if comparison is not None:
+        said += unjudged(comparison)
+    return said + [f"slower than before: {name}" for name in result.slower]
+
+
+def _parts(rows: Sequence[Measured]) -> Sheet:
+    columns = ("artifact", "decode", "preprocess", "inference", "postprocess", "objects an image")
+    cells = []
+    for row in rows:
+        split = row.latency.split
+        parts = (split.decode_ms, split.preprocess_ms, split.inference_ms, split.postprocess_ms)
+        cells.append(
+            (
+                row.latency.artifact,
+                *("" if v is None else f"{v:.2f}" for v in parts),
+                f"{row.latency.objects_per_image:.1f}",
+            )
+        )
+    return Sheet("median ms of each part (decoding is not part of the latency)", columns, tuple(cells))
+
+
+def _costs(rows: Sequence[Measured]) -> Sheet:
+    """Memory, energy and streams: a column of each that was measured of some artifact."""
+    figures = {
+        "memory MB": [_figure(r.memory, "resident_mb", ".0f") for r in rows],
+        "peak MB": [_figure(r.memory, "peak_mb", ".0f") for r in rows],
+        "device MB": [_figure(r.memory, "device_mb", ".0f") for r in rows],
+        "J an image": [_figure(r.power, "joules_per_image", ".3f") for r in rows],
+        "W": [_figure(r.power, "mean_watts", ".1f") for r in rows],
+        "streams": [_figure(r.streams, "count", "d") for r in rows],
+        "images/s of streams": [_figure(r.streams, "images_per_s", ".1f") for r in rows],
+    }
+    shown = {name: column for name, column in figures.items() if set(column) != {ABSENT}}
+    cells = zip([r.latency.artifact for r in rows], *shown.values(), strict=True)
+    title = "memory of a process with this artifact alone; energy while it runs alone"
+    return Sheet(title, ("artifact", *shown), tuple(cells))
+
+
+def _accuracy(rows: Sequence[Measured]) -> Sheet:
+    cells = []
+    for row in rows:
+        seen = row.accuracy
+        box, mask = (seen.box, seen.mask) if seen is not None else (None, None)
+        figures = [100 * v for part in (box, mask) if part for v in (part.AP, part.AP50)]
+        cells.append((row.latency.artifact, *(f"{v:.1f}" for v in figures), *[ABSENT] * (4 - len(figures))))
+    photos = next(r.accuracy.images for r in rows if r.accuracy)
+    columns = ("artifact", "box AP", "box AP50", "mask AP", "mask AP50")
+    return Sheet(f"COCO AP (%), {photos} photos", columns, tuple(cells))
+
+
+def _layers(row: Measured) -> Sheet:
+    columns = ("kind of layer", "ms", "count", "share")
+    cells = [(x.kind, f"{x.ms:.3f}", f"{x.count:g}", f"{x.share:.1%}") for x in row.layers[:12]]
+    return Sheet(f"{row.latency.artifact}: time by kind of layer, profiled", columns, tuple(cells))
+
+
+def _comparison(comparison: Comparison) -> Sheet:
+    columns = ("artifact", "p50 before", "p50 now", "ratio", "ratio of inference")
+    cells = [
+        (r.artifact, f"{r.old_p50_ms:.1f}", f"{r.p50_ms:.1f}", f"{r.ratio:.3f}", f"{r.inference_ratio:.3f}")
+        for r in comparison.ratios
+    ]
+    other = ", OF ANOTHER MACHINE" if comparison.other_machine else ""
+    return Sheet(f"against {comparison.file}{other}", columns, tuple(cells))
+
+
+def _conditions(result: Benchmark) -> Sheet:
+    """Temperature, clocks, power mode, throttling: of the whole run, since the artifacts took turns in it."""
+    telemetry = result.telemetry
+    rows = [
+        (f"{s.what} ({s.source})", f"{min(s.values):.4g} .. {max(s.values):.4g} {s.unit}")
+        for s in telemetry.series
+        if s.values
+    ]
+    rows += list(telemetry.settings.items())
+    if telemetry.throttled != "unknown":
+        rows.append(("throttled", ", ".join((telemetry.throttled, *telemetry.throttle_reasons))))
+    rows += [(what, f"{ABSENT} ({why})") for what, why in result.not_measured.items()]
+    rows += [(f"{m.source}: {m.reason}", m.remedy) for m in telemetry.missing if not m.remedy.startswith("nothing")]
+    cost = f"{100 * telemetry.core_share:.2f}% of a core, {telemetry.samples} samples in {telemetry.seconds:.1f} s"
+    rows.append(("sampling itself took", cost))
+    return Sheet("conditions of the whole run", ("what", "value"), tuple(rows), words=2)
+
+
+def _once(name: str, reason: str) -> str:
+    return reason if reason.startswith(name) else f"{name}: {reason}"
+
+
+def _figure(part: Memory | Power | Streams | None, name: str, form: str) -> str:
+    """A figure of a part that may not have been measured."""
+    value = getattr(part, name) if part is not None else None
+    return ABSENT if value is None else format(value, form)

@@ -1,0 +1,150 @@
+"""``edgekit bench`` as its user meets it: files, pages, exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgekit.cli import main
+from edgekit.measurement.bench.result import Failure, Power, Streams
+from edgekit.measurement.telemetry.result import Series
+from edgekit.report.bench_page import page
+from edgekit.report.bench_tables import markdown
+from edgekit.report.plots import distribution, over_time
+from tests.measurement.bench.results import benchmark, latency, measured, telemetry
+from tests.tiny_detector import write_tiny_detector
+
+POWER = Power(4.0, 40, 0.5, 5.0, ("jtop VDD_IN",), {"gpu celsius": 50.0})
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_tiny_detector(tmp_path / "tiny.onnx")
+
+
+def test_json_file_markdown_page_and_exit_code(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / name for name in ("r.json", "r.md", "r.html")]
+    options = ["--json", str(files[0]), "--markdown", str(files[1]), "--html", str(files[2])]
+    assert main(["bench", str(tiny), "nothing.onnx", "--runs", "2", *options]) == 1, "one could not be measured"
+    said = capsys.readouterr()
+    assert "nothing.onnx: no such file" in said.err
+    assert "tiny.onnx" in said.out
+    result = json.loads(files[0].read_text())
+    assert [r["latency"]["runtime"] for r in result["artifacts"]] == ["onnxruntime cpu"]
+    assert result["telemetry"]["core_share"] < 0.01
+    assert all("tiny.onnx" in f.read_text() and "nothing.onnx" in f.read_text() for f in files[1:])
+
+
+def test_json_keeps_its_fields(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Others read this file: a field may be added, never renamed or removed (see result.FORMAT)."""
+    assert main(["bench", str(tiny), "--runs", "2", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["format"] == 1
+    top = "artifacts failed photos photo_sizes settings machine versions telemetry not_measured comparison slower"
+    assert set(result) >= set(top.split())
+    row = "latency model sha256 precision calls_ms memory power streams accuracy layers notes not_measured"
+    assert set(result["artifacts"][0]) >= set(row.split())
+    figures = "artifact runtime p50_ms p90_ms p99_ms mean_ms std_ms images_per_s inference_p50_ms split runs warm_up"
+    assert set(result["artifacts"][0]["latency"]) >= {*figures.split(), "stable", "input_size", "batch"}
+    split = result["artifacts"][0]["latency"]["split"]
+    assert set(split) == {"decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms"}
+    assert set(result["artifacts"][0]["memory"]) == {"before_mb", "resident_mb", "peak_mb", "device_mb"}
+
+
+def test_fail_if_slower(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = tmp_path / "old.json"
+    command = ["bench", str(tiny), "--runs", "3"]
+    assert main([*command, "--json", str(old)]) == 0
+    document = json.loads(old.read_text())
+    row = document["artifacts"][0]["latency"]
+
+    def against(factor: float, *options: str, cpu: str = "") -> tuple[int, str]:
+        changed = json.loads(json.dumps(document))
+        changed["artifacts"][0]["latency"]["p50_ms"] = row["p50_ms"] * factor
+        changed["machine"]["cpu"] = cpu or document["machine"]["cpu"]
+        old.write_text(json.dumps(changed))
+        capsys.readouterr()
+        code = main([*command, "--against", str(old), *options])
+        said = capsys.readouterr()
+        return code, " ".join((said.out + said.err).split())
+
+    assert against(100.0, "--fail-if-slower", "5%")[0] == 0
+    code, said = against(0.01, "--fail-if-slower", "5%")
+    assert (code, "slower than before" in said) == (1, True)
+    assert against(0.01)[0] == 0, "without --fail-if-slower a ratio is only shown"
+    code, said = against(1.0, "--fail-if-slower", "5%", cpu="Cortex-A78AE")
+    assert code == 1
+    assert "another machine" in said
+    assert "p50" not in said, "it is refused before the work"
+    code, said = against(1.0, cpu="Cortex-A78AE")
+    assert (code, "ANOTHER MACHINE" in said) == (0, True)
+    assert main([*command, "--fail-if-slower", "5%"]) == 1
+    assert "give an old result" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--fail-if-slower=fast", "--json=model.onnx", "--runs=x"])
+def test_options_that_are_none_exit_2(option: str, tiny: Path) -> None:
+    assert main(["bench", str(tiny), option]) == 2
+
+
+def test_a_model_is_not_overwritten_by_json(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tiny.read_bytes()
+    assert main(["bench", "--json", str(tiny)]) == 2
+    assert "put --json last" in capsys.readouterr().err
+    assert tiny.read_bytes() == before
+
+
+def test_the_page_needs_nothing_else_and_escapes_names() -> None:
+    watts = Series("jtop", "VDD_IN", "W", (0.0, 5.0, 10.0), (4.0, 9.0, 5.0))
+    rows = [measured(latency("<script>.onnx"), POWER, Streams(2, 1, 4.0, 180.0, 11.0, 12.0)), measured(latency("b"))]
+    text = page(benchmark(*rows, seen=telemetry(watts), failed=(Failure("x.engine", "is broken", "mend it"),)))
+    assert text.count("<svg") == 2
+    assert not re.findall(r"""(?:src|href)\s*=|url\(|@import|https?://|<script""", text)
+    assert "&lt;script&gt;.onnx" in text
+    assert "x.engine: is broken (mend it)" in text
+    without = page(benchmark(*rows))
+    assert without.count("<svg") == 1
+    assert "not measured: jtop: this is no Jetson" in without
+
+
+def test_markdown_says_what_was_not_measured() -> None:
+    text = markdown(benchmark(measured(latency("a"), POWER), measured(latency("b"))))
+    assert "| a | 180 | 190 | 0.500 | 5.0 |" in text
+    assert "| b | 180 | 190 | not measured | not measured |" in text
+    assert "| power and energy | not measured (jtop: this is no Jetson) |" in text
+
+
+def points(svg: str) -> list[tuple[float, float]]:
+    found = re.search(r'polyline points="([^"]*)"', svg)
+    assert found
+    return [(float(x), float(y)) for x, y in (pair.split(",") for pair in found[1].split())]
+
+
+def test_plots_draw_the_values() -> None:
+    steps = points(distribution({"a": [30.0, 10.0, 20.0]}, "ms"))
+    xs, ys = zip(*steps, strict=True)
+    assert len(set(xs)) == 3, "one step a value"
+    assert list(xs) == sorted(xs)
+    assert list(ys) == sorted(ys, reverse=True), "the share rises, and up is less in SVG"
+    line = points(over_time({"a": ([0.0, 1.0, 2.0], [5.0, 10.0, 5.0])}, "W"))
+    assert line[0][1] == line[2][1] > line[1][1]
+    assert points(over_time({"a": ([1.0], [0.0])}, "W"))
+
+
+def test_engines_are_benched_without_torch(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["torch"] = None  # any import of torch raises
+import edgekit.runtime.engine_session, edgekit.runtime.engine_profile, edgekit.measurement.bench.alone
+from edgekit.cli import main
+assert main(["bench", {str(tmp_path / "x.engine")!r}]) == 1
+"""
+    (tmp_path / "x.engine").write_bytes(b"an engine")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "x.engine.json is not beside it" in done.stderr

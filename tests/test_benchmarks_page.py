@@ -1,0 +1,64 @@
+"""docs/benchmarks.md is what its script makes of the results, and says what was not measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def column(p50: float, **machine: Any) -> dict[str, Any]:
+    figures = {"runtime": "x", "p50_ms": p50, "p90_ms": p50, "p99_ms": p50, "std_ms": 0.1, "inference_p50_ms": p50}
+    rows = {"torchvision, eager": figures | {"settled": True, "box_AP": 50.0}, "mine": figures | {"box_AP": 49.0}}
+    rows["mine"]["p50_ms"] = p50 / 4
+    rows["engine"] = {"not_measured": "no GPU", "remedy": "run this on the device"}
+    settings = {"runs": 9, "input_size": [64, 96], "scenes": {"count": 5, "seed": 1}}
+    return {"machine": machine, "versions": {"edgekit": "0"}, "rows": rows, **settings}
+
+
+def test_the_page_is_that_of_the_result_file() -> None:
+    done = subprocess.run([sys.executable, ROOT / "benchmarks" / "benchmarks_page.py", "--check"])
+    assert done.returncode == 0, "run: python benchmarks/benchmarks_page.py"
+
+
+def test_every_machine_is_a_column_and_the_others_say_how_to_measure_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = script("benchmarks_page", monkeypatch).page
+    both = {"Some CPU, 2 cores": column(80.0), "NVIDIA Jetson Orin Nano Developer Kit": column(40.0)}
+    text = make({"machines": both})
+    assert "| mine | 20.0 | 10.0 | not measured | not measured | not measured |" in text
+    assert "Jetson Orin NX: not measured; on it, `python3 benchmarks/peers.py" in text
+    assert "Jetson Orin Nano: not measured" not in text, "one was measured"
+    assert "engine: not measured: no GPU (run this on the device)" in text
+    assert "| mine | x | 20.0 | 80.0 | 80.0 | 80.0 | 4.00 | 49.0 |" in text
+
+
+def test_a_machine_is_added_or_replaced_and_the_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = script("peers", monkeypatch)
+    output = tmp_path / "peers.json"
+    for p50, machine in ((1.0, {"device": "Orin"}), (2.0, {"cpu": "EPYC", "cores": 2}), (3.0, {"device": "Orin"})):
+        monkeypatch.setattr(peers, "measured", lambda work, runs, p50=p50, machine=machine: column(p50, **machine))
+        monkeypatch.setattr(sys, "argv", ["peers.py", "--output", str(output), "--work", str(tmp_path)])
+        peers.main()
+    kept = json.loads(output.read_text())["machines"]
+    assert {name: c["rows"]["torchvision, eager"]["p50_ms"] for name, c in kept.items()} == {
+        "Orin": 3.0,
+        "EPYC, 2 cores": 2.0,
+    }
