@@ -7,8 +7,9 @@ that none of this disturbs the times. An artifact that fails is named, and the o
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,20 +137,31 @@ def _photos(images: Path | None) -> tuple[Path, ...]:
 
 
 def _open(wanted: Sequence[Form], plan: Plan, failures: list[Failure], track: Track) -> list[_Lane]:
-    lanes = []
-    for form in track(wanted, "opening"):
-        try:
+    """Open each form: first alone, all of them before any is held open here, then to be timed."""
+    memories: dict[Form, Memory] = {}
+    lanes: list[_Lane] = []
+    for form in track(wanted, "running alone"):
+        with _noting(form, failures):
             resolve(form.model)
-            memory = try_alone(form, plan.photos[0])
+            memories[form] = try_alone(form, plan.photos[0])
+    for form in track(list(memories), "opening"):
+        with _noting(form, failures):
             session = open_form(form)
             notes = check_batch(session, plan.batch, form.name)
             if plan.streams > 1:
                 check_streams(form, session)
-        except EdgekitError as error:
-            failures.append(Failure(form.name, error.message, error.hint))
-            continue
-        lanes.append(_Lane(form, session, memory, notes))
+            lanes.append(_Lane(form, session, memories[form], notes))
     return lanes
+
+
+@contextlib.contextmanager
+def _noting(form: Form, failures: list[Failure]) -> Iterator[None]:
+    """Note what goes wrong with one artifact, so that the others go on."""
+    try:
+        yield
+    except Exception as error:
+        known = failed(form.name, error)
+        failures.append(Failure(form.name, known.message, known.hint))
 
 
 def _without_failed(
@@ -168,28 +180,25 @@ def _alone(lane: _Lane, plan: Plan, clock: Clock, sampler: Sampler, failures: li
     """The phases in which one artifact has the device to itself."""
     subject = Subject(lane.form.name, (decode, *stages(lane.session, plan.batch)))
     photos = [(read_image(p),) for p in plan.photos[:8]]
-    try:
+    with _noting(lane.form, failures):
         if has_power(sampler):
             lane.window = run_alone(subject, plan.calls(), clock, plan.alone_seconds)
+    with _noting(lane.form, failures):
         if plan.streams > 1:
             lane.streams = run_streams(lane.form, lane.session, photos, plan.streams, plan.alone_seconds)
+    with _noting(lane.form, failures):
         if plan.profile:
             lane.layers = profile_layers(lane.form, lane.session, photos[0][0])
-    except Exception as error:
-        known = failed(lane.form.name, error)
-        failures.append(Failure(lane.form.name, known.message, known.hint))
 
 
 def _accuracy(lane: _Lane, plan: Plan, failures: list[Failure], track: Track) -> None:
     if plan.annotated is None:
         lane.not_measured["accuracy"] = "no --data was given"
         return
-    try:
+    with _noting(lane.form, failures):
         lane.accuracy = average_precision(lane.session, plan.annotated, lane.form.name, track)
-    except Exception as error:
-        known = failed(lane.form.name, error)
-        lane.not_measured["accuracy"] = known.message
-        failures.append(Failure(lane.form.name, known.message, known.hint))
+    if lane.accuracy is None:
+        lane.not_measured["accuracy"] = failures[-1].reason
 
 
 def _measured(lane: _Lane, timing: Timing, plan: Plan, telemetry: Telemetry) -> Measured:
