@@ -39,6 +39,8 @@ from edgekit.runtime.session import Session
 
 SETTINGS = ((1000, 100), (300, 20))  # proposals and detections: torchvision's, and an edge's
 CALIBRATION_PHOTOS = 12
+FOUND = ", masks of what is found"
+FORMS = ("fp32", f"fp32{FOUND}", "int8 cpu", f"int8 cpu{FOUND}")
 
 
 def main() -> None:
@@ -59,11 +61,9 @@ def main() -> None:
     result |= {"assembly": assembly(checkpoint, args.work), "settings": []}
     print(json.dumps(result, indent=1), flush=True)
     for proposals, detections in SETTINGS:
-        files = {p: args.work / f"r50-{proposals}-{detections}-{p}.onnx" for p in ("fp32", "int8 cpu")}
+        files = {form: args.work / f"r50-{proposals}-{detections}-{form}.onnx" for form in FORMS}
         stock = args.work / f"r50-{proposals}-{detections}-stock.onnx"
-        exports = {
-            p: in_a_process(export, checkpoint, f, proposals, detections, p == "int8 cpu") for p, f in files.items()
-        }
+        exports = {form: in_a_process(export, checkpoint, f, proposals, detections, form) for form, f in files.items()}
         in_a_process(stock_export, checkpoint, stock, proposals, detections)
         sessions: dict[str, Session] = {f"edgekit {p}": OnnxSession(f) for p, f in files.items()}
         sessions["torchvision's export, onnxruntime"] = StockSession(stock, meta)
@@ -92,10 +92,12 @@ def main() -> None:
     write_text(args.output, json.dumps(result | {"versions": tool_versions()}, indent=1) + "\n")
 
 
-def export(checkpoint: Path, output: Path, proposals: int, detections: int, int8: bool) -> dict[str, Any]:
-    """Export a graph from scratch, and again from the cached base graph."""
+def export(checkpoint: Path, output: Path, proposals: int, detections: int, form: str) -> dict[str, Any]:
+    """Export a graph in one of ``FORMS``: the first from scratch, the others from the cached base graph."""
     options: dict[str, Any] = {"size": SIZE, "proposals": proposals, "detections": detections, "no_verify": True}
-    if int8:
+    if form.endswith(FOUND):
+        options["masks"] = "found"
+    if form.startswith("int8"):
         folder = output.with_suffix(".photos")
         folder.mkdir(exist_ok=True)
         for file in list_images(PHOTOS / "images")[-CALIBRATION_PHOTOS:]:

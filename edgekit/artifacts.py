@@ -50,7 +50,8 @@ class ModelMeta:
     that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``best_only`` says that
     a graph drops what a better-scored detection of another generation covers. ``reserved`` is how many classes more a
     graph has room for, ``base_sha256`` which base model's it is. ``recognised`` says how a checkpoint that says nothing
-    of itself was understood.
+    of itself was understood. ``mask_files`` describes the files beside a graph that make its masks, by name: their
+    "sha256" and, of a graph, its "generation" and "slots" (a run's); the others hold weights.
     """
 
     architecture: str
@@ -61,6 +62,7 @@ class ModelMeta:
     batch_norm_eps: float = 1e-5
     best_only: bool = False
     reserved: int = 0
+    mask_files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     base_sha256: str | None = None
     recognised: Mapping[str, str] = field(default_factory=dict)
     parent_sha256: str | None = None
@@ -81,6 +83,11 @@ class ModelMeta:
     def new_classes(self) -> tuple[str, ...]:
         """The classes that adaptations added."""
         return tuple(name for generation in self.generations[1:] for name in generation)
+
+    @property
+    def group_sizes(self) -> list[int]:
+        """How many classes are scored together, the base model's first (which count the background)."""
+        return [len(g) for g in self.generations] if self.scoring == "exact" else [len(self.categories)]
 
     def until(self, generations: int, source: Path) -> ModelMeta:
         """The metadata of the model as it was after ``generations`` adaptations; ``source`` is the file to name."""
@@ -267,6 +274,14 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
             f"{path}: is an ONNX model but not edgekit's", "make one with: edgekit export MODEL -o OUT.onnx"
         )
     return model, ModelMeta.from_json(text, path)
+
+
+def read_whole_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
+    """Read an ONNX model that must not have its masks in graphs of their own."""
+    model, meta = read_onnx(path)
+    if meta.mask_files:
+        raise EdgekitError(f"{path}: has its masks in graphs of their own", "export it again with --masks all")
+    return model, meta
 
 
 def kind_of(path: Path) -> str:

@@ -47,7 +47,7 @@ def test_a_file_says_what_it_is_and_stays_small(path: Path) -> None:
     assert len(text.splitlines()) <= 300
 
 
-def test_device_path_runs_without_torch(adapted_onnx: Path) -> None:
+def test_device_path_runs_without_torch(adapted_onnx: Path, tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.modules["torch"] = None  # any import of torch raises
@@ -56,6 +56,10 @@ model = {str(adapted_onnx)!r}
 assert main(["predict", model, {str(PACKAGE / "assets" / "verify" / "0.jpg")!r}, "--json"]) == 0
 assert main(["bench", model, "--runs", "1", "--json"]) == 0
 assert main(["inspect", model, "--json"]) == 0
+folder, photos = {str(tmp_path)!r}, {str(PACKAGE / "assets" / "verify")!r}
+assert main(["export", model, "-o", folder + "/half.onnx", "--precision", "fp16", "--triton", folder + "/served"]) == 0
+int8 = ["--precision", "int8", "--keep", "none", "--calibration", photos]
+assert main(["export", model, "-o", folder + "/int8.onnx", *int8]) == 0
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 
 from edgekit.adaptation.joint import merge
 from edgekit.adaptation.trunk import MASK_ROIS, PROPOSALS, OnnxTrunk, TorchTrunk, Trunk, trunk_sha256
-from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve
+from edgekit.artifacts import ModelMeta, kind_of, read_whole_onnx, resolve
 from edgekit.deployment.append import append_generation
 from edgekit.deployment.compose import extract_trunk, read_heads
 from edgekit.deployment.trunk_export import export_trunk
@@ -155,7 +155,7 @@ def _onnx_trunk_sha256(path: Path) -> str:
     """Of all constants of an exported graph but the predictors' and the later generations'."""
     from onnx import numpy_helper
 
-    graph, _ = read_onnx(path)
+    graph, _ = read_whole_onnx(path)
     later = ("generations.", "model.predictors.added.")
     kept = [t for t in graph.graph.initializer if not t.name.startswith(later)]
     return trunk_sha256({t.name: numpy_helper.to_array(t) for t in kept})

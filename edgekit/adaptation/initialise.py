@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from edgekit.adaptation.features import PhotoFeatures
 from edgekit.adaptation.objectives import NEGATIVE_WEIGHT
+from edgekit.adaptation.old_rows import old_rows
 from edgekit.adaptation.rois import IGNORED
 from edgekit.errors import EdgekitError
 from edgekit.model.predictors import Generation, Predictors, merged, normalised
@@ -43,15 +44,6 @@ def new_generation(
                 layer.get_parameter(kind).copy_(start.repeat(classes, *[1] * (start.dim() - 1)))
         _start_adapter(predictors, generation)
     return generation
-
-
-def old_rows(predictors: Predictors, name: str, kind: str, rows: int) -> torch.Tensor:
-    """All old classes' rows of one layer, without the background: [classes, rows, ...]."""
-    owner = predictors.mask_predictor if name == "mask_fcn_logits" else predictors.box_predictor
-    assert owner is not None
-    first = owner.get_submodule(name).get_parameter(kind).unflatten(0, (-1, rows))[1:]
-    later = [g.get_submodule(name).get_parameter(kind).unflatten(0, (-1, rows)) for g in predictors.generations]
-    return torch.cat([first, *later]).detach()
 
 
 @torch.no_grad()

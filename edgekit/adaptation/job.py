@@ -170,13 +170,15 @@ class Job:
         inputs, track = self.inputs, self.track
         before, after = self.base.session(), open_session(adapted)
         held_out = list(inputs.held_out.photos) if inputs.held_out else []
+        photos = [*held_out, *inputs.learn, *inputs.replay, *inputs.probe]
+        retention, found = proofs.compare(before, after, photos, len(held_out), track)
         return Proof(
-            retention=proofs.compare(before, after, [*inputs.learn, *held_out, *inputs.replay, *inputs.probe], track),
+            retention=retention,
             runtime=before.runtime,
             trunk_sha256_before=self.base.trunk_sha256,
             trunk_sha256_after=trunk_after,
             old=proofs.old_precision(before, after, inputs.old, track) if inputs.old else None,
-            new=proofs.new_precision(after, inputs.held_out, inputs.classes, track) if inputs.held_out else None,
+            new=proofs.new_precision(found, inputs.held_out, inputs.classes, after.meta) if inputs.held_out else None,
             held_out_photos=len(held_out),
         )
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch.nn import functional as F
 
+from edgekit.adaptation.old_rows import old_likenesses
 from edgekit.adaptation.rois import IGNORED, ViewFeatures
 from edgekit.model.predictors import Generation, Predictors, merged
 
 NEGATIVE_WEIGHT = 4.0  # of the RoIs without a new object: fewer false detections, the same AP (docs/log.md)
+LIKENESSES = 2  # negatives made of the old rows, for each RoI (docs/log.md)
 DROPOUT = 0.5  # share of the features that the adapter's scores do without in a step (docs/log.md)
 CONFIDENT = 0.5  # a base model's score that takes a RoI for an old object
 L2_WEIGHT = 1.0  # of the squared distance of the old rows to their start (L2-SP, arXiv:1802.01483)
@@ -26,7 +28,9 @@ class Batch:
     box: torch.Tensor  # [R, F]
     labels: torch.Tensor  # [R]
     deltas: torch.Tensor  # [R, 4]
-    dropout: torch.Tensor  # [R, F], 0 where a feature is dropped, else what keeps the expectation
+    sources: torch.Tensor  # [L, F]: RoIs without an object, to make likenesses of old objects of
+    draws: torch.Tensor  # [L, 2] in [0, 1), what likenesses
+    dropout: torch.Tensor  # [R + L, F], 0 where a feature is dropped, else what keeps the expectation
     mask: torch.Tensor  # [M, C, 14, 14]
     mask_labels: torch.Tensor  # [M]
     mask_targets: torch.Tensor  # [M, 28, 28]
@@ -46,21 +50,22 @@ class Objective(Protocol):
 def collate(chosen_views: list[tuple[ViewFeatures, torch.Generator]], mask_rois: int) -> Batch:
     """The RoIs of several views, at most ``mask_rois`` of each for the masks; each view's generator makes its choices,
     so that they do not depend on the views beside it."""
-    views = [view for view, _ in chosen_views]
-    kept = [torch.nonzero(v.labels != IGNORED)[:, 0] for v in views]
-    chosen = [torch.randperm(len(v.mask_labels), generator=generator)[:mask_rois] for v, generator in chosen_views]
+    parts = [_chosen(view, generator, mask_rois) for view, generator in chosen_views]
+    return Batch(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
-    def rows(name: str, indices: list[torch.Tensor]) -> torch.Tensor:
-        gathered = torch.cat([getattr(v, name)[i] for v, i in zip(views, indices, strict=True)])
-        return gathered.float() if gathered.is_floating_point() else gathered
 
-    draws = [
-        torch.rand(v.box.shape, generator=generator)[k] for (v, generator), k in zip(chosen_views, kept, strict=True)
-    ]
-    return Batch(  # type: ignore[call-arg]  # mypy counts unpacked tuples as one
-        *(rows(name, kept) for name in ("box", "labels", "deltas")),
-        (torch.cat(draws) >= DROPOUT) / (1 - DROPOUT),
-        *(rows(name, chosen) for name in ("mask", "mask_labels", "mask_targets")),
+def _chosen(view: ViewFeatures, generator: torch.Generator, mask_rois: int) -> tuple[torch.Tensor, ...]:
+    """One view's part of each of a batch's tensors."""
+    masks = torch.randperm(len(view.mask_labels), generator=generator)[:mask_rois]
+    kept = view.labels != IGNORED
+    box, labels = view.box[kept].float(), view.labels[kept]
+    empty = torch.nonzero(labels == 0)[:, 0]
+    draws = torch.rand((LIKENESSES * len(empty), 3), generator=generator)
+    sources = box[empty[(len(empty) * draws[:, 0]).long()]]
+    dropped = torch.rand((len(box) + len(sources), box.shape[1]), generator=generator) < DROPOUT
+    return (
+        *(box, labels, view.deltas[kept], sources, draws[:, 1:], ~dropped / (1 - DROPOUT)),
+        *(view.mask[masks].float(), view.mask_labels[masks], view.mask_targets[masks].float()),
     )
 
 
@@ -68,8 +73,8 @@ class ExactObjective:
     """The newest generation's rows against one logit that stands for everything before it.
 
     The rows alone and the rows with their adapter are trained side by side: the first are what torchvision's layout
-    can hold, the second what edgekit runs. With ``ignore_old``, RoIs that the model before confidently takes for one
-    of its classes are not negatives.
+    can hold, the second what edgekit runs. Likenesses of old objects (see ``old_likenesses``) are negatives besides the
+    RoIs. With ``ignore_old``, RoIs that the model before confidently takes for one of its classes are not negatives.
     """
 
     def __init__(self, predictors: Predictors, generation: Generation, ignore_old: bool) -> None:
@@ -82,33 +87,43 @@ class ExactObjective:
 
     def losses(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
         """See ``Objective``."""
-        with torch.no_grad():
-            before = self.predictors.logits(batch.box)
-        labels = (batch.labels - self.first + 1).clamp(min=0)
-        if self.ignore_old:
-            kept = ~((labels == 0) & _confidently_old(before))
-            batch = _select(batch, kept)
-            before, labels = before[kept], labels[kept]
-        generation, shown = self.generation, labels > 0
-        scores = [generation.cls_score(batch.box)]
+        box, dropout, labels, others = self._negatives_too(batch)
+        generation, shown = self.generation, batch.labels >= self.first
+        scores = [generation.cls_score(box)]
         deltas = [generation.bbox_pred(batch.box[shown])]
         if generation.adapter is not None:
             # The rows are constants here: the adapter learns what they lack, and they stay a predictor of their own.
-            scores.append(generation.adapter.scores(batch.box, batch.dropout))
+            scores.append(generation.adapter.scores(box, dropout))
             deltas.append(deltas[0].detach() + generation.adapter.more_deltas(batch.box[shown]))
-        others = merged(before)
         weights = torch.ones(1 + generation.classes)
         weights[0] = NEGATIVE_WEIGHT
         # torchvision samples three negatives for each RoI with an object; the same balance keeps the losses' scales.
         classification = sum(
             F.cross_entropy(torch.cat([others, s], dim=1), labels, weights, reduction="sum") for s in scores
         ) / (4 * counts[0].clamp(min=1))
-        regression = sum(_box_loss(d, labels[shown] - 1, batch.deltas[shown]) for d in deltas) / (
-            4 * counts[0].clamp(min=1)
-        )
+        columns = batch.labels[shown] - self.first
+        regression = sum(_box_loss(d, columns, batch.deltas[shown]) for d in deltas) / (4 * counts[0].clamp(min=1))
         zero = torch.zeros(())
         mask = self._mask_loss(batch) / counts[1].clamp(min=1) if generation.mask_fcn_logits is not None else zero
         return torch.stack([torch.as_tensor(v) for v in (classification, regression, mask, zero)])
+
+    @torch.no_grad()
+    def _negatives_too(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """RoIs and likenesses of old objects, for the scores: features [N, F], dropout [N, F], labels [N] (0 without a
+        new object) and the logit [N, 1] that stands for all old classes."""
+        labels = (batch.labels - self.first + 1).clamp(min=0)
+        before = self.predictors.logits(batch.box)
+        kept = (
+            ~((labels == 0) & _confidently_old(before))
+            if self.ignore_old
+            else torch.ones_like(labels, dtype=torch.bool)
+        )
+        likenesses = old_likenesses(self.predictors, batch.sources, batch.draws)
+        learned = torch.cat([kept, torch.ones(len(likenesses), dtype=torch.bool)])
+        box = torch.cat([batch.box, likenesses])[learned]
+        labels = torch.cat([labels, torch.zeros(len(likenesses), dtype=torch.int64)])[learned]
+        others = merged(torch.cat([before, self.predictors.logits(likenesses)])[learned])
+        return box, batch.dropout[learned], labels, others
 
     def _mask_loss(self, batch: Batch) -> torch.Tensor:
         generation = self.generation
@@ -189,11 +204,6 @@ class JointObjective:
 def _confidently_old(before: torch.Tensor) -> torch.Tensor:
     """Which RoIs the model before takes for one of its classes: bool [R] of its logits [R, 1 + classes]."""
     return F.softmax(before, dim=1)[:, 1:].amax(dim=1) > CONFIDENT
-
-
-def _select(batch: Batch, kept: torch.Tensor) -> Batch:
-    rois = {name: getattr(batch, name)[kept] for name in ("box", "labels", "deltas", "dropout")}
-    return replace(batch, **rois)
 
 
 def _box_loss(deltas: torch.Tensor, columns: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

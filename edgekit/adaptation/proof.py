@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgekit.artifacts import ModelMeta
 from edgekit.data.coco import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
@@ -70,22 +71,32 @@ def old_precision(before: Session, after: Session, dataset: Dataset, track: Trac
     return OldPrecision(before=parts[0], after=parts[1], photos=len(dataset.photos))
 
 
-def new_precision(after: Session, dataset: Dataset, classes: Sequence[str], track: Track) -> Part:
-    """The new classes' AP on photos that nothing was learned from."""
-    found = [detect(after, p.read()) for p in track(dataset.photos, "AP on held-out photos")]
+def new_precision(found: Sequence[Detections], dataset: Dataset, classes: Sequence[str], meta: ModelMeta) -> Part:
+    """The new classes' AP on photos that nothing was learned from, of what the adapted model found in them."""
     only = Dataset(dataset.file, tuple(classes), dataset.photos)
-    result = score(only, dataset.photos, found, after.meta)
+    result = score(only, dataset.photos, found, meta)
     return Part(result.box, result.mask)
 
 
-def compare(before: Session, after: Session, photos: Sequence[Any], track: Track) -> Retention:
-    """Run both models on photos (anything with ``read()``) and compare the earlier classes' detections.
+def compare(
+    before: Session, after: Session, photos: Sequence[Any], kept: int, track: Track
+) -> tuple[Retention, list[Detections]]:
+    """Run both models on photos (anything with ``read()``) and compare the earlier classes' detections; also what the
+    second model finds in the first ``kept`` photos.
 
-    In PyTorch the trunk, whose weights have the same hash in both files, runs once a photo; all that follows it runs in
-    each model.
+    In PyTorch the trunk up to the box head's output, whose weights have the same hash in both files, runs once a photo;
+    all that follows it runs in each model.
     """
-    pairs = (_detect_both(before, after, p.read()) for p in track(photos, "comparing old detections"))
-    return retention(pairs, len(before.meta.categories))
+    found: list[Detections] = []
+
+    def pairs() -> Iterator[tuple[Detections, Detections]]:
+        for photo in track(photos, "comparing old detections"):
+            pair = _detect_both(before, after, photo.read())
+            if len(found) < kept:
+                found.append(pair[1])
+            yield pair
+
+    return retention(pairs(), len(before.meta.categories)), found
 
 
 def _detect_both(before: Session, after: Session, photo: np.ndarray) -> tuple[Detections, Detections]:
@@ -95,8 +106,10 @@ def _detect_both(before: Session, after: Session, photo: np.ndarray) -> tuple[De
     size = canvas.pixels.shape[:2]
     with torch.inference_mode():
         features, proposals = before.module.trunk(torch.tensor(canvas.pixels, device=before.device)[None])
+        box_features = before.module.box_features(features, proposals, size)
     first, second = (
-        from_canvas(canvas, *outputs(s.module.detect(features, proposals, size)[0])) for s in (before, after)
+        from_canvas(canvas, *outputs(s.module.detect(features, proposals, size, box_features)[0]))
+        for s in (before, after)
     )
     return first, second
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Settings:
 
     def views_of(self, photos: int) -> int:
         """How many views of each photo, the plain one included: more of few photos."""
-        return self.views or min(MOST_VIEWS, max(LEAST_VIEWS, VIEWS_IN_ALL // max(photos, 1)))
+        return self.views or min(MOST_VIEWS, max(LEAST_VIEWS, math.ceil(VIEWS_IN_ALL / max(photos, 1))))
 
     def check(self, max_old_drop: float | None, old_data: Path | None, cache_gb: float) -> None:
         """Raise for a value that cannot be meant."""

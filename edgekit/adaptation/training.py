@@ -18,6 +18,7 @@ from edgekit.progress import Track, silent
 
 BATCH = 4  # photos a step (docs/log.md)
 NOISE = 0.02  # of the held-out score: an epoch less than this below the best so far is as good, and trained longer
+CHECKED = 5  # every so many epochs, and the first and the last, are measured on held-out photos
 LEAST = 16  # views an epoch: few photos are shown several times, in different views (docs/log.md)
 MASK_ROIS = 4  # RoIs a view and step that the mask rows learn from
 
@@ -45,7 +46,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Mean losses of one epoch and, where there are held-out photos, how well it did on them."""
+    """Mean losses of one epoch and, if it was measured, how well it did on held-out photos."""
 
     epoch: int
     classification: float
@@ -78,8 +79,9 @@ def train(
     """Fit groups of (parameters, share of the learning rate) of ``trained`` with AdamW.
 
     An epoch shows every photo, few photos several times, each time its next view (modulo their number). ``held_out``
-    says after each epoch how good the model is; the weights of the last epoch that is as good as the best are kept. A
-    loss that is not finite ends the training with the best weights so far, or raises where there are none.
+    says after an epoch how good the model is; the weights of the last epoch that is as good as the best are kept, or,
+    without it, of the last. A loss that is not finite ends the training with the weights kept so far, or raises where
+    there are none.
     """
     optimizer = torch.optim.AdamW(
         [{"params": p, "share": share} for p, share in groups if p], lr=schedule.lr, weight_decay=schedule.weight_decay
@@ -109,14 +111,15 @@ def train(
             trained.load_state_dict(best.state)
             trained.eval()
             return Training(tuple(history), best.epoch, advice)
-        score = held_out() if held_out else None
+        last = epoch + 1 == schedule.epochs
+        checked = held_out is not None and (epoch == 0 or last or (epoch + 1) % CHECKED == 0)
+        score = held_out() if held_out and checked else None
         classification, box, mask, protection = losses
-        kept_score = None if score is None else round(score, 5)
-        history.append(Epoch(epoch + 1, classification, box, mask, protection, kept_score))
-
-        if score is None or score >= best.score - NOISE:
-            highest = -math.inf if score is None else max(score, best.score)
-            best = _Best(copy.deepcopy(trained.state_dict()), epoch + 1, highest)
+        history.append(Epoch(epoch + 1, classification, box, mask, protection, score and round(score, 5)))
+        if held_out is None:
+            best = _Best(copy.deepcopy(trained.state_dict()), epoch + 1)
+        elif score is not None and score >= best.score - NOISE:
+            best = _Best(copy.deepcopy(trained.state_dict()), epoch + 1, max(score, best.score))
     trained.load_state_dict(best.state)
     trained.eval()
     return Training(tuple(history), best.epoch)

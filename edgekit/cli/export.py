@@ -20,6 +20,7 @@ from edgekit.cli.options import FILE, Names, Size, best_only_option, generations
 @click.option("--batch", default=1, show_default=True, help="Images a run.")
 @click.option("--proposals", type=int, default=None, help="RoIs of an image.  [default: the model's own number]")
 @click.option("--detections", type=int, default=None, help="Slots of a generation.  [default: the model's own number]")
+@click.option("--masks", default="all", show_default=True, help="all: of every slot; found: graphs of their own.")
 @click.option("--precision", default=None, help="fp32, fp16 or int8, written into the graph.  [default: fp32]")
 @click.option("--target", default="tensorrt", show_default=True, help="Whose 8-bit recipe: tensorrt or cpu.")
 @click.option("--calibration", type=FILE, default=None, help="For int8: folder of photos, a set's JSON, or a table.")

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgekit.artifacts import ModelMeta, read_onnx, write_onnx
+from edgekit.artifacts import ModelMeta, read_whole_onnx, write_onnx
 from edgekit.deployment.compose import ADDED, AGAIN, heads_of, inner_shapes, mosaic_of, rename
 from edgekit.deployment.graph import Shape, Slots
 from edgekit.deployment.graph_cache import cached_graph
-from edgekit.deployment.static_onnx import INNER, OUTPUTS, check_static, name_parameters, static_onnx
+from edgekit.deployment.static_check import check_static
+from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.deployment.trunk import MaskFeatures
 from edgekit.errors import EdgekitError
-from edgekit.model.checkpoint import group_sizes
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation, merged
+from edgekit.runtime.graph_names import INNER, OUTPUTS
 
 if TYPE_CHECKING:
     import onnx
 
-LAYOUT = 1  # of a part in the cache; a change of what is exported makes earlier ones void
+LAYOUT = 2  # of a part in the cache; a change of what is exported makes earlier ones void
 
 
 def append_generation(base: Path, output: Path, generation: Generation, meta: ModelMeta) -> None:
@@ -32,7 +33,7 @@ def append_generation(base: Path, output: Path, generation: Generation, meta: Mo
     The base's nodes and weights stay as they are, so that in one runtime its detections do too, to the last bit; what
     is appended reads the trunk's values and the earlier logits.
     """
-    graph, base_meta = read_onnx(base)
+    graph, base_meta = read_whole_onnx(base)
     if base_meta.best_only:
         raise EdgekitError(f"{base}: drops covered detections, so no classes can be added to it", AGAIN)
     if base_meta.reserved:
@@ -46,7 +47,7 @@ def append_generation(base: Path, output: Path, generation: Generation, meta: Mo
 
 def appended(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, source: Path) -> None:
     """Append a generation's nodes and weights to ``graph``, which ``meta`` describes; errors name ``source``."""
-    number = len(group_sizes(meta))
+    number = len(meta.group_sizes)
     part = _part(graph, meta, generation, source)
     fill(part, generation, number)
     names = [o.name for o in graph.graph.output if o.name in OUTPUTS]
@@ -101,8 +102,8 @@ def _part(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, sourc
     """
     shapes = inner_shapes(graph, source)
     outputs = {o.name: o for o in graph.graph.output}
-    detections = outputs["boxes"].type.tensor_type.shape.dim[1].dim_value // len(group_sizes(meta))
-    about = [LAYOUT, meta.architecture, meta.input_size, group_sizes(meta), meta.batch_norm_eps, shapes, detections]
+    detections = outputs["boxes"].type.tensor_type.shape.dim[1].dim_value // len(meta.group_sizes)
+    about = [LAYOUT, meta.architecture, meta.input_size, meta.group_sizes, meta.batch_norm_eps, shapes, detections]
     about += [generation.classes, generation.adapter is not None]
     return cached_graph("parts", about, lambda: _export_part(graph, meta, generation, shapes, detections, source))
 

@@ -12,16 +12,17 @@ from edgekit.artifacts import ModelMeta, resolve, tensors_sha256
 from edgekit.deployment.append import appended
 from edgekit.deployment.graph import Shape, StaticRCNN
 from edgekit.deployment.graph_cache import cached_graph
-from edgekit.deployment.static_onnx import INNER, OUTPUTS, name_parameters, static_onnx
+from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.model.architectures import check_size
-from edgekit.model.checkpoint import group_sizes, load_model, read_checkpoint, split_generations
+from edgekit.model.checkpoint import load_model, read_checkpoint, split_generations
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.progress import Track, silent
+from edgekit.runtime.graph_names import INNER, OUTPUTS
 
 if TYPE_CHECKING:
     import onnx
 
-LAYOUT = 1  # of a graph in the cache; a change of what is exported makes earlier ones void
+LAYOUT = 2  # of a graph in the cache; a change of what is exported makes earlier ones void
 KEPT = 6  # base graphs in the cache, the last used ones
 
 
@@ -35,7 +36,7 @@ def assemble(
     """
     weights, meta = read_checkpoint(model)
     meta = dataclasses.replace(meta, input_size=check_size(shape.size))
-    added = split_generations(weights.tensors, group_sizes(meta))
+    added = split_generations(weights.tensors, meta.group_sizes)
     meta = dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta))
     kept = meta if generations is None else meta.until(generations, resolve(model))
 
@@ -46,7 +47,7 @@ def assemble(
         return graph
 
     graph = cached_graph("graphs", [LAYOUT, meta.base_sha256, dataclasses.asdict(shape)], build, KEPT)
-    for number, generation in enumerate(added[: len(group_sizes(kept)) - 1], start=1):
+    for number, generation in enumerate(added[: len(kept.group_sizes) - 1], start=1):
         appended(graph, dataclasses.replace(meta, generations=meta.generations[:number]), generation, resolve(model))
     return graph, kept
 

@@ -11,16 +11,16 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
-from edgekit.artifacts import ModelMeta, read_onnx
+from edgekit.artifacts import ModelMeta, read_whole_onnx
 from edgekit.deployment.roi_align import Mosaic
-from edgekit.deployment.static_onnx import INNER
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, pooled_mosaic
-from edgekit.deployment.trunk_export import BODY, save, save_heads, whole_folder
+from edgekit.deployment.trunk_export import BODY, save, save_heads
+from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES, without_weights
-from edgekit.model.checkpoint import group_sizes
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation
+from edgekit.runtime.graph_names import INNER
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +35,7 @@ def read_heads(path: Path) -> tuple[GenerationalRCNN, ModelMeta]:
     The module has no backbone and no RPN: only ``heads`` and ``predictors`` work. Batch norms are part of the layers
     before them, as in the graph; fp16 weights come back as float32.
     """
-    graph, meta = read_onnx(path)
+    graph, meta = read_whole_onnx(path)
     return heads_of(graph, meta, path), meta
 
 
@@ -46,7 +46,7 @@ def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12
     """
     import onnx
 
-    graph, meta = read_onnx(path)
+    graph, meta = read_whole_onnx(path)
     module = heads_of(graph, meta, path)
     shapes = inner_shapes(graph, path)
     body = onnx.utils.Extractor(graph).extract_model(["images"], list(INNER[:3]))
@@ -66,7 +66,7 @@ def heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> Generationa
         raise EdgekitError(f"{path}: unknown architecture {meta.architecture}", "update edgekit")
     kept = [t for t in graph.graph.initializer if t.name.startswith((HEADS, ADDED))]
     tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).astype(np.float32)) for t in kept}
-    sizes = group_sizes(meta)
+    sizes = meta.group_sizes
     base = _without_weights(meta)
     _fold_norms(base.roi_heads)
     base.backbone, base.rpn = nn.Identity(), nn.Identity()
@@ -87,7 +87,7 @@ def heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> Generationa
 
 
 def _without_weights(meta: ModelMeta) -> FasterRCNN:
-    return without_weights(meta.architecture, group_sizes(meta)[0], True, meta.batch_norm_eps)
+    return without_weights(meta.architecture, meta.group_sizes[0], True, meta.batch_norm_eps)
 
 
 def mosaic_of(meta: ModelMeta) -> Mosaic:

@@ -1,4 +1,4 @@
-"""Checkpoint to ONNX (a static graph without plugins, compared with PyTorch before it is written) and to an engine."""
+"""A model to ONNX (a static graph without plugins, compared with what it was before it is written) and to an engine."""
 
 from __future__ import annotations
 
@@ -6,31 +6,20 @@ import dataclasses
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edgekit.artifacts import ModelMeta, atomic_path, resolve, sha256, tool_versions, write_onnx
-from edgekit.deployment import reserve
-from edgekit.deployment.assembly import assemble, to_onnx
-from edgekit.deployment.graph import Shape
+from edgekit.artifacts import kind_of, resolve, sha256, tool_versions
+from edgekit.deployment.mask_files import check_masks, written
 from edgekit.deployment.precision.conversion import convert
-from edgekit.deployment.torchvision_export import write_state
+from edgekit.deployment.source import of_graph
 from edgekit.deployment.verify import Verification
 from edgekit.deployment.verify import verify as compare_forms
 from edgekit.errors import EdgekitError
-from edgekit.model.architectures import check_size, limit
-from edgekit.model.checkpoint import load_model, read_checkpoint
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import Engine
 from edgekit.runtime.onnx_session import OnnxSession
-from edgekit.runtime.selection import Selected
-from edgekit.runtime.torch_session import TorchSession
-
-if TYPE_CHECKING:
-    import onnx
+from edgekit.runtime.session import Session
 
 SUFFIXES = {"onnx": (".onnx", ".engine"), "torchvision": (".pth", ".pt", ".safetensors")}
-MOST_BATCH = 64
-TOP_K = 3840  # the most that TensorRT's TopK takes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +33,7 @@ class Export:
     nodes: int = 0
     node_kinds: dict[str, int] = dataclasses.field(default_factory=dict)
     kept: tuple[str, ...] = ()  # blocks and layers left in float32
+    mask_files: tuple[Path, ...] = ()  # beside ``output``, where its masks are made by graphs of their own
     verification: Verification | None = None  # against PyTorch
     engine: Engine | None = None
     triton: Path | None = None
@@ -63,6 +53,7 @@ def export(
     batch: int = 1,
     proposals: int | None = None,
     detections: int | None = None,
+    masks: str = "all",
     precision: str | None = None,
     target: str = "tensorrt",
     calibration: Path | None = None,
@@ -82,12 +73,17 @@ def export(
     no_verify: bool = False,
     track: Track = silent,
 ) -> Export:
-    """Write a checkpoint as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
+    """Write a model as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
+
+    ``model`` is a checkpoint or, for another precision, an engine or a Triton repository of it, a graph that this
+    function wrote before; that needs no PyTorch.
 
     ``size`` is the input's (height, width), the model's own by default; ``batch`` how many canvases a run takes;
     ``proposals`` and ``detections`` (of each generation) are the model's own numbers by default. ``format`` is "onnx"
     or "torchvision" (.pth or .safetensors; one softmax over all classes). ``generations`` leaves out what later
     adaptations added; ``best_only`` has the graph drop detections that a better one of another generation covers.
+    ``masks`` "found" cuts the graph: ``output`` has no masks, and graphs of a few slots in files beside it make those
+    of what was found; "all" makes those of every slot in the one graph.
     ``precision`` is "fp32", "fp16" or "int8", written into the graph (see ``precision.conversion.convert`` for
     ``target``, ``calibration``, ``calibrator`` and ``keep``). ``trt``, a precision, builds an engine beside the graph
     (see ``tensorrt.build.build`` for the options from ``compute_capability`` on).
@@ -96,7 +92,7 @@ def export(
 
     The graph is run in onnxruntime on real photos first (those of the folder ``verify``, with AP if it holds an
     annotations.json, or some that come with edgekit); raises EdgekitError, and writes nothing, if its detections
-    differ from PyTorch's by more than the precision explains, unless ``no_verify``.
+    differ from the model's by more than the precision explains, unless ``no_verify``.
     """
     if format not in SUFFIXES:
         raise EdgekitError(f"--format {format}: unknown", f"give one of: {', '.join(SUFFIXES)}")
@@ -106,8 +102,11 @@ def export(
     output = output.absolute()
     if format == "torchvision":
         given = (size, best_only, batch != 1, proposals, detections, precision, trt, reserve_classes, into, triton)
-        if any(given):
+        if any(given) or masks != "all":
             raise EdgekitError("--format torchvision: holds weights only", "leave the options of the graph")
+        from edgekit.deployment.torchvision_export import write_state
+        from edgekit.model.checkpoint import load_model
+
         module, meta = load_model(model, generations)
         notes = write_state(output, module, meta)
         return _finished(Export(output, format, meta.input_size, "fp32", notes=notes), output, started)
@@ -117,43 +116,61 @@ def export(
         raise EdgekitError(f"{output}: is an engine's name", "say its precision: --trt fp16")
     if trt == "int8" and target != "tensorrt":
         raise EdgekitError(f"--trt int8 --target {target}: differ", "leave --target")
+    apart = {"--batch": batch > 1, "--trt": bool(trt), "--triton": triton is not None}
+    check_masks(masks, apart | {"--reserve-classes": bool(reserve_classes), "--into": into is not None})
     if trt:  # before any long work
         from edgekit.deployment.tensorrt.target import choose_target
 
         choose_target(compute_capability)
     onnx_file = output.with_suffix(".onnx")
-    shape = Shape(check_size(size or read_checkpoint(model)[1].input_size), batch, proposals, detections)
-    check(shape)
-    kept: tuple[str, ...] = ()
-    if into is not None:
-        if generations is not None or best_only or reserve_classes or size or shape != Shape(shape.size) or precision:
-            raise EdgekitError("--into: takes the graph as it is", "leave the options of the graph")
-        graph, meta, changed = reserve.into(model, into)
-        if trt and trt != meta.precision:
-            raise EdgekitError(f"--trt {trt}: {into} is {meta.precision}", f"give --trt {meta.precision}")
-        notes = (f"{len(changed)} weights differ from {into}: a refittable engine takes them without a rebuild",)
-        graph_seconds = time.monotonic() - started
+    precision = precision or trt
+    shaped = {"--size": size is not None, "--batch": batch != 1, "--proposals": proposals is not None}
+    shaped |= {"--detections": detections is not None, "--generations": generations is not None}
+    shaped |= {"--best-only": best_only, "--reserve-classes": bool(reserve_classes)}
+    path = resolve(model)
+    if kind_of(path) == "onnx":
+        source = of_graph(path, precision, shaped | {"--into": into is not None})
+        if onnx_file == path.absolute() and precision not in (None, source.meta.precision):
+            raise EdgekitError(
+                f"{output}: its graph would take the place of {model}",
+                f"give another name: -o {output.with_stem(f'{output.stem}-{precision}').name}",
+            )
+    elif into is not None:
+        from edgekit.deployment.checkpoint_graph import of_room
+
+        unfit = [name for name, asked in (shaped | {"--precision": precision != trt}).items() if asked]
+        if unfit:
+            raise EdgekitError("--into: takes the graph as it is", f"leave {', '.join(unfit)}")
+        source = of_room(model, into)
+        if trt and trt != source.meta.precision:
+            raise EdgekitError(f"--trt {trt}: {into} is {source.meta.precision}", f"give --trt {source.meta.precision}")
     else:
-        graph, meta = graph_of(model, shape, generations, best_only, reserve_classes, track)
-        graph_seconds = time.monotonic() - started
+        from edgekit.deployment.checkpoint_graph import of_checkpoint
+
+        source = of_checkpoint(
+            model, size, batch, proposals, detections, generations, best_only, reserve_classes, track
+        )
+    graph, meta, notes = source.graph, source.meta, source.notes
+    graph_seconds = time.monotonic() - started
+    kept: tuple[str, ...] = ()
+    if meta.precision != (precision or meta.precision):
         converted = convert(
             graph,
-            precision or trt or "fp32",
-            input_size=shape.size,
+            precision or "fp32",
+            input_size=meta.input_size,
             target=target,
             calibration=calibration,
             calibrator=calibrator,
             keep=() if keep == ("none",) else keep,
-            table=onnx_file.with_suffix(".calibration.json") if (precision or trt) == "int8" else None,
+            table=onnx_file.with_suffix(".calibration.json") if precision == "int8" else None,
             track=track,
         )
         graph, kept, notes = converted.model, converted.kept, converted.notes
         meta = dataclasses.replace(meta, precision=converted.precision)
-    meta = dataclasses.replace(meta, parent_sha256=sha256(resolve(model)), versions=tool_versions())
-    with atomic_path(onnx_file) as temporary:
-        write_onnx(temporary, graph, meta)
-        seen = None if no_verify else verified(temporary, onnx_file, model, meta, shape, verify, track)
-    kinds = dict(sorted(Counter(n.op_type for n in graph.graph.node).items()))
+    meta = dataclasses.replace(meta, parent_sha256=sha256(path), versions=tool_versions())
+    with written(onnx_file, graph, meta, masks) as files:
+        seen = None if no_verify else verified(files.path, onnx_file, source.reference(meta), verify, track)
+    kinds = dict(sorted(Counter(n.op_type for n in files.graph.graph.node).items()))
     result = Export(
         output=onnx_file,
         format=format,
@@ -162,6 +179,7 @@ def export(
         nodes=sum(kinds.values()),
         node_kinds=kinds,
         kept=kept,
+        mask_files=tuple(onnx_file.with_name(name) for name in files.beside),
         verification=seen,
         graph_seconds=round(graph_seconds, 2),
         notes=notes,
@@ -191,52 +209,18 @@ def export(
 
 def _finished(result: Export, output: Path, started: float) -> Export:
     seconds = round(time.monotonic() - started, 2)
-    return dataclasses.replace(result, seconds=seconds, megabytes=output.stat().st_size / 1e6)
+    megabytes = sum(path.stat().st_size for path in (output, *result.mask_files)) / 1e6
+    return dataclasses.replace(result, seconds=seconds, megabytes=megabytes)
 
 
-def graph_of(
-    model: str | Path, shape: Shape, generations: int | None, best_only: bool, reserve_classes: int, track: Track
-) -> tuple[onnx.ModelProto, ModelMeta]:
-    """A checkpoint's graph: put together from the base model's and the generations where the shape allows it."""
-    if shape.batch == 1 and not best_only:
-        graph, meta = assemble(model, shape, generations, track)
-        if reserve_classes:
-            meta = reserve.reserve(graph, meta, reserve_classes, resolve(model))
-        return graph, meta
-    if reserve_classes:
-        raise EdgekitError(
-            "--reserve-classes: goes with one canvas a run and all detections", "leave --best-only, --batch"
-        )
-    module, meta = load_model(model, generations, size=shape.size)
-    for _ in track(range(1), "building the static graph"):
-        graph = to_onnx(module, shape, best_only)
-    return graph, dataclasses.replace(meta, best_only=best_only)
-
-
-def check(shape: Shape) -> None:
-    """Raise for numbers that a graph cannot have."""
-    if not 1 <= shape.batch <= MOST_BATCH:
-        raise EdgekitError(f"--batch {shape.batch}: out of range", f"give 1 to {MOST_BATCH}")
-    for name, value in (("proposals", shape.proposals), ("detections", shape.detections)):
-        if value is not None and not 1 <= value <= TOP_K:
-            raise EdgekitError(f"--{name} {value}: out of range", f"give 1 to {TOP_K}, the most TensorRT's TopK takes")
-
-
-def verified(
-    path: Path, output: Path, model: str | Path, meta: ModelMeta, shape: Shape, images: Path | None, track: Track
-) -> Verification:
-    """Compare an ONNX file, to be named ``output``, with its checkpoint; raises if they differ."""
-    added = len(meta.generations) - 1 if meta.scoring == "exact" else None
-    module, _ = load_model(model, added, size=meta.input_size)
-    fp32 = dataclasses.replace(meta, precision="fp32")
-    limit(module.base, shape.proposals, shape.detections)
-    reference = Selected(TorchSession(module, fp32), fp32, meta.best_only)
+def verified(path: Path, output: Path, reference: Session, images: Path | None, track: Track) -> Verification:
+    """Compare an ONNX file, to be named ``output``, with what it was made from; raises if they differ."""
     annotations = images / "annotations.json" if images is not None else None
     data = annotations if annotations is not None and annotations.exists() else None
     result = compare_forms(reference, OnnxSession(path), images, data, track=track)
     if not result.passed:
         raise EdgekitError(
-            f"{output}: the graph's detections differ from PyTorch's: {result.numbers}",
+            f"{output}: the graph's detections differ from those of {reference.runtime}: {result.numbers}",
             "nothing was written; keep more in float32 (--keep), or write it with --no-verify and see where it differs "
             "with `edgekit compare`",
         )

@@ -100,11 +100,12 @@ def look_inside(session: Session, path: Path) -> LOOK:
 def _inside_onnx(path: Path) -> LOOK:
     """Run a copy of the graph whose inner values are outputs."""
     graph, _ = read_onnx(path)
-    shown = {v.name: v for v in graph.graph.value_info}
+    shown = {v.name: v for v in [*graph.graph.value_info, *graph.graph.output]}
     missing = [name for name in INNER if name not in shown]
     if missing:
         raise EdgekitError(f"{path}: has no {', '.join(missing)}", "export it again with this edgekit")
-    graph.graph.output.extend(shown[name] for name in INNER)
+    given = {o.name for o in graph.graph.output}
+    graph.graph.output.extend(shown[name] for name in INNER if name not in given)
     run = open_ort(graph.SerializeToString(), provider="cpu", optimised=False)
     return lambda pixels: _inner(*run.run(list(INNER), {"images": pixels[None]}))
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edgekit.artifacts import ModelMeta, read_onnx, resolve
+from edgekit.artifacts import ModelMeta, read_whole_onnx, resolve
 from edgekit.deployment.append import appended, fill
 from edgekit.deployment.assembly import base_sha256
 from edgekit.errors import EdgekitError
-from edgekit.model.checkpoint import group_sizes, read_checkpoint, split_generations
+from edgekit.model.checkpoint import read_checkpoint, split_generations
 from edgekit.model.predictors import Adapter, Generation
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def into(model: str | Path, old: Path) -> tuple[onnx.ModelProto, ModelMeta, tupl
     Same nodes, same names; returns the names of the weights that differ, for a refitter, too. Raises if the checkpoint
     is not the graph's model with one generation more.
     """
-    graph, held = read_onnx(old)
+    graph, held = read_whole_onnx(old)
     weights, meta = read_checkpoint(model)
     path, again = resolve(model), "export it anew, without --into"
-    generations = split_generations(weights.tensors, group_sizes(meta))
+    generations = split_generations(weights.tensors, meta.group_sizes)
     if not held.reserved:
         raise EdgekitError(f"{old}: has no reserved classes", "export it with --reserve-classes N")
     if held.base_sha256 != base_sha256(weights.tensors, meta):

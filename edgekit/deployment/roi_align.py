@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 CANONICAL_SIZE, CANONICAL_LEVEL = 224.0, 4  # of the FPN paper (arXiv:1612.03144), equation 1; torchvision's values
 SAMPLES = 2  # sample points a bin and axis, torchvision's sampling_ratio
-BINS_AT_ONCE = (
-    256 * 7 * 7
-)  # a bin reads 16 cells of C channels: parts of this size bound the memory, to 0.2 GB at C 256
+CELLS = (2 * SAMPLES) ** 2  # that a bin reads
+BINS_AT_ONCE = 16 * 7 * 7  # so many read 13 MB at 256 channels, which a processor's cache holds until they are summed
 
 
 class Mosaic(nn.Module):
@@ -51,10 +50,6 @@ class Mosaic(nn.Module):
 
     def forward(self, table: torch.Tensor, boxes: torch.Tensor, bins: int) -> torch.Tensor:
         """Pool boxes [R, 4] xyxy (pixels of the input) to [R, C, bins, bins]."""
-        parts = [self._pool(table, part, bins) for part in boxes.split(BINS_AT_ONCE // bins**2)]
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-    def _pool(self, table: torch.Tensor, boxes: torch.Tensor, bins: int) -> torch.Tensor:
         count, channels = boxes.shape[0], table.shape[1]
         tiles = self.tiles.index_select(0, self._level(boxes))
         inverse_stride, last_y, last_x, top, left = tiles.split(1, dim=1)
@@ -63,9 +58,11 @@ class Mosaic(nn.Module):
         columns, column_weights = self._cells(x0, x1, last_x, left, self.width, bins)
         cells = rows[:, :, None, :, None] * self.width + columns[:, None, :, None, :]
         weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
-        around = table.index_select(0, cells.reshape(-1)).reshape(count * bins * bins, -1, channels)
-        pooled = weights.reshape(count * bins * bins, 1, -1) @ around
-        return pooled.reshape(count, bins, bins, channels).permute(0, 3, 1, 2)
+        at_once = max(1, BINS_AT_ONCE // bins**2) * bins**2  # whole RoIs
+        parts = zip(cells.reshape(-1, CELLS).split(at_once), weights.reshape(-1, 1, CELLS).split(at_once), strict=True)
+        pooled = [part_weights @ F.embedding(part_cells, table) for part_cells, part_weights in parts]
+        together = torch.cat(pooled) if len(pooled) > 1 else pooled[0]
+        return together.reshape(count, bins, bins, channels).permute(0, 3, 1, 2)
 
     def _cells(
         self, low: torch.Tensor, high: torch.Tensor, last: torch.Tensor, start: torch.Tensor, size: int, bins: int

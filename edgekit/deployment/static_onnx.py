@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgekit.runtime.graph_names import INNER, OUTPUTS
+from edgekit.deployment.static_check import check_static
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["FORBIDDEN", "INNER", "OPSET", "OUTPUTS", "check_static", "name_parameters", "static_onnx"]
-
 OPSET = 18
-FORBIDDEN = ("NonZero", "NonMaxSuppression", "RoiAlign", "If", "Loop", "Scan")
 
 
 def static_onnx(
@@ -40,18 +37,6 @@ def static_onnx(
     graph = program.model_proto
     check_static(graph)
     return graph
-
-
-def check_static(graph: onnx.ModelProto) -> None:
-    """Raise RuntimeError if a graph is invalid, has a value of unknown shape or a node that TensorRT cannot run."""
-    import onnx
-
-    onnx.checker.check_model(graph)
-    values = [*graph.graph.input, *graph.graph.output, *graph.graph.value_info]
-    found = [n.op_type for n in graph.graph.node if n.op_type in FORBIDDEN]
-    dynamic = [v.name for v in values if any(d.dim_param for d in v.type.tensor_type.shape.dim)]
-    if found or dynamic:
-        raise RuntimeError(f"the graph is not static: nodes {found}, dynamic values {dynamic}")
 
 
 def name_parameters(graph: onnx.ModelProto, module: nn.Module) -> None:

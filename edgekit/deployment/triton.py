@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.artifacts import read_onnx
-from edgekit.deployment.trunk_export import whole_folder
+from edgekit.artifacts import read_whole_onnx
+from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def write_repository(model: Path, folder: Path, name: str | None = None, graph: 
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise EdgekitError(f"{name!r}: no name for a model in Triton", "use letters, digits, _, - and .")
     described = _graph_of(model, graph)
-    proto, meta = read_onnx(described)
+    proto, meta = read_whole_onnx(described)
     target = folder / name
     if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - WRITTEN):
         raise EdgekitError(f"{target}: holds something else", "remove it, or give another folder or name")

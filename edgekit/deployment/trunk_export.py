@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from edgekit.artifacts import output_folder
 from edgekit.deployment.static_onnx import static_onnx
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, StaticTrunk
-from edgekit.errors import EdgekitError
+from edgekit.deployment.whole_folder import whole_folder
 from edgekit.model.generations import GenerationalRCNN
 
 if TYPE_CHECKING:
@@ -67,21 +61,3 @@ def save(graph: onnx.ModelProto, path: Path) -> None:
     import onnx
 
     onnx.save(graph, path)
-
-
-@contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside ``folder`` that takes its place when the block ends well and goes when it fails."""
-    output_folder(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.", dir=folder.parent))
-    try:
-        yield temporary
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        raise EdgekitError(
-            f"{folder}: cannot be written: {error.strerror or error}", "free space or choose another folder"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -46,7 +46,7 @@ def load_model(
         raise EdgekitError(f"{path}: unknown architecture {meta.architecture}", "update edgekit")
     if size is not None:
         meta = replace(meta, input_size=check_size(size))
-    groups = group_sizes(meta)
+    groups = meta.group_sizes
     frozen = batch_norms(tensors, meta.architecture, groups[0]).frozen
     base = without_weights(meta.architecture, groups[0], frozen, meta.batch_norm_eps)
     module = GenerationalRCNN(base)
@@ -76,11 +76,6 @@ def read_checkpoint(
     if base_classes is not None or architecture is not None:
         raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes and --architecture")
     return weights, ModelMeta.from_json(weights.metadata, path)
-
-
-def group_sizes(meta: ModelMeta) -> list[int]:
-    """How many classes are scored together, the base model's first (which count the background)."""
-    return [len(g) for g in meta.generations] if meta.scoring == "exact" else [len(meta.categories)]
 
 
 def save_model(path: Path, module: GenerationalRCNN, meta: ModelMeta, dtype: torch.dtype = torch.float32) -> None:
@@ -118,7 +113,7 @@ def _until(
 def split_generations(tensors: dict[str, torch.Tensor], groups: list[int]) -> list[Generation]:
     """Take the later generations' rows out of a checkpoint's ``tensors`` (which keeps the first's), as modules.
 
-    ``groups`` is how many classes each generation has (``group_sizes``).
+    ``groups`` is how many classes each generation has (``ModelMeta.group_sizes``).
     """
     mask = tensors.get("roi_heads.mask_predictor.conv5_mask.weight")  # [input, hidden, 2, 2]
     mask_channels = None if mask is None else (mask.shape[0], mask.shape[1])

@@ -67,10 +67,16 @@ class GenerationalRCNN(nn.Module):
 
     @torch.inference_mode()
     def detect(
-        self, features: dict[str, torch.Tensor], proposals: list[torch.Tensor], size: tuple[int, int]
+        self,
+        features: dict[str, torch.Tensor],
+        proposals: list[torch.Tensor],
+        size: tuple[int, int],
+        box_features: torch.Tensor | None = None,
     ) -> list[dict[str, torch.Tensor]]:
-        """What ``forward`` returns, of what ``trunk`` made of canvases of ``size`` (H, W)."""
-        box_features = self.box_features(features, proposals, size)
+        """What ``forward`` returns, of what ``trunk`` made of canvases of ``size`` (H, W) and, where they are known
+        already, the proposals' ``box_features``."""
+        if box_features is None:
+            box_features = self.box_features(features, proposals, size)
         results = [
             self._detect(features, proposals, logits, deltas, size, number)
             for number, (logits, deltas) in enumerate(self.predictors.box_predictions(box_features))

@@ -23,8 +23,9 @@ class DemoSummary:
     naive_false_new_per_base_image: float
     trunk_export_seconds: float  # once a base model
     adapt_seconds: float  # features and training
-    torchvision_loop_seconds: float
     epochs: int
+    loop_epochs: int  # that torchvision's loop trained
+    loop_seconds: float  # that these took
     photos: dict[str, int]
     export_seconds: float
     parity_matched: int
@@ -33,3 +34,8 @@ class DemoSummary:
     peak_rss_mb: float
     machine: dict[str, str | int]
     versions: dict[str, str]
+
+    @property
+    def loop_seconds_for_all_epochs(self) -> float:
+        """What torchvision's loop would take for as many epochs as edgekit's, extrapolated."""
+        return self.loop_seconds * self.epochs / self.loop_epochs

@@ -69,6 +69,10 @@ def export_table(result: Export) -> Table:
     else:
         table.add_row("input", f"uint8 [N, {height}, {width}, 3], RGB")
         table.add_row("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static")
+    if result.mask_files:
+        table.add_row(
+            "masks", f"of what is found, by {', '.join(p.name for p in result.mask_files)}: keep them beside it"
+        )
     if result.kept:
         table.add_row("kept in fp32", ", ".join(result.kept))
     if result.verification is not None:
@@ -154,7 +158,7 @@ def demo_tables(summary: DemoSummary) -> list[Table]:
             "naive",
             summary.naive,
             f"{summary.naive_false_new_per_base_image:.2f}",
-            f"{summary.torchvision_loop_seconds:.0f}",
+            f"{summary.loop_seconds_for_all_epochs:.0f}",
         ),
     ]
     for name, result, false_new, seconds in rows:
@@ -164,7 +168,8 @@ def demo_tables(summary: DemoSummary) -> list[Table]:
             figures += [f"{100 * part.mask.AP50:.1f}" if part and part.mask else ""]
         table.add_row(name, *figures, false_new, seconds, style="bold" if name == "edgekit" else "")
     kept = f"{summary.old_detections_changed} of {summary.old_detections_compared} old detections changed"
-    table.caption = f"{kept} (PyTorch and onnxruntime, base-test and mixed-test)"
+    loop = f"naive: trained {summary.loop_epochs} epochs, seconds extrapolated to {summary.epochs}"
+    table.caption = f"{kept} (PyTorch and onnxruntime, base-test and mixed-test); {loop}"
     return [table, latency_table(summary.latency, summary.machine)]
 
 

@@ -78,7 +78,7 @@ def available_mb(meminfo: Path = Path("/proc/meminfo")) -> int:
     for line in meminfo.read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024 // 1_000_000
-    raise EdgekitError(f"{meminfo}: says nothing of MemAvailable", "give --workspace")
+    raise EdgekitError(f"{meminfo}: says nothing of MemAvailable", "give --workspace-mb")
 
 
 def _describe(driver: Any, meminfo: Path) -> Gpu:

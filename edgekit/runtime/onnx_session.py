@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from edgekit.artifacts import ModelMeta, default_cache, read_onnx
 from edgekit.errors import EdgekitError
 from edgekit.runtime.gpu import DEVICE_FILES
 from edgekit.runtime.graph_names import OUTPUTS
+from edgekit.runtime.mask_graphs import MaskGraphs
 from edgekit.runtime.session import Outputs
 
 PROVIDERS = {  # by the name that --providers takes
@@ -30,8 +32,10 @@ class OnnxSession:
     def __init__(self, path: Path, provider: str = "", threads: int = 0, trace: str = "") -> None:
         _, meta = read_onnx(path)
         self.path, self.provider = path, provider
+        apart = bool(meta.mask_files)
+        load = partial(open_ort, provider=provider, threads=threads, precision=meta.precision, by_turns=apart)
         try:
-            self.session = open_ort(str(path), provider, threads=threads, trace=trace, precision=meta.precision)
+            self.session = load(str(path), trace=trace)
         except EdgekitError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no public base class
@@ -39,6 +43,8 @@ class OnnxSession:
         self.meta: ModelMeta = meta
         given = {o.name for o in self.session.get_outputs()}
         self.outputs = [n for n in OUTPUTS if n in given]
+        self.features = sorted(given - set(OUTPUTS)) if apart else []  # what the mask graphs read
+        self.masks = MaskGraphs(path, meta, load) if apart else None
         self.batch = int(self.session.get_inputs()[0].shape[0])  # canvases a run: all but the first are left empty
         provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
@@ -52,9 +58,25 @@ class OnnxSession:
 
     def infer_batch(self, images: np.ndarray) -> list[Outputs]:
         """Run on as many canvases as the graph takes: uint8 [N, H, W, 3]."""
+        if self.masks is not None:  # such a graph takes one
+            return [self._infer_found(images, self.masks)]
         boxes, labels, scores, *masks = self.session.run(self.outputs, {"images": images})
         filled = masks[0] if masks else np.zeros((*scores.shape, 0, 0), np.float32)
         return [Outputs(*rows) for rows in zip(boxes, labels, scores, filled, strict=True)]
+
+    def _infer_found(self, images: np.ndarray, masks: MaskGraphs) -> Outputs:
+        """Run the detector, then the mask graphs; the features between them stay where the detector left them."""
+        binding = self.session.io_binding()
+        binding.bind_cpu_input("images", images)
+        for name in self.outputs:
+            binding.bind_output(name)
+        for name in self.features:
+            binding.bind_output(name, "cuda" if self.runtime.endswith("cuda") else "cpu")
+        self.session.run_with_iobinding(binding)
+        values = dict(zip([*self.outputs, *self.features], binding.get_outputs(), strict=True))
+        boxes, labels, scores = (values[name].numpy()[0] for name in self.outputs)
+        features = {name: values[name] for name in self.features}
+        return Outputs(boxes, labels, scores, masks.of(features, boxes, labels, scores))
 
 
 def open_ort(
@@ -64,12 +86,14 @@ def open_ort(
     threads: int = 0,
     trace: str = "",
     precision: str = "fp32",
+    by_turns: bool = False,
 ) -> Any:
     """An onnxruntime session of a file's path or a serialised model.
 
     ``provider`` is one of PROVIDERS; "" takes CUDA where onnxruntime can use it, else the CPU. ``optimised`` False
-    leaves out all but the basic changes to the graph. ``precision`` is the graph's own. Raises EdgekitError if an asked
-    provider is not what runs it.
+    leaves out all but the basic changes to the graph. ``precision`` is the graph's own. ``by_turns`` is for sessions
+    that run one after another: their threads rest at once after a run, where they would go on spinning. Raises
+    EdgekitError if an asked provider is not what runs it.
     """
     try:
         import onnxruntime as ort
@@ -82,6 +106,8 @@ def open_ort(
     options.intra_op_num_threads = threads
     if trace:
         options.enable_profiling, options.profile_file_prefix = True, trace
+    if by_turns:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     there = ort.get_available_providers()

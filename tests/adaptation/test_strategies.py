@@ -161,13 +161,14 @@ def test_three_generations_stay_exact(new_train: Dataset, mixed_test: Dataset, t
         assert len(module.predictors.generations) == generation == len(meta.generations) - 1
 
 
-def test_photos_are_held_out_from_twenty_on(mixed_test: Dataset, tmp_path: Path) -> None:
-    many = write_demo_set("new-train", 22, tmp_path / "many", seed=3)
-    result = adapted(many, tmp_path / "a.safetensors", epochs=3)
-    assert result.proof.held_out_photos == 4
-    assert result.photos == 18
+def test_photos_are_held_out_from_forty_on(tmp_path: Path) -> None:
+    many = write_demo_set("new-train", 40, tmp_path / "many", seed=3)
+    result = adapted(many, tmp_path / "a.safetensors", epochs=7, views=1)
+    assert result.proof.held_out_photos == 8
+    assert result.photos == 32
     assert result.proof.new is not None
     scores = [e.held_out for e in result.training.epochs]
+    assert [s is not None for s in scores] == [True, False, False, False, True, False, True]
     assert (scores[result.training.best_epoch - 1] or 0) >= max(s for s in scores if s is not None) - 0.02
 
 

@@ -208,7 +208,13 @@ def test_the_command_line_with_a_real_model_and_ctrl_c(adapted_onnx: Path, tmp_p
     video = write_video(tmp_path / "in.mp4", 2000)
     command = [sys.executable, "-m", "edgekit", "predict", str(adapted_onnx), str(video)]
     command += ["-o", str(tmp_path / "out.mp4"), "--jsonl", str(tmp_path / "found.jsonl"), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in what a shell runs behind
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:  # until some frames are through
         partial = list(tmp_path.glob(".found*"))

@@ -19,7 +19,7 @@ from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import half_values, oversized, to_fp16, too_large
 from edgekit.deployment.precision.keep import Search, find_keep
 from edgekit.deployment.precision.quantise import calibrated_values, prepare, quantise
-from edgekit.deployment.static_onnx import check_static
+from edgekit.deployment.static_check import check_static
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent
 

@@ -88,7 +88,7 @@ def _write(model: onnx.ModelProto, in_half: frozenset[str]) -> None:
     """Give ``in_half`` nodes half inputs and outputs, with a Cast wherever a value crosses the border."""
     from onnx import TensorProto, helper
 
-    from edgekit.deployment.static_onnx import INNER
+    from edgekit.runtime.graph_names import INNER
 
     graph = model.graph
     infos = {v.name: v for v in [*graph.value_info, *graph.output, *graph.input]}

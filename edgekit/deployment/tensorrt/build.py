@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import read_onnx, sha256
+from edgekit.artifacts import read_whole_onnx, sha256
 from edgekit.deployment.tensorrt.network import parse, tensors_of
 from edgekit.deployment.tensorrt.options import (
     LEAST_WORKSPACE_MB,
@@ -58,7 +58,7 @@ def build(
     started = time.monotonic()
     output = output.absolute()
     options = Options(workspace_mb, refittable, version_compatible, hardware_compatible)
-    graph, meta = read_onnx(onnx_path)
+    graph, meta = read_whole_onnx(onnx_path)
     target = choose_target(compute_capability)
     check_options(options, target)
     tensorrt = target.tensorrt

@@ -29,7 +29,7 @@ def check_options(options: Options, target: Target) -> None:
     rtx = target.tensorrt.flavour == "rtx"
     if options.workspace_mb is not None and options.workspace_mb < LEAST_WORKSPACE_MB:
         raise EdgekitError(
-            f"--workspace {options.workspace_mb}: too small for any builder", f"give {LEAST_WORKSPACE_MB} MB or more"
+            f"--workspace-mb {options.workspace_mb}: too small for any builder", f"give {LEAST_WORKSPACE_MB} MB or more"
         )
     if options.refittable:
         if not hasattr(trt.BuilderFlag, "REFIT"):

@@ -10,7 +10,8 @@ from edgekit.deployment.precision.features import layers
 from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import half_values, to_fp16, too_large
 from edgekit.deployment.precision.keep import detections, difference
-from edgekit.deployment.static_onnx import INNER, check_static
+from edgekit.deployment.static_check import check_static
+from edgekit.runtime.graph_names import INNER
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from edgekit.deployment.precision.calibration import Table
 from edgekit.deployment.precision.features import layers
 from edgekit.deployment.precision.keep import detections, difference
 from edgekit.deployment.precision.quantise import quantise
-from edgekit.deployment.static_onnx import INNER, check_static
+from edgekit.deployment.static_check import check_static
 from edgekit.errors import EdgekitError
+from edgekit.runtime.graph_names import INNER
 
 
 @pytest.fixture(scope="module", params=["tensorrt", "cpu"])

@@ -131,7 +131,7 @@ def test_interrupted(adapted_onnx: Path, tmp_path: Path) -> None:
         ({"refittable": True}, "needs a GPU while it builds a refittable engine"),
         ({"version_compatible": True}, "TensorRT-RTX .* has no such engines"),
         ({"hardware_compatible": True}, "name every GPU's --compute-capability"),
-        ({"workspace_mb": 1}, "--workspace 1: too small"),
+        ({"workspace_mb": 1}, "--workspace-mb 1: too small"),
         ({"compute_capability": ("8.7",)}, "8.7: TensorRT-RTX .* compiles for 7.5, 8.0, 8.6"),
         ({"compute_capability": ("sm86",)}, "--compute-capability sm86: not one"),
     ],

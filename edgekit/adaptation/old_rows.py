@@ -1,0 +1,56 @@
+"""The old classes' rows, and features that they would take for their own: what is left of data that nobody has."""
+
+from __future__ import annotations
+
+import torch
+
+from edgekit.model.predictors import Predictors
+
+SURE = (1.0, 6.0)  # by how much an old class's logit exceeds all others together (docs/log.md)
+FARTHEST = 64.0  # along a class's direction, in its own lengths
+HALVINGS = 12
+
+
+def old_rows(predictors: Predictors, name: str, kind: str, rows: int) -> torch.Tensor:
+    """All old classes' rows of one layer, without the background: [classes, rows, ...]."""
+    owner = predictors.mask_predictor if name == "mask_fcn_logits" else predictors.box_predictor
+    assert owner is not None
+    first = owner.get_submodule(name).get_parameter(kind).unflatten(0, (-1, rows))[1:]
+    later = [g.get_submodule(name).get_parameter(kind).unflatten(0, (-1, rows)) for g in predictors.generations]
+    return torch.cat([first, *later]).detach()
+
+
+def old_likenesses(predictors: Predictors, features: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Features [L, F] moved until the old rows take each for one of their classes.
+
+    ``draws`` [L, 2] in [0, 1) choose the class and how sure the rows become. The direction is the class's row less the
+    background's: where a classifier has been trained to its end, the mean features of its classes differ along its
+    rows (neural collapse, arXiv:2008.08186), so the rows are what is left of the old data. Features stay at or above
+    zero, as the box head's last ReLU leaves them.
+    """
+    weights, biases = _rows(predictors)
+    columns = 1 + (draws[:, 0] * (len(weights) - 1)).long()
+    sure = SURE[0] + (SURE[1] - SURE[0]) * draws[:, 1]
+    directions = weights - weights[0]
+    start = features @ weights.t() + biases
+    slopes = (directions @ weights.t())[columns]
+    near, far = torch.zeros(len(features)), torch.full((len(features),), FARTHEST)
+    for _ in range(HALVINGS):
+        middle = (near + far) / 2
+        logits = start + middle[:, None] * slopes
+        own = logits.gather(1, columns[:, None])[:, 0]
+        others = logits.scatter(1, columns[:, None], -torch.inf).logsumexp(dim=1)
+        short = own - others < sure
+        near, far = torch.where(short, middle, near), torch.where(short, far, middle)
+    return (features + far[:, None] * directions[columns]).clamp(min=0)
+
+
+def _rows(predictors: Predictors) -> tuple[torch.Tensor, torch.Tensor]:
+    """The score rows of the background and of all old classes: weights [1 + K, F], biases [1 + K]."""
+    first = predictors.box_predictor.cls_score
+    kinds = {"weight": first.weight, "bias": first.bias}
+    weights, biases = (
+        torch.cat([background.detach()[:1], old_rows(predictors, "cls_score", kind, 1)[:, 0]])
+        for kind, background in kinds.items()
+    )
+    return weights, biases

@@ -1,0 +1,91 @@
+"""The float32 graph of a checkpoint, in any shape, or in a graph that has room for its newest classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.artifacts import ModelMeta, resolve
+from edgekit.deployment import reserve
+from edgekit.deployment.assembly import assemble, to_onnx
+from edgekit.deployment.graph import Shape
+from edgekit.deployment.source import Source
+from edgekit.errors import EdgekitError
+from edgekit.model.architectures import check_size, limit
+from edgekit.model.checkpoint import load_model, read_checkpoint
+from edgekit.progress import Track
+from edgekit.runtime.selection import Selected
+from edgekit.runtime.session import Session
+from edgekit.runtime.torch_session import TorchSession
+
+if TYPE_CHECKING:
+    import onnx
+
+MOST_BATCH = 64
+TOP_K = 3840  # the most that TensorRT's TopK takes
+
+
+def of_checkpoint(
+    model: str | Path,
+    size: tuple[int, int] | None,
+    batch: int,
+    proposals: int | None,
+    detections: int | None,
+    generations: int | None,
+    best_only: bool,
+    reserve_classes: int,
+    track: Track,
+) -> Source:
+    """A checkpoint's graph (see ``onnx_export.export`` for the options), to be compared with PyTorch."""
+    shape = Shape(check_size(size or read_checkpoint(model)[1].input_size), batch, proposals, detections)
+    check(shape)
+    graph, meta = graph_of(model, shape, generations, best_only, reserve_classes, track)
+    return Source(graph, meta, _reference(model, proposals, detections))
+
+
+def of_room(model: str | Path, into: Path) -> Source:
+    """The graph ``into``, in any precision, whose reserved classes are a checkpoint's newest ones."""
+    graph, meta, changed = reserve.into(model, into)
+    note = f"{len(changed)} weights differ from {into}: a refittable engine takes them without a rebuild"
+    return Source(graph, meta, _reference(model, None, None), (note,))
+
+
+def _reference(model: str | Path, proposals: int | None, detections: int | None) -> Callable[[ModelMeta], Session]:
+    def opened(meta: ModelMeta) -> Session:
+        added = len(meta.generations) - 1 if meta.scoring == "exact" else None
+        module, _ = load_model(model, added, size=meta.input_size)
+        fp32 = dataclasses.replace(meta, precision="fp32")
+        limit(module.base, proposals, detections)
+        return Selected(TorchSession(module, fp32), fp32, meta.best_only)
+
+    return opened
+
+
+def graph_of(
+    model: str | Path, shape: Shape, generations: int | None, best_only: bool, reserve_classes: int, track: Track
+) -> tuple[onnx.ModelProto, ModelMeta]:
+    """A checkpoint's graph: put together from the base model's and the generations where the shape allows it."""
+    if shape.batch == 1 and not best_only:
+        graph, meta = assemble(model, shape, generations, track)
+        if reserve_classes:
+            meta = reserve.reserve(graph, meta, reserve_classes, resolve(model))
+        return graph, meta
+    if reserve_classes:
+        raise EdgekitError(
+            "--reserve-classes: goes with one canvas a run and all detections", "leave --best-only, --batch"
+        )
+    module, meta = load_model(model, generations, size=shape.size)
+    for _ in track(range(1), "building the static graph"):
+        graph = to_onnx(module, shape, best_only)
+    return graph, dataclasses.replace(meta, best_only=best_only)
+
+
+def check(shape: Shape) -> None:
+    """Raise for numbers that a graph cannot have."""
+    if not 1 <= shape.batch <= MOST_BATCH:
+        raise EdgekitError(f"--batch {shape.batch}: out of range", f"give 1 to {MOST_BATCH}")
+    for name, value in (("proposals", shape.proposals), ("detections", shape.detections)):
+        if value is not None and not 1 <= value <= TOP_K:
+            raise EdgekitError(f"--{name} {value}: out of range", f"give 1 to {TOP_K}, the most TensorRT's TopK takes")

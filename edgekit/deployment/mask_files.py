@@ -1,0 +1,105 @@
+"""A graph whose masks are made by graphs of their own, as files: the detector, the mask graphs, their weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.artifacts import ModelMeta, atomic_path, output_folder, sha256, write_onnx
+from edgekit.deployment.mask_graphs import cut_masks
+from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    import onnx
+
+MASKS = ("all", "found")
+SHARED_BYTES = 1024  # weights of at least this size are in the shared file
+ALIGNMENT = 4096  # of a tensor in it, so that it can be mapped into memory
+
+
+def check_masks(masks: str, others: Mapping[str, bool]) -> None:
+    """Raise for an unknown choice of masks and for one that does not go with the ``others`` that were given."""
+    if masks not in MASKS:
+        raise EdgekitError(f"--masks {masks}: unknown", f"give one of: {', '.join(MASKS)}")
+    given = [name for name, asked in others.items() if asked]
+    if masks == "found" and given:
+        raise EdgekitError(f"--masks found: does not go with {', '.join(given)}", "leave one of them")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A graph as written: at ``path``, which holds ``graph``, with files ``beside`` it that make its masks."""
+
+    path: Path
+    graph: onnx.ModelProto
+    beside: tuple[str, ...] = ()
+
+
+@contextmanager
+def written(output: Path, graph: onnx.ModelProto, meta: ModelMeta, masks: str) -> Iterator[Written]:
+    """Write a graph, with ``masks`` "found" cut in parts, under other names at first: to try it there.
+
+    When the block ends well ``output`` and the files beside it get their names; when it fails what was there stays.
+    """
+    if masks == "all":
+        with atomic_path(output) as temporary:
+            write_onnx(temporary, graph, meta)
+            yield Written(temporary, graph)
+        return
+    if all(o.name != "masks" for o in graph.graph.output):
+        raise EdgekitError(f"--masks found: {meta.architecture} makes no masks", "leave it")
+    output_folder(output.parent)
+    if output.is_dir():
+        raise EdgekitError(f"{output}: is a folder", "give the name of the file to write")
+    try:
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}.") as folder:
+            parts = write_parts(Path(folder) / output.name, graph, meta)
+            yield parts
+            for name in (*parts.beside, output.name):
+                os.replace(parts.path.with_name(name), output.with_name(name))
+    except OSError as error:
+        raise EdgekitError(
+            f"{output}: cannot be written: {error.strerror or error}", "free space or change -o"
+        ) from error
+
+
+def write_parts(output: Path, graph: onnx.ModelProto, meta: ModelMeta) -> Written:
+    """Write a graph's detector to ``output``, its mask graphs and their weights beside it."""
+    import onnx
+
+    cut = cut_masks(graph, meta)
+    weights = output.with_name(f"{output.stem}.masks.weights")
+    _share_weights(list(cut.masks.values()), weights)
+    about: dict[str, dict[str, Any]] = {weights.name: {"sha256": sha256(weights)}}
+    for (generation, slots), part in cut.masks.items():
+        path = output.with_name(f"{output.stem}.masks-{generation}-{slots}.onnx")
+        onnx.save(part, path)
+        about[path.name] = {"sha256": sha256(path), "generation": generation, "slots": slots}
+    write_onnx(output, cut.detector, replace(meta, mask_files=about))
+    return Written(output, cut.detector, tuple(about))
+
+
+def _share_weights(parts: list[onnx.ModelProto], path: Path) -> None:
+    """Move the large tensors of several graphs to one file (ONNX's external data), equal ones once."""
+    from onnx.external_data_helper import set_external_data
+
+    offsets: dict[str, int] = {}
+    with path.open("wb") as file:
+        for part in parts:
+            for tensor in part.graph.initializer:
+                data = tensor.raw_data
+                if len(data) < SHARED_BYTES:
+                    continue
+                digest = hashlib.sha256(data).hexdigest()
+                if digest not in offsets:
+                    file.write(b"\0" * (-file.tell() % ALIGNMENT))
+                    offsets[digest] = file.tell()
+                    file.write(data)
+                set_external_data(tensor, path.name, offsets[digest], len(data))
+                tensor.ClearField("raw_data")

@@ -1,0 +1,43 @@
+"""What an export starts from: a graph, and the session that its detections are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.artifacts import ModelMeta, read_whole_onnx
+from edgekit.errors import EdgekitError
+from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.session import Session
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True)
+class Source:
+    """A graph, what it is, and ``reference``: of the finished graph's metadata, the session to compare it with."""
+
+    graph: onnx.ModelProto
+    meta: ModelMeta
+    reference: Callable[[ModelMeta], Session]
+    notes: tuple[str, ...] = ()
+
+
+def of_graph(path: Path, precision: str | None, others: Mapping[str, bool]) -> Source:
+    """A graph that was exported before, to be compared with itself; nothing of it needs PyTorch.
+
+    Raises if one of the ``others``, options that need the checkpoint, was given, or if the graph has another reduced
+    precision than ``precision``.
+    """
+    given = [name for name, asked in others.items() if asked]
+    if given:
+        raise EdgekitError(f"{path}: is a finished graph, {', '.join(given)} cannot change it", "export the checkpoint")
+    graph, meta = read_whole_onnx(path)
+    if precision not in (None, meta.precision) and meta.precision != "fp32":
+        raise EdgekitError(
+            f"{path}: is {meta.precision} already, {precision} was asked for", "give the fp32 graph it was made from"
+        )
+    return Source(graph, meta, lambda _: OnnxSession(path))

@@ -1,0 +1,22 @@
+"""Is a graph one that every runtime takes: static shapes, no plugins, none of the kinds of node that TensorRT lacks?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+FORBIDDEN = ("NonZero", "NonMaxSuppression", "RoiAlign", "If", "Loop", "Scan")
+
+
+def check_static(graph: onnx.ModelProto) -> None:
+    """Raise RuntimeError if a graph is invalid, has a value of unknown shape or a node that TensorRT cannot run."""
+    import onnx
+
+    onnx.checker.check_model(graph)
+    values = [*graph.graph.input, *graph.graph.output, *graph.graph.value_info]
+    found = [n.op_type for n in graph.graph.node if n.op_type in FORBIDDEN]
+    dynamic = [v.name for v in values if any(d.dim_param for d in v.type.tensor_type.shape.dim)]
+    if found or dynamic:
+        raise RuntimeError(f"the graph is not static: nodes {found}, dynamic values {dynamic}")

@@ -1,0 +1,42 @@
+"""Likenesses of old objects: what the old rows are made to see where there is nothing."""
+
+from __future__ import annotations
+
+import torch
+
+from edgekit.adaptation.initialise import new_generation
+from edgekit.adaptation.old_rows import SURE, old_likenesses, old_rows
+from edgekit.model.checkpoint import load_model
+from edgekit.model.predictors import Predictors
+
+
+def sources(predictors: Predictors, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features like the box head's [number, F] and draws [number, 2]."""
+    generator = torch.Generator().manual_seed(0)
+    width = predictors.box_predictor.cls_score.in_features
+    return torch.rand((number, width), generator=generator), torch.rand((number, 2), generator=generator)
+
+
+def test_the_old_rows_take_likenesses_for_the_drawn_classes() -> None:
+    predictors = load_model("demo")[0].predictors
+    features, draws = sources(predictors, 200)
+    likenesses = old_likenesses(predictors, features, draws)
+    logits = predictors.box_predictor.cls_score(likenesses)
+    assert likenesses.min() >= 0
+    own = 1 + (draws[:, 0] * (logits.shape[1] - 1)).long()
+    assert (logits.argmax(dim=1) == own).float().mean() > 0.95  # the last ReLU may take back some of the way
+    assert set(own.tolist()) == set(range(1, logits.shape[1]))
+    assert logits.softmax(dim=1).amax(dim=1).median() > torch.tensor(SURE[0]).sigmoid()
+
+
+def test_classes_of_later_generations_have_likenesses_too() -> None:
+    predictors = load_model("demo")[0].predictors
+    generation = new_generation(predictors, 2, "random", ("background",))
+    with torch.no_grad():
+        generation.cls_score.weight.mul_(10)
+    later = Predictors(predictors.box_predictor, predictors.mask_predictor, [generation])
+    features, draws = sources(later, 50)
+    draws[:, 0] = 0.999  # the last class
+    likenesses = old_likenesses(later, features, draws)
+    rows = old_rows(later, "cls_score", "weight", 1)[:, 0]
+    assert (likenesses @ rows.t()).argmax(dim=1).eq(len(rows) - 1).float().mean() > 0.9

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.deployment.onnx_export import export
+from edgekit.errors import EdgekitError
+from edgekit.runtime.mask_graphs import sizes
+from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.session import open_session
+
+
+@pytest.mark.parametrize(
+    ("found", "chosen"),
+    [(0, ()), (1, (4,)), (4, (4,)), (5, (4, 4)), (15, (16,)), (16, (16,)), (23, (16, 4, 4)), (100, (*(6 * [16]), 4))],
+)
+def test_sizes_hold_what_was_found(found: int, chosen: tuple[int, ...]) -> None:
+    assert sizes(found, (4, 16)) == chosen
+
+
+def test_sizes_leave_as_few_slots_empty_as_can_be() -> None:
+    assert sizes(5, (4, 6)) == (6,)
+    assert sizes(8, (4, 6)) == (4, 4)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    return export("demo", folder / "x.onnx", masks="found", no_verify=True).output
+
+
+@pytest.mark.parametrize("name", ["x.masks-0-4.onnx", "x.masks.weights"])
+def test_files_that_do_not_belong_together(name: str, files: Path, tmp_path: Path) -> None:
+    for file in files.parent.iterdir():
+        shutil.copy(file, tmp_path)
+    assert open_session(tmp_path / "x.onnx")
+    with (tmp_path / name).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(EdgekitError, match="not exported together") as changed:
+        open_session(tmp_path / "x.onnx")
+    assert name in str(changed.value)
+    (tmp_path / name).unlink()
+    with pytest.raises(EdgekitError, match="missing") as missing:
+        open_session(tmp_path / "x.onnx")
+    assert name in str(missing.value)
+    assert "export again" in str(missing.value.hint)
+
+
+def test_nothing_found_runs_no_mask_graph(files: Path) -> None:
+    session = OnnxSession(files)
+    found = session.infer(np.zeros((*session.meta.input_size, 3), np.uint8))
+    assert not (found.scores > 0).any()
+    assert found.masks.shape == (len(found.scores), 28, 28)
+    assert session.masks is not None
+    assert not session.masks.sessions
