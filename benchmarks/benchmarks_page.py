@@ -30,9 +30,9 @@ HEAD = """# What it costs, beside its peers
 Written by `benchmarks/benchmarks_page.py` from `benchmarks/results/peers.json`; do not edit it.
 
 The Mask R-CNN that comes with edgekit (MobileNetV2-FPN, {size}) with the same weights in each row, batch 1, all rows of
-a machine timed in turns on the same photos, from decoded photo to pasted masks. "against eager" is how many times as
-fast as torchvision's module in PyTorch on that machine. Box AP is of {scenes} drawn scenes. `make bench` measures the
-machine it runs on and adds or replaces its column.
+a machine timed in turns on the same photos, from decoded photo to pasted masks, each on all cores. "against eager" is
+how many times as fast as torchvision's module in PyTorch on that machine. Box AP is of {scenes} drawn scenes. `make bench`
+measures the machine it runs on and adds or replaces its column.
 """
 
 
@@ -88,7 +88,9 @@ def section(name: str, column: dict[str, Any]) -> str:
         for way, row in column["rows"].items()
         if "p50_ms" not in row
     ]
-    head = f"## {name}\n\n{column['runs']} interleaved runs; {versions}.\n\n"
+    threads = column["threads"]
+    ran = f"{column['runs']} interleaved runs on {threads['cores']} cores (threads of PyTorch: {threads['pytorch']})"
+    head = f"## {name}\n\n{ran}; {versions}.\n\n"
     return head + lines(columns, rows) + ("\n" + "".join(missing) if missing else "")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,7 @@ def main() -> None:
 
 def measured(work: Path, runs: int) -> dict[str, Any]:
     """This machine's column: times of one interleaved run, then AP."""
+    threads = all_cores()
     photos = [read_image(p) for p in list_images(SAMPLE_PHOTOS)]
     scenes = write_demo_set("base-test", SCENES, work / "scenes", seed=SEED)
     rows: dict[str, dict[str, Any]] = {}
@@ -75,6 +77,7 @@ def measured(work: Path, runs: int) -> dict[str, Any]:
         "machine": machine(),
         "versions": tool_versions(),
         "runs": runs,
+        "threads": threads,
         "input_size": first.meta.input_size,
         "scenes": {"count": SCENES, "seed": SEED},
         "rows": {name: rows[name] for name in ways(work)},
@@ -97,6 +100,17 @@ def ways(work: Path) -> dict[str, Open]:
     for name in ("torchvision, eager", "torchvision, eager, channels last", "torchvision, torch.compile"):
         found[name] = lambda name=name: torchvisions(name)  # type: ignore[misc]
     return found | {"torchvision's export, onnxruntime CPU": lambda: stock_session(stock)}
+
+
+def all_cores() -> dict[str, int | str]:
+    """Give PyTorch every core, as onnxruntime and OpenVINO take them, whatever OMP_NUM_THREADS says."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        import torch
+    except ImportError:
+        return {"cores": cores, "pytorch": "not installed"}
+    torch.set_num_threads(cores)
+    return {"cores": cores, "pytorch": torch.get_num_threads()}
 
 
 def exported(path: Path, **options: Any) -> Path:

@@ -31,6 +31,7 @@ def column(p50: float, **machine: Any) -> dict[str, Any]:
     rows["mine"]["p50_ms"] = p50 / 4
     rows["engine"] = {"not_measured": "no GPU", "remedy": "run this on the device"}
     settings = {"runs": 9, "input_size": [64, 96], "scenes": {"count": 5, "seed": 1}}
+    settings |= {"threads": {"cores": 2, "pytorch": 2}}
     return {"machine": machine, "versions": {"edgekit": "0"}, "rows": rows, **settings}
 
 

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 760, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 28, 40
 COLOURS = ("#4361c2", "#c2410c", "#12805c", "#9333ea", "#a16207", "#0e7490", "#be185d", "#475569")
 TICKS = 6
 
@@ -52,7 +52,7 @@ def _plot(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], x_unit: str, y_uni
         parts.append(f'<text x="{across(value):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:g}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_unit)}</text>')
-    parts.append(f'<text x="4" y="{TOP + 4}">{escape(y_unit)}</text>')
+    parts.append(f'<text x="4" y="14">{escape(y_unit)}</text>')
     for place, (name, (x, y)) in enumerate(lines.items()):
         colour = COLOURS[place % len(COLOURS)]
         points = " ".join(f"{across(a):.1f},{up(b):.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
