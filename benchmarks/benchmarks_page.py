@@ -31,8 +31,8 @@ Written by `benchmarks/benchmarks_page.py` from `benchmarks/results/peers.json`;
 
 The Mask R-CNN that comes with edgekit (MobileNetV2-FPN, {size}) with the same weights in each row, batch 1, all rows of
 a machine timed in turns on the same photos, from decoded photo to pasted masks, each on all cores. "against eager" is
-how many times as fast as torchvision's module in PyTorch on that machine. Box AP is of {scenes} drawn scenes. `make
-bench` measures the machine it runs on and adds or replaces its column.
+how many times as fast as torchvision's module in PyTorch on that machine. Box AP is of {scenes} drawn scenes.
+`make bench` measures the machine it runs on and adds or replaces its column.
 """
 
 
