@@ -186,18 +186,25 @@ def export(
     )
     if trt:
         from edgekit.deployment.tensorrt.build import build
+        from edgekit.deployment.tensorrt.refit import can_refit, refit
 
-        engine = build(
-            onnx_file,
-            output.with_suffix(".engine"),
-            compute_capability=compute_capability,
-            workspace_mb=workspace_mb,
-            timing_cache=timing_cache,
-            refittable=refittable,
-            version_compatible=version_compatible,
-            hardware_compatible=hardware_compatible,
-            track=track,
-        )
+        engine_file = output.with_suffix(".engine")
+        built = into.with_suffix(".engine") if into is not None else engine_file
+        if into is not None and not compute_capability and can_refit(built, into):
+            engine = refit(built, onnx_file, engine_file)
+            result = dataclasses.replace(result, notes=(*notes, f"{built} was refitted, not rebuilt"))
+        else:
+            engine = build(
+                onnx_file,
+                engine_file,
+                compute_capability=compute_capability,
+                workspace_mb=workspace_mb,
+                timing_cache=timing_cache,
+                refittable=refittable,
+                version_compatible=version_compatible,
+                hardware_compatible=hardware_compatible,
+                track=track,
+            )
         result = dataclasses.replace(result, engine=engine)
     if triton is not None:
         from edgekit.deployment.triton import write_repository
