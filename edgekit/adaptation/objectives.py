@@ -30,7 +30,8 @@ class Batch:
     deltas: torch.Tensor  # [R, 4]
     sources: torch.Tensor  # [L, F]: RoIs without an object, to make likenesses of old objects of
     draws: torch.Tensor  # [L, 2] in [0, 1), what likenesses
-    dropout: torch.Tensor  # [R + L, F], 0 where a feature is dropped, else what keeps the expectation
+    dropout: torch.Tensor  # [R, F], 0 where a feature is dropped, else what keeps the expectation
+    likeness_dropout: torch.Tensor  # [L, F]
     mask: torch.Tensor  # [M, C, 14, 14]
     mask_labels: torch.Tensor  # [M]
     mask_targets: torch.Tensor  # [M, 28, 28]
@@ -63,8 +64,9 @@ def _chosen(view: ViewFeatures, generator: torch.Generator, mask_rois: int) -> t
     draws = torch.rand((LIKENESSES * len(empty), 3), generator=generator)
     sources = box[empty[(len(empty) * draws[:, 0]).long()]]
     dropped = torch.rand((len(box) + len(sources), box.shape[1]), generator=generator) < DROPOUT
+    dropout, likeness_dropout = (~dropped / (1 - DROPOUT)).split([len(box), len(sources)])
     return (
-        *(box, labels, view.deltas[kept], sources, draws[:, 1:], ~dropped / (1 - DROPOUT)),
+        *(box, labels, view.deltas[kept], sources, draws[:, 1:], dropout, likeness_dropout),
         *(view.mask[masks].float(), view.mask_labels[masks], view.mask_targets[masks].float()),
     )
 
@@ -123,7 +125,8 @@ class ExactObjective:
         box = torch.cat([batch.box, likenesses])[learned]
         labels = torch.cat([labels, torch.zeros(len(likenesses), dtype=torch.int64)])[learned]
         others = merged(torch.cat([before, self.predictors.logits(likenesses)])[learned])
-        return box, batch.dropout[learned], labels, others
+        dropout = torch.cat([batch.dropout, batch.likeness_dropout])[learned]
+        return box, dropout, labels, others
 
     def _mask_loss(self, batch: Batch) -> torch.Tensor:
         generation = self.generation
