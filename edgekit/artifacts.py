@@ -225,11 +225,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_checkpoint(path: Path, tensors: Mapping[str, np.ndarray], meta: ModelMeta) -> None:
     """Write named arrays with their metadata as safetensors."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    data = save(arrays, metadata={METADATA_KEY: meta.to_json()})
     with atomic_path(path) as temporary:
-        arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-        save_file(arrays, temporary, metadata={METADATA_KEY: meta.to_json()})
+        temporary.write_bytes(data)  # not by safetensors, whose own error hides a full disk
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], ModelMeta]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
@@ -14,13 +15,16 @@ from edgekit.model.generations import GenerationalRCNN
 def write_state(output: Path, module: GenerationalRCNN, meta: ModelMeta) -> tuple[str, ...]:
     """Write all generations' rows as one predictor (.pth, .pt or .safetensors) and return what to know to use it."""
     state = {name: tensor.detach().clone().contiguous() for name, tensor in merged_state(module).items()}
-    with atomic_path(output) as temporary:
-        if output.suffix.lower() == ".safetensors":
-            from safetensors.torch import save_file
+    if output.suffix.lower() == ".safetensors":
+        from safetensors.torch import save
 
-            save_file(state, temporary)
-        else:
-            torch.save(state, temporary)
+        data = save(state)
+    else:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        data = buffer.getvalue()
+    with atomic_path(output) as temporary:
+        temporary.write_bytes(data)  # not by torch or safetensors, whose own errors hide a full disk
     return tuple(_notes(module, meta))
 
 
