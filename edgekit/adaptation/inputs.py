@@ -44,7 +44,7 @@ def read_inputs(
     known: tuple[str, ...],
     has_masks: bool,
     classes: tuple[str, ...],
-    val: Path | None,
+    val: Path | float | None,
     replay: Path | None,
     probe: Path | None,
     old_data: Path | None,
@@ -53,13 +53,14 @@ def read_inputs(
 ) -> Inputs:
     """Read everything ``adapt`` is given; ``known`` are the base model's classes.
 
-    The photos of ``val``, ``replay`` and ``old_data`` are looked for beside the annotations, then in ``images``.
+    ``val`` is a file, or the share of the photos that is held out. The photos of ``val``, ``replay`` and
+    ``old_data`` are looked for beside the annotations, then in ``images``.
     """
     dataset = read_dataset(data, images)
     added = _new_classes(dataset, classes, known)
     photos, skipped = readable(dataset.photos, skip_bad_images)
-    if val is None:
-        learn, out = split(photos, added, seed)
+    if val is None or isinstance(val, float):
+        learn, out = split(photos, added, seed, val)
         held_out = Dataset(data, dataset.categories, tuple(out)) if out else None
     else:
         learn, held_out = photos, _beside(val, images, "val")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from edgekit.model.predictors import Generation, Predictors
 from edgekit.progress import Track
 from edgekit.runtime.session import open_session
 
+ROWS_SHARE = 0.5  # of the adapter's scores that are the plain rows', with one photo to learn from
 OLD_ROWS_LR = 0.1  # of the new rows' learning rate, in joint scoring: old rows are fine-tuned, not learned
 
 
@@ -131,7 +130,8 @@ class Job:
             self.track,
         )
         if generation.adapter is not None and "cls_score" in trained_layers(settings.train):
-            _blend(generation, score if held_out else None)
+            # The rows find more of one photo's classes, and too much else of many photos' (docs/log.md).
+            generation.adapter.blend(generation.cls_score, ROWS_SHARE / math.sqrt(len(self.inputs.learn)))
         return predictors, generation, training
 
     def write(
@@ -198,14 +198,3 @@ class Job:
             versions=tool_versions(),
             training=dict(meta.training) | {f"generation {len(generations)}": record},
         )
-
-
-def _blend(generation: Generation, held_out: Callable[[], float] | None) -> None:
-    """Let the rows' scores into the adapter's: much better of a few photos, seldom of many, so held-out photos decide
-    where there are any (docs/log.md)."""
-    assert generation.adapter is not None
-    before = copy.deepcopy(generation.adapter.state_dict())
-    alone = held_out() if held_out else -math.inf
-    generation.adapter.blend(generation.cls_score)
-    if held_out and held_out() <= alone:
-        generation.adapter.load_state_dict(before)

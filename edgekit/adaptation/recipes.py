@@ -18,7 +18,8 @@ from edgekit.adaptation.processes import processes
 from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.settings import Settings
 from edgekit.adaptation.training import Training
-from edgekit.artifacts import default_cache, output_folder
+from edgekit.artifacts import default_cache, kind_of, output_folder
+from edgekit.deployment.assembly import prepare
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent
 
@@ -65,7 +66,7 @@ def adapt(
     protect: str = "l2",
     replay: Path | None = None,
     old_objects: str = "background",
-    val: Path | None = None,
+    val: Path | float | None = None,
     probe: Path | None = None,
     old_data: Path | None = None,
     max_old_drop: float | None = None,
@@ -82,7 +83,8 @@ def adapt(
 ) -> Adaptation:
     """Add the classes annotated in ``data`` to a model and write the larger model to ``output``.
 
-    ``classes`` picks some of the data's classes (default: all that have objects). Only predictor rows train, on RoI
+    ``classes`` picks some of the data's classes (default: all that have objects). ``val`` names annotated photos to
+    hold out, or the share of the photos (0 to 1) that is. Only predictor rows train, on RoI
     features that the frozen trunk computes once. Afterwards base and adapted model both run on every photo; in exact
     scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is written beside
     the output as ``*.retention.json``.
@@ -135,6 +137,8 @@ def adapt(
             )
 
         result = finish() if ranks.first else None
+        if result is not None and scoring == "exact" and kind_of(output) != "onnx":
+            prepare(output, track)
         return ranks.same(result)  # type: ignore[return-value]  # the first process's
 
 

@@ -69,10 +69,10 @@ class OnnxTrunk:
     """A trunk exported as ``body.onnx``, ``box_head.onnx`` and, with masks, ``mask_head.onnx``, in onnxruntime."""
 
     def __init__(self, folder: Path, size: tuple[int, int], sha256: str) -> None:
-        self.body = open_ort(str(folder / "body.onnx"))
-        self.box_head = open_ort(str(folder / "box_head.onnx"))
+        self.body = open_ort(str(folder / "body.onnx"), by_turns=True)
+        self.box_head = open_ort(str(folder / "box_head.onnx"), by_turns=True)
         mask_head = folder / "mask_head.onnx"
-        self.mask_head = open_ort(str(mask_head)) if mask_head.exists() else None
+        self.mask_head = open_ort(str(mask_head), by_turns=True) if mask_head.exists() else None
         provider = self.body.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
         self.key = f"{sha256} {size} {self.runtime} {PROPOSALS}"

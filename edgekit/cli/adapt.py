@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edgekit.cli.console import show, suggest, track
-from edgekit.cli.options import FILE, Names, Size, json_option, skip_option
+from edgekit.cli.options import FILE, FileOrShare, Names, Size, json_option, skip_option
 
 
 @click.command()
@@ -29,7 +29,7 @@ from edgekit.cli.options import FILE, Names, Size, json_option, skip_option
 )
 @click.option("--replay", type=FILE, default=None, help="Annotated old data to learn from too.")
 @click.option("--old-objects", default="background", show_default=True, help="Unannotated old objects: or ignore.")
-@click.option("--val", type=FILE, default=None, help="Annotated photos to hold out.  [default: a fifth of 20 or more]")
+@click.option("--val", type=FileOrShare(), default=None, help="File or share to hold out.  [default: 20% of 100+]")
 @click.option("--probe", type=FILE, default=None, help="Folder of photos to compare old detections on too.")
 @click.option("--old-data", type=FILE, default=None, help="Annotated old data to measure the old AP on.")
 @click.option("--max-old-drop", type=float, default=None, help="Fail if the old AP falls by more (in AP points).")

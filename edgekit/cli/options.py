@@ -34,6 +34,21 @@ class Size(click.ParamType):
         return int(height), int(width)
 
 
+class FileOrShare(click.ParamType):
+    """A file, or a share as 20%."""
+
+    name = "file or %"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | float:
+        """Parse "20%" to 0.2 and anything else to a path."""
+        share = str(value).removesuffix("%")
+        if share == str(value):
+            return Path(value)
+        if not (share.replace(".", "", 1).isdigit() and 0 < float(share) < 100):
+            self.fail(f"{value!r} is not a share between 0% and 100%", param, ctx)
+        return float(share) / 100
+
+
 class Names(click.ParamType):
     """Comma-separated names, as chicken,frog."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from edgekit.artifacts import ModelMeta, resolve, tensors_sha256
 from edgekit.deployment.append import appended
 from edgekit.deployment.graph import Shape, StaticRCNN
-from edgekit.deployment.graph_cache import cached_graph
+from edgekit.deployment.graph_cache import cached_file, cached_graph
 from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.model.architectures import check_size
 from edgekit.model.checkpoint import load_model, read_checkpoint, split_generations
@@ -46,10 +46,27 @@ def assemble(
             graph = to_onnx(module, shape)
         return graph
 
-    graph = cached_graph("graphs", [LAYOUT, meta.base_sha256, dataclasses.asdict(shape)], build, KEPT)
+    graph = cached_graph("graphs", _about_base(meta, shape), build, KEPT)
     for number, generation in enumerate(added[: len(kept.group_sizes) - 1], start=1):
         appended(graph, dataclasses.replace(meta, generations=meta.generations[:number]), generation, resolve(model))
     return graph, kept
+
+
+def prepare(model: Path, track: Track = silent) -> None:
+    """Build what an adapted checkpoint's newest generation adds to its graph, which takes seconds, so that its export
+    finds it; only where the base model was exported before at its own shape, and is in the cache."""
+    weights, meta = read_checkpoint(model)
+    shape = Shape(meta.input_size)
+    split_generations(weights.tensors, meta.group_sizes)  # what remains is the base model's
+    meta = dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta))
+    if not cached_file("graphs", _about_base(meta, shape)).exists():
+        return
+    for _ in track(range(1), "preparing its export"):
+        assemble(model, shape)
+
+
+def _about_base(meta: ModelMeta, shape: Shape) -> list[Any]:
+    return [LAYOUT, meta.base_sha256, dataclasses.asdict(shape)]
 
 
 def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> onnx.ModelProto:

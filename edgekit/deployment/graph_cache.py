@@ -29,9 +29,7 @@ def cached_graph(
     """
     import onnx
 
-    everything = [*about, OPSET, CANDIDATES, nms.ROUNDS, torch.__version__]
-    key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:40]
-    cached = default_cache() / kind / f"{key}.onnx"
+    cached = cached_file(kind, about)
     if not cached.exists():
         graph = build()
         with atomic_path(cached) as temporary:
@@ -40,6 +38,13 @@ def cached_graph(
             _prune(cached.parent, most)
     cached.touch()
     return onnx.load(cached)
+
+
+def cached_file(kind: str, about: list[Any]) -> Path:
+    """Where the cache has, or would have, a graph (see ``cached_graph``)."""
+    everything = [*about, OPSET, CANDIDATES, nms.ROUNDS, torch.__version__]
+    key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:40]
+    return default_cache() / kind / f"{key}.onnx"
 
 
 def _prune(folder: Path, most: int) -> None:

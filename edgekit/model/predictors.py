@@ -41,11 +41,11 @@ class Adapter(nn.Module):
         return self.cls_score(features if dropout is None else features * dropout) + self.raw(box_features)
 
     @torch.no_grad()
-    def blend(self, rows: nn.Linear) -> None:
-        """Make the logits the mean of what they are and those of trained rows."""
+    def blend(self, rows: nn.Linear, share: float) -> None:
+        """Mix ``share`` (0 to 1) of trained rows' logits into the logits."""
         for own, raw, given in zip(self.cls_score.parameters(), self.raw.parameters(), rows.parameters(), strict=True):
-            raw.copy_(0.5 * (raw + given))
-            own.mul_(0.5)
+            raw.copy_((1 - share) * raw + share * given)
+            own.mul_(1 - share)
 
     def more_deltas(self, box_features: torch.Tensor) -> torch.Tensor:
         """What to add to the rows' deltas: [R, 4 K]."""

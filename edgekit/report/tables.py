@@ -47,7 +47,7 @@ def adaptation_table(result: Adaptation) -> Table:
     if proof.new is not None:
         table.add_row("new classes' AP", f"{_ap(proof.new)} on {proof.held_out_photos} held-out photos")
     else:
-        table.add_row("new classes' AP", "not measured: give --val, or 20 photos or more")
+        table.add_row("new classes' AP", "not measured: hold photos out with --val FILE or --val 20%")
     for message in result.advice:
         table.add_row("advice", message)
     for message in result.skipped:

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torchvision
 
+from edgekit.adaptation.held_out import split
 from edgekit.adaptation.recipes import Adaptation, adapt
 from edgekit.data.coco import Dataset
 from edgekit.data.demo_sets import write_demo_set
@@ -161,15 +162,24 @@ def test_three_generations_stay_exact(new_train: Dataset, mixed_test: Dataset, t
         assert len(module.predictors.generations) == generation == len(meta.generations) - 1
 
 
-def test_photos_are_held_out_from_forty_on(tmp_path: Path) -> None:
+def test_a_share_of_the_photos_is_held_out(tmp_path: Path) -> None:
     many = write_demo_set("new-train", 40, tmp_path / "many", seed=3)
-    result = adapted(many, tmp_path / "a.safetensors", epochs=7, views=1)
+    result = adapted(many, tmp_path / "a.safetensors", epochs=7, views=1, val=0.2)
     assert result.proof.held_out_photos == 8
     assert result.photos == 32
     assert result.proof.new is not None
     scores = [e.held_out for e in result.training.epochs]
     assert [s is not None for s in scores] == [True, False, False, False, True, False, True]
     assert (scores[result.training.best_epoch - 1] or 0) >= max(s for s in scores if s is not None) - 0.02
+
+
+def test_photos_are_held_out_by_themselves_where_there_are_many(new_train: Dataset) -> None:
+    photo = new_train.photos[0]
+    shown = {a.category for a in photo.annotations}
+    assert [len(part) for part in split([photo] * 100, tuple(shown), seed=0)] == [80, 20]
+    assert [len(part) for part in split([photo] * 99, tuple(shown), seed=0)] == [99, 0]
+    with pytest.raises(EdgekitError, match="one part shows no dragon"):
+        split([photo] * 10, ("dragon",), seed=0, share=0.5)
 
 
 def test_given_photos_are_held_out(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:

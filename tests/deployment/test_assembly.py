@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from edgekit.data.scenes import render_scene
-from edgekit.deployment import assembly
+from edgekit.deployment import append, assembly
 from edgekit.deployment.onnx_export import export
 from edgekit.errors import EdgekitError
 from edgekit.runtime.session import open_session
@@ -28,6 +28,16 @@ def test_base_graph_is_exported_once(
     held = {t.name: t.raw_data for t in onnx.load(again.output).graph.initializer}
     base = {t.name: t.raw_data for t in onnx.load(base_onnx).graph.initializer}
     assert base.items() <= held.items()
+
+
+def test_an_adaptation_prepares_its_export(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    assembly.prepare(adapted)
+    assert not (tmp_path / "cache" / "parts").exists()  # the base model was never exported
+    export("demo", tmp_path / "base.onnx", no_verify=True)
+    assembly.prepare(adapted)
+    monkeypatch.setattr(append, "_export_part", lambda *_: pytest.fail("exported in the export"))
+    export(adapted, tmp_path / "adapted.onnx", no_verify=True)
 
 
 def test_batch_finds_in_each_image_what_one_finds(base_onnx: Path, tmp_path: Path) -> None:
