@@ -40,17 +40,16 @@ def latency_table(result: dict[str, Any], floor: dict[str, Any]) -> str:
     floors = " and ".join(
         f"{r['floor_ms']:.0f} ms (the fp32 graph takes {r['times_the_floor']} times that)" for r in floor["rows"]
     )
-    assembly = result["assembly"]
-    scratch, first, again = (f"{row['graph_seconds']:.1f} s" for row in assembly.values())
-    peak = assembly["base, from scratch"]["peak_rss_mb"]
-    note = (
-        f"\nThe graphs' multiply-adds alone take {floors} at this machine's measured peak. A base model's graph takes\n"
-    )
-    note += (
-        f"{scratch} from scratch ({peak} MB at most), an adapted model's {first} the first time and {again} once a\n"
-    )
-    note += "generation of as many classes was exported before.\n"
+    note = f"\nThe graphs' multiply-adds alone take {floors} at this machine's measured peak.\n"
     return head + lines(columns, table) + note
+
+
+def assembly_table(result: dict[str, Any]) -> str:
+    """What the graph of R50-FPN takes, from scratch and after an adaptation."""
+    size, machine = "x".join(map(str, result["size"])), result["machine"]
+    head = f"Seconds to the graph of Mask R-CNN R50-FPN at {size}, {machine['cpu']}, {machine['threads']} threads:\n\n"
+    table = [[name, f"{row['graph_seconds']:.1f}", str(row["peak_rss_mb"])] for name, row in result["steps"].items()]
+    return head + lines(["", "seconds", "peak MB"], table)
 
 
 def compile_table(result: dict[str, Any]) -> str:

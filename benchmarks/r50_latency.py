@@ -9,11 +9,9 @@ detections and score threshold, from the decoded photo to pasted masks.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import gc
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,6 @@ from r50_speed import PHOTOS, SIZE, in_a_process, prepare
 from torch import nn
 
 import edgekit
-from edgekit.adaptation.initialise import new_generation
 from edgekit.artifacts import tool_versions, write_text
 from edgekit.data.images import list_images, read_image
 from edgekit.measurement.bench.sessions import time_sessions
@@ -33,7 +30,6 @@ from edgekit.measurement.machine.system import machine
 from edgekit.measurement.stock import StockSession, export_stock
 from edgekit.model.architectures import limit
 from edgekit.model.checkpoint import load_model, save_model
-from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 
@@ -56,10 +52,8 @@ def main() -> None:
     save_model(checkpoint, module, meta)
     photos = [read_image(p) for p in list_images(PHOTOS / "images")[:8]]
     os.environ["EDGEKIT_CACHE"] = str(args.work / "graph-cache")
-    shutil.rmtree(args.work / "graph-cache", ignore_errors=True)
     result: dict[str, Any] = {"model": "maskrcnn_resnet50_fpn, random weights", "size": SIZE}
-    result |= {"assembly": assembly(checkpoint, args.work), "settings": []}
-    print(json.dumps(result, indent=1), flush=True)
+    result["settings"] = []
     for proposals, detections in SETTINGS:
         files = {form: args.work / f"r50-{proposals}-{detections}-{form}.onnx" for form in FORMS}
         stock = args.work / f"r50-{proposals}-{detections}-stock.onnx"
@@ -107,26 +101,6 @@ def export(checkpoint: Path, output: Path, proposals: int, detections: int, form
     began = time.monotonic()
     done = edgekit.export(checkpoint, output, **options)
     return {"seconds": round(time.monotonic() - began, 1), "MB": round(done.megabytes, 1), "nodes": done.nodes}
-
-
-def assembly(checkpoint: Path, work: Path) -> dict[str, Any]:
-    """Seconds and memory to the graph of a base model from scratch, of it adapted, and of it adapted otherwise."""
-    module, meta = load_model(checkpoint)
-    adapted = work / "r50-adapted.safetensors"
-    grown = dataclasses.replace(meta, generations=(*meta.generations, ("chicken", "frog")))
-    rows = {}
-    for name, seed in (("base, from scratch", None), ("adapted, the first time", 0), ("adapted again", 1)):
-        if seed is not None:
-            torch.manual_seed(seed)
-            generation = new_generation(module.predictors, 2, "random", meta.categories, adapter=True)
-            save_model(adapted, GenerationalRCNN(module.base, [generation]), grown)
-        rows[name] = in_a_process(assemble, checkpoint if seed is None else adapted, work / "assembled.onnx")
-    return rows
-
-
-def assemble(checkpoint: Path, output: Path) -> dict[str, Any]:
-    done = edgekit.export(checkpoint, output, size=SIZE, no_verify=True)
-    return {"graph_seconds": done.graph_seconds, "written_seconds": done.seconds}
 
 
 def stock_export(checkpoint: Path, output: Path, proposals: int, detections: int) -> dict[str, Any]:

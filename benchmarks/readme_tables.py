@@ -31,7 +31,8 @@ def main() -> int:
 def with_tables(text: str) -> str:
     """The README's text with each marked table replaced by the result files' figures."""
     names = ("demo", "methods_demo", "methods_msrc", "r50_adaptation", "precision", "r50_latency", "r50_floor")
-    results = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in (*names, "compile_matrix")}
+    names += ("r50_assembly", "compile_matrix")
+    results = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in names}
     demo = results["demo"]
     tables = {
         "demo": demo_table(demo),
@@ -41,6 +42,7 @@ def with_tables(text: str) -> str:
         "R50-FPN": r50_table(results["r50_adaptation"]),
         "precision": export_tables.precision_table(results["precision"]),
         "R50-FPN latency": export_tables.latency_table(results["r50_latency"], results["r50_floor"]),
+        "R50-FPN assembly": export_tables.assembly_table(results["r50_assembly"]),
         "compiled": export_tables.compile_table(results["compile_matrix"]),
     }
     for name, table in tables.items():
