@@ -21,6 +21,9 @@ TARGETS = ("tensorrt", "cpu")
 # onnxruntime's CPU has no 8-bit transposed convolution and no product of an 8-bit layer that stays float but Gemm's.
 LAYERS = {"tensorrt": ("Conv", "ConvTranspose", "Gemm", "MatMul"), "cpu": ("Conv", "Gemm", "MatMul")}
 BETWEEN = {"tensorrt": (), "cpu": ("Relu", "Clip", "Add", "MaxPool", "Resize")}
+# x86 processors without VNNI add two products of 8 bits in 16, and 2 x 255 x 127 overflows there: detections are lost
+# (docs/log.md). onnxruntime's own option against it (session.x64quantprecision) fails to load these graphs.
+WEIGHT_BITS = {"tensorrt": 8, "cpu": 7}
 FLOAT_OUTPUT = {"tensorrt": (*LAYERS["tensorrt"],), "cpu": ("Gemm", "MatMul")}
 
 
@@ -62,7 +65,8 @@ def quantise(
 
     ``target`` "tensorrt": signed activations symmetric about zero, float biases, only inputs quantised; "cpu": unsigned
     activations, biases in 32 bits, outputs quantised too, so that onnxruntime fuses them to its 8-bit kernels. Weights
-    are signed, symmetric, one scale a channel. What decides boxes and scores without being a layer stays float32.
+    are signed, symmetric, one scale a channel; "cpu" gives them 7 bits (see ``WEIGHT_BITS``). What decides boxes and
+    scores without being a layer stays float32.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
@@ -89,7 +93,7 @@ def quantise(
         quantizer = QDQQuantizer(
             copy,
             True,
-            False,
+            WEIGHT_BITS[target] < 8,
             QuantType.QInt8,
             QuantType.QInt8 if symmetric else QuantType.QUInt8,
             TensorsData(CalibrationMethod.MinMax, ranges),
