@@ -161,11 +161,16 @@ def _torchvision_weights(name: str) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256 in hex."""
+    """The file's SHA-256 in hex; raises EdgekitError if it cannot be read."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:  # a link to nothing, a folder, no rights
+        raise EdgekitError(
+            f"{path}: cannot be read: {error.strerror or error}", "replace or remove it, or check its rights"
+        ) from None
     return digest.hexdigest()
 
 

@@ -40,9 +40,12 @@ def read_image(path: Path) -> np.ndarray:
 
 def list_images(folder: Path) -> list[Path]:
     """The image files of a folder, by name."""
-    if not folder.is_dir():
-        raise EdgekitError(f"{folder}: no such folder", "give a folder of photos")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    try:
+        if not folder.is_dir():
+            raise EdgekitError(f"{folder}: no such folder", "give a folder of photos")
+        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    except OSError as error:
+        raise EdgekitError(f"{folder}: cannot be read: {error.strerror or error}", "check its rights") from None
     if not found:
         raise EdgekitError(f"{folder}: holds no images", f"photos end in one of: {', '.join(SUFFIXES)}")
     return found

@@ -40,3 +40,13 @@ def test_other_modes_become_rgb(mode: str, tmp_path: Path) -> None:
 def test_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match="holds no images"):
         list_images(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # the superuser, who may run this, can read any folder
+    with pytest.raises(EdgekitError, match=r"cannot be read: Permission denied \(check its rights\)") as caught:
+        list_images(tmp_path)
+    assert str(tmp_path) in caught.value.message
