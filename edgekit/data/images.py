@@ -15,6 +15,7 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 PAD = tuple(round(255 * m) for m in MEAN)  # about 0 once normalised, as torchvision pads
 SAMPLE_PHOTOS = Path(__file__).parent.parent / "assets" / "verify"  # the photos that come with edgekit
+INPUT_TYPES = ("uint8", "float")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -49,6 +50,16 @@ def list_images(folder: Path) -> list[Path]:
     if not found:
         raise EdgekitError(f"{folder}: holds no images", f"photos end in one of: {', '.join(SUFFIXES)}")
     return found
+
+
+def graph_input(canvases: np.ndarray, input_type: str) -> np.ndarray:
+    """Canvases, uint8 [N, H, W, 3], as a graph takes them: "uint8" as they are, "float" as float32 [N, 3, H, W], scaled
+    to 0..1 and normalised, to the bit what a graph of the first type makes of them."""
+    if input_type == "uint8":
+        return canvases
+    planes = np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
+    return (planes - mean) / std
 
 
 def fit(photo: np.ndarray, size: tuple[int, int]) -> Canvas:

@@ -10,7 +10,7 @@ from edgekit.errors import EdgekitError
 from edgekit.runtime.buffers import ALIGNMENT, check_detector, check_same, plan_buffers
 from edgekit.runtime.engine_file import Tensor
 from tests.runtime.test_engine_file import written
-from tests.tiny_detector import SIZE, SLOTS
+from tests.tiny_detector import META, SIZE, SLOTS
 
 IMAGES = Tensor("images", True, (1, *SIZE, 3), "uint8")
 BOXES = Tensor("boxes", False, (1, SLOTS, 4), "float32")
@@ -53,9 +53,17 @@ def test_a_view_writes_its_own_tensor_only() -> None:
     ],
 )
 def test_not_the_tensors_of_a_detector(change: Tensor, words: str) -> None:
-    check_detector(Path("x.engine"), SIZE, ALL)
+    check_detector(Path("x.engine"), META, ALL)
     with pytest.raises(EdgekitError, match=f"x.engine: {words}"):
-        check_detector(Path("x.engine"), SIZE, [change if t.name == change.name else t for t in ALL])
+        check_detector(Path("x.engine"), META, [change if t.name == change.name else t for t in ALL])
+
+
+def test_what_a_detector_of_normalised_images_takes() -> None:
+    meta = replace(META, input_type="float")
+    normalised = replace(IMAGES, shape=(1, 3, *SIZE), dtype="float32")
+    check_detector(Path("x.engine"), meta, (normalised, *ALL[1:]))
+    with pytest.raises(EdgekitError, match=r"images is uint8 .*, not float32 \[1, 3, 8, 12\]"):
+        check_detector(Path("x.engine"), meta, ALL)
 
 
 def test_an_engine_that_is_not_as_it_is_described(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def build(
     network, parser = parse(tensorrt, builder, graph.SerializeToString(), onnx_path)
     del graph
     tensors = tensors_of(tensorrt.module, network)
-    check_detector(onnx_path, meta.input_size, tensors)
+    check_detector(onnx_path, meta, tensors)
     config = builder.create_builder_config()
     settings = {**configure(config, options, target), "nms_products_in_half": halved}
     timings_file = cache_file(timing_cache, target)
