@@ -141,6 +141,8 @@ def _check_values(engine: Engine) -> None:
     texts = [engine.sha256, engine.onnx_sha256, *(text for t in engine.tensors for text in (t.name, t.dtype))]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a name, a type or a SHA-256 is no text")
+    if not all(isinstance(number, (int, float)) for number in (engine.seconds, engine.megabytes)):
+        raise ValueError("its seconds and megabytes are no numbers")
 
 
 def check_runs_on(engine: Engine, version: str, compute_capability: str) -> None:

@@ -52,6 +52,7 @@ def test_an_engine_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"compute_capabilities": "8.6"}, "its compute capabilities are 8, ., 6"),
         ({"compute_capabilities": 8.6}, "not iterable"),
         ({"sha256": 5}, "is no text"),
+        ({"megabytes": "many"}, "are no numbers"),
         ({"tensors": [{"name": "images", "is_input": True, "shape": ["x"], "dtype": "uint8"}]}, "invalid literal"),
         ({"tensors": [{"name": "images", "is_input": True, "shape": [1], "dtype": 5}]}, "is no text"),
         ({"precision": "int8"}, "its precision is int8, the model's fp32"),
