@@ -47,11 +47,13 @@ class ModelMeta:
     """What a model file says of itself.
 
     ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
-    that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``best_only`` says that
-    a graph drops what a better-scored detection of another generation covers. ``reserved`` is how many classes more a
-    graph has room for, ``base_sha256`` which base model's it is. ``recognised`` says how a checkpoint that says nothing
-    of itself was understood. ``mask_files`` describes the files beside a graph that make its masks, by name: their
-    "sha256" and, of a graph, its "generation" and "slots" (a run's); the others hold weights.
+    that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``input_type`` says
+    what a graph takes: "uint8" canvases or "float", the same normalised (see ``data.images.graph_input``).
+    ``best_only`` says that a graph drops what a better-scored detection of another generation covers. ``reserved`` is
+    how many classes more a graph has room for, ``base_sha256`` which base model's it is. ``recognised`` says how a
+    checkpoint that says nothing of itself was understood. ``mask_files`` describes the files beside a graph that make
+    its masks, by name: their "sha256" and, of a graph, its "generation" and "slots" (a run's); the others hold
+    weights.
     """
 
     architecture: str
@@ -59,6 +61,7 @@ class ModelMeta:
     input_size: tuple[int, int]
     scoring: str = "exact"
     precision: str = "fp32"
+    input_type: str = "uint8"
     batch_norm_eps: float = 1e-5
     best_only: bool = False
     reserved: int = 0
@@ -161,11 +164,16 @@ def _torchvision_weights(name: str) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256 in hex."""
+    """The file's SHA-256 in hex; raises EdgekitError if it cannot be read."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:  # a link to nothing, a folder, no rights
+        raise EdgekitError(
+            f"{path}: cannot be read: {error.strerror or error}", "replace or remove it, or check its rights"
+        ) from None
     return digest.hexdigest()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.artifacts import ModelMeta, atomic_path, read_checkpoint, resolve, write_checkpoint
+from edgekit.artifacts import ModelMeta, atomic_path, read_checkpoint, resolve, sha256, write_checkpoint
 from edgekit.errors import EdgekitError
 
 META = ModelMeta("maskrcnn_mobilenet_v2_fpn", (("__background__", "dog"), ("frog",)), (320, 320))
@@ -51,3 +51,11 @@ def test_safetensors_of_someone_else(tmp_path: Path) -> None:
     save_file({"a": np.zeros(3)}, tmp_path / "x.safetensors")
     with pytest.raises(EdgekitError, match="no edgekit metadata"):
         read_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_what_cannot_be_read_has_no_sha256(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(EdgekitError, match=r"link: cannot be read: No such file .*replace or remove it"):
+        sha256(tmp_path / "link")
+    with pytest.raises(EdgekitError, match="cannot be read: Is a directory"):
+        sha256(tmp_path)

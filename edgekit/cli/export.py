@@ -18,6 +18,7 @@ from edgekit.cli.options import FILE, Names, Size, best_only_option, generations
 @generations_option
 @best_only_option
 @click.option("--batch", default=1, show_default=True, help="Images a run.")
+@click.option("--input", default=None, help="uint8, or float: normalised already.  [default: uint8]")
 @click.option("--proposals", type=int, default=None, help="RoIs of an image.  [default: the model's own number]")
 @click.option("--detections", type=int, default=None, help="Slots of a generation.  [default: the model's own number]")
 @click.option("--masks", default="all", show_default=True, help="all: of every slot; found: graphs of their own.")

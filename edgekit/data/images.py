@@ -15,6 +15,7 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 PAD = tuple(round(255 * m) for m in MEAN)  # about 0 once normalised, as torchvision pads
 SAMPLE_PHOTOS = Path(__file__).parent.parent / "assets" / "verify"  # the photos that come with edgekit
+INPUT_TYPES = ("uint8", "float")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -40,12 +41,25 @@ def read_image(path: Path) -> np.ndarray:
 
 def list_images(folder: Path) -> list[Path]:
     """The image files of a folder, by name."""
-    if not folder.is_dir():
-        raise EdgekitError(f"{folder}: no such folder", "give a folder of photos")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    try:
+        if not folder.is_dir():
+            raise EdgekitError(f"{folder}: no such folder", "give a folder of photos")
+        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    except OSError as error:
+        raise EdgekitError(f"{folder}: cannot be read: {error.strerror or error}", "check its rights") from None
     if not found:
         raise EdgekitError(f"{folder}: holds no images", f"photos end in one of: {', '.join(SUFFIXES)}")
     return found
+
+
+def graph_input(canvases: np.ndarray, input_type: str) -> np.ndarray:
+    """Canvases, uint8 [N, H, W, 3], as a graph takes them: "uint8" as they are, "float" as float32 [N, 3, H, W], scaled
+    to 0..1 and normalised, to the bit what a graph of the first type makes of them."""
+    if input_type != "float":
+        return canvases
+    planes = np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
+    return (planes - mean) / std
 
 
 def fit(photo: np.ndarray, size: tuple[int, int]) -> Canvas:

@@ -36,6 +36,8 @@ def read_heads(path: Path) -> tuple[GenerationalRCNN, ModelMeta]:
     before them, as in the graph; fp16 weights come back as float32.
     """
     graph, meta = read_whole_onnx(path)
+    if meta.input_type != "uint8":  # what the adaptation feeds to a trunk
+        raise EdgekitError(f"{path}: takes normalised images, so no classes can be added to it", AGAIN)
     return heads_of(graph, meta, path), meta
 
 

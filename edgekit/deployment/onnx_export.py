@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 from edgekit.artifacts import kind_of, resolve, sha256, tool_versions
+from edgekit.data.images import INPUT_TYPES
+from edgekit.deployment.float_input import set_input_type
 from edgekit.deployment.mask_files import check_masks, written
 from edgekit.deployment.precision.conversion import convert
 from edgekit.deployment.source import of_graph
@@ -30,6 +32,7 @@ class Export:
     format: str
     input_size: tuple[int, int]
     precision: str
+    input_type: str = "uint8"
     nodes: int = 0
     node_kinds: dict[str, int] = dataclasses.field(default_factory=dict)
     kept: tuple[str, ...] = ()  # blocks and layers left in float32
@@ -51,6 +54,7 @@ def export(
     generations: int | None = None,
     best_only: bool = False,
     batch: int = 1,
+    input: str | None = None,
     proposals: int | None = None,
     detections: int | None = None,
     masks: str = "all",
@@ -79,9 +83,10 @@ def export(
     function wrote before; that needs no PyTorch.
 
     ``size`` is the input's (height, width), the model's own by default; ``batch`` how many canvases a run takes;
-    ``proposals`` and ``detections`` (of each generation) are the model's own numbers by default. ``format`` is "onnx"
-    or "torchvision" (.pth or .safetensors; one softmax over all classes). ``generations`` leaves out what later
-    adaptations added; ``best_only`` has the graph drop detections that a better one of another generation covers.
+    ``input`` "uint8" (the default) or "float", images that are normalised already; ``proposals`` and ``detections``
+    (of each generation) are the model's own numbers by default. ``format`` is "onnx" or "torchvision" (.pth or
+    .safetensors; one softmax over all classes). ``generations`` leaves out what later adaptations added;
+    ``best_only`` has the graph drop detections that a better one of another generation covers.
     ``masks`` "found" cuts the graph: ``output`` has no masks, and graphs of a few slots in files beside it make those
     of what was found; "all" makes those of every slot in the one graph.
     ``precision`` is "fp32", "fp16" or "int8", written into the graph (see ``precision.conversion.convert`` for
@@ -98,11 +103,13 @@ def export(
         raise EdgekitError(f"--format {format}: unknown", f"give one of: {', '.join(SUFFIXES)}")
     if output.suffix.lower() not in SUFFIXES[format]:
         raise EdgekitError(f"{output}: not a name for this format", f"end it in {' or '.join(SUFFIXES[format])}")
+    if input not in (None, *INPUT_TYPES):
+        raise EdgekitError(f"--input {input}: unknown", f"give one of: {', '.join(INPUT_TYPES)}")
     started = time.monotonic()
     output = output.absolute()
     if format == "torchvision":
         given = (size, best_only, batch != 1, proposals, detections, precision, trt, reserve_classes, into, triton)
-        if any(given) or masks != "all":
+        if any(given) or input or masks != "all":
             raise EdgekitError("--format torchvision: holds weights only", "leave the options of the graph")
         from edgekit.deployment.torchvision_export import write_state
         from edgekit.model.checkpoint import load_model
@@ -142,6 +149,8 @@ def export(
         if unfit:
             raise EdgekitError("--into: takes the graph as it is", f"leave {', '.join(unfit)}")
         source = of_room(model, into)
+        if input not in (None, source.meta.input_type):
+            raise EdgekitError(f"--into: {into} takes {source.meta.input_type} images", "leave --input")
         if trt and trt != source.meta.precision:
             raise EdgekitError(f"--trt {trt}: {into} is {source.meta.precision}", f"give --trt {source.meta.precision}")
     else:
@@ -168,6 +177,7 @@ def export(
         graph, kept, notes = converted.model, converted.kept, converted.notes
         meta = dataclasses.replace(meta, precision=converted.precision)
     meta = dataclasses.replace(meta, parent_sha256=sha256(path), versions=tool_versions())
+    meta = dataclasses.replace(meta, input_type=set_input_type(graph, input, meta.input_type))
     with written(onnx_file, graph, meta, masks) as files:
         seen = None if no_verify else verified(files.path, onnx_file, source.reference(meta), verify, track)
     kinds = dict(sorted(Counter(n.op_type for n in files.graph.graph.node).items()))
@@ -176,6 +186,7 @@ def export(
         format=format,
         input_size=meta.input_size,
         precision=meta.precision,
+        input_type=meta.input_type,
         nodes=sum(kinds.values()),
         node_kinds=kinds,
         kept=kept,

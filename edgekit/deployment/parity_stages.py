@@ -11,6 +11,7 @@ import numpy as np
 
 from edgekit.artifacts import read_onnx
 from edgekit.data.detections import Detections
+from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import box_iou, paired, parity
 from edgekit.measurement.tolerance import Tolerance
@@ -99,7 +100,7 @@ def look_inside(session: Session, path: Path) -> LOOK:
 
 def _inside_onnx(path: Path) -> LOOK:
     """Run a copy of the graph whose inner values are outputs."""
-    graph, _ = read_onnx(path)
+    graph, meta = read_onnx(path)
     shown = {v.name: v for v in [*graph.graph.value_info, *graph.graph.output]}
     missing = [name for name in INNER if name not in shown]
     if missing:
@@ -107,7 +108,7 @@ def _inside_onnx(path: Path) -> LOOK:
     given = {o.name for o in graph.graph.output}
     graph.graph.output.extend(shown[name] for name in INNER if name not in given)
     run = open_ort(graph.SerializeToString(), provider="cpu", optimised=False)
-    return lambda pixels: _inner(*run.run(list(INNER), {"images": pixels[None]}))
+    return lambda pixels: _inner(*run.run(list(INNER), {"images": graph_input(pixels[None], meta.input_type)}))
 
 
 def _inside_module(module: object, size: tuple[int, int]) -> LOOK:

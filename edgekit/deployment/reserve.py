@@ -68,8 +68,8 @@ def into(model: str | Path, old: Path) -> tuple[onnx.ModelProto, ModelMeta, tupl
 
 def _like(meta: ModelMeta, held: ModelMeta) -> ModelMeta:
     """The metadata of a checkpoint in the form of a graph."""
-    form = {"input_size": held.input_size, "precision": held.precision, "base_sha256": held.base_sha256}
-    return dataclasses.replace(meta, **form)  # type: ignore[arg-type]
+    kept = ("input_size", "input_type", "precision", "base_sha256")
+    return dataclasses.replace(meta, **{name: getattr(held, name) for name in kept})
 
 
 def unused(graph: onnx.ModelProto, classes: int) -> Generation:

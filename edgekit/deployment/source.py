@@ -40,4 +40,9 @@ def of_graph(path: Path, precision: str | None, others: Mapping[str, bool]) -> S
         raise EdgekitError(
             f"{path}: is {meta.precision} already, {precision} was asked for", "give the fp32 graph it was made from"
         )
+    if precision not in (None, meta.precision) and meta.input_type != "uint8":
+        raise EdgekitError(
+            f"{path}: takes normalised images, and precision is set before that",
+            f"give the graph it was made from: --precision {precision} --input {meta.input_type}",
+        )
     return Source(graph, meta, lambda _: OnnxSession(path))

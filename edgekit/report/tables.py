@@ -67,7 +67,8 @@ def export_table(result: Export) -> Table:
     if not result.nodes:
         table.add_row("state dict", f"{result.megabytes:.1f} MB")
     else:
-        table.add_row("input", f"uint8 [N, {height}, {width}, 3], RGB")
+        bytes_, planes = f"uint8 [N, {height}, {width}, 3], RGB", f"float32 [N, 3, {height}, {width}], RGB, normalised"
+        table.add_row("input", planes if result.input_type == "float" else bytes_)
         table.add_row("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static")
     if result.mask_files:
         table.add_row(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.artifacts import ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import AGAIN, Engine, Tensor
 
@@ -61,9 +62,12 @@ def plan_buffers(tensors: Sequence[Tensor]) -> BufferPlan:
     return BufferPlan(tuple(slots), input_bytes, offset)
 
 
-def check_detector(path: Path, size: tuple[int, int], tensors: Sequence[Tensor]) -> None:
-    """Raise EdgekitError if tensors are not those of a detector for an input of this size, one image at a time."""
-    height, width = size
+def check_detector(path: Path, meta: ModelMeta, tensors: Sequence[Tensor]) -> None:
+    """Raise EdgekitError if tensors are not those of a detector for an input of ``meta``, one image at a time."""
+    height, width = meta.input_size
+    takes = (1, height, width, 3), "uint8"
+    if meta.input_type == "float":
+        takes = (1, 3, height, width), "float32"
     by_name = {t.name: t for t in tensors}
     for tensor in tensors:
         _check_dtype(path, tensor)
@@ -72,8 +76,8 @@ def check_detector(path: Path, size: tuple[int, int], tensors: Sequence[Tensor])
     images = by_name.get(INPUT)
     if images is None or not images.is_input or [t.name for t in tensors if t.is_input] != [INPUT]:
         _refuse(path, f"its one input is not called {INPUT}")
-    elif (images.shape, images.dtype) != ((1, height, width, 3), "uint8"):
-        _refuse(path, f"{INPUT} is {images.dtype} {list(images.shape)}, not uint8 [1, {height}, {width}, 3]")
+    elif (images.shape, images.dtype) != takes:
+        _refuse(path, f"{INPUT} is {images.dtype} {list(images.shape)}, not {takes[1]} {list(takes[0])}")
     missing = [n for n in FOUND if n not in by_name or by_name[n].is_input]
     if missing:
         _refuse(path, f"has no output {missing[0]}")

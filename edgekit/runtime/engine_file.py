@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from edgekit.artifacts import ModelMeta, atomic_path
 from edgekit.errors import EdgekitError
+from edgekit.runtime.flavours import TITLES
 
 SUFFIX = ".engine"
 FORMAT = 1  # of the sidecar
@@ -114,12 +116,33 @@ def _parse(values: Any, path: Path, sidecar: Path) -> Engine:
         tensors = (Tensor(**{**t, "shape": tuple(int(n) for n in t["shape"])}) for t in values["tensors"])
         values["tensors"] = tuple(tensors)
         engine = Engine(path=path, **values)
-        texts = (engine.flavour, engine.version, engine.sha256, engine.onnx_sha256)
-        if not all(isinstance(t, str) for t in texts) or precision != engine.precision:
-            raise ValueError("a value is not what it should be")
+        _check_values(engine)
+        if precision != engine.precision:
+            raise ValueError(f"its precision is {precision}, the model's {engine.precision}")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EdgekitError(f"{sidecar}: is damaged: {error}", f"copy both files again, or {AGAIN}") from None
     return engine
+
+
+def _check_values(engine: Engine) -> None:
+    """Raise ValueError for a value that nothing could be done with later."""
+    from packaging.version import InvalidVersion, Version
+
+    if engine.flavour not in TITLES:
+        raise ValueError(f"its flavour is {engine.flavour!r}, none of {', '.join(TITLES)}")
+    try:
+        Version(engine.version)
+    except (InvalidVersion, TypeError):
+        raise ValueError(f"its version is {engine.version!r}") from None
+    if not all(re.fullmatch(r"\d+\.\d+", c) for c in engine.compute_capabilities):
+        raise ValueError(f"its compute capabilities are {', '.join(engine.compute_capabilities)}")
+    if not isinstance(engine.settings, Mapping):
+        raise ValueError("its settings are no object")
+    texts = [engine.sha256, engine.onnx_sha256, *(text for t in engine.tensors for text in (t.name, t.dtype))]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a name, a type or a SHA-256 is no text")
+    if not all(isinstance(number, (int, float)) for number in (engine.seconds, engine.megabytes)):
+        raise ValueError("its seconds and megabytes are no numbers")
 
 
 def check_runs_on(engine: Engine, version: str, compute_capability: str) -> None:

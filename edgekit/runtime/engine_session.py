@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.runtime.buffers import (
     FOUND,
@@ -77,7 +78,7 @@ class EngineSession:
         if self.context is None:
             raise RuntimeError(f"{self.loaded.engine.path}: the session is closed")
         check_pixels(pixels, self.meta.input_size, self.loaded.engine.path)
-        np.copyto(self.views[INPUT][0], pixels)
+        np.copyto(self.views[INPUT], graph_input(pixels[None], self.meta.input_type))
         if self.launchable is None:
             self.enqueue()
         else:
@@ -158,7 +159,7 @@ class EngineSession:
 def load_engine(path: Path) -> Loaded:
     """Deserialise an engine after its description, its SHA-256, TensorRT's version and the GPU have been checked."""
     engine, data = read_engine(path)
-    check_detector(path, engine.meta.input_size, engine.tensors)
+    check_detector(path, engine.meta, engine.tensors)
     tensorrt = load(engine.flavour)
     gpu = gpu_here()
     check_runs_on(engine, tensorrt.version, gpu.compute_capability)

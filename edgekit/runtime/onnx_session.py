@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifacts import ModelMeta, default_cache, read_onnx
+from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.runtime.gpu import DEVICE_FILES
 from edgekit.runtime.graph_names import OUTPUTS
@@ -58,6 +59,7 @@ class OnnxSession:
 
     def infer_batch(self, images: np.ndarray) -> list[Outputs]:
         """Run on as many canvases as the graph takes: uint8 [N, H, W, 3]."""
+        images = graph_input(images, self.meta.input_type)
         if self.masks is not None:  # such a graph takes one
             return [self._infer_found(images, self.masks)]
         boxes, labels, scores, *masks = self.session.run(self.outputs, {"images": images})

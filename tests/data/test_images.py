@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.data.images import PAD, fit, list_images, read_image
+from edgekit.data.images import MEAN, PAD, STD, fit, graph_input, list_images, read_image
 from edgekit.errors import EdgekitError
 
 
@@ -37,6 +37,26 @@ def test_other_modes_become_rgb(mode: str, tmp_path: Path) -> None:
     assert read_image(tmp_path / "x.png").shape == (8, 8, 3)
 
 
+def test_what_graphs_take() -> None:
+    canvases = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3), np.uint8)
+    assert graph_input(canvases, "uint8") is canvases
+    normalised = graph_input(canvases, "float")
+    assert (normalised.shape, normalised.dtype) == ((2, 3, 4, 6), np.float32)
+    assert normalised.flags.c_contiguous  # it is bound by its address
+    expected = [(canvases[1, 2, 3, c] / 255 - MEAN[c]) / STD[c] for c in range(3)]
+    assert normalised[1, :, 2, 3] == pytest.approx(expected, abs=1e-6)
+
+
 def test_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match="holds no images"):
         list_images(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # the superuser, who may run this, can read any folder
+    with pytest.raises(EdgekitError, match=r"cannot be read: Permission denied \(check its rights\)") as caught:
+        list_images(tmp_path)
+    assert str(tmp_path) in caught.value.message

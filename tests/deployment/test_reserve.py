@@ -36,6 +36,15 @@ def test_unused_room_finds_nothing_and_changes_nothing(roomy: Path, base_onnx: P
         assert all(np.array_equal(a, b[:own]) for a, b in zip(before, after, strict=True))
 
 
+def test_room_in_a_graph_that_takes_normalised_images(roomy: Path, adapted: Path, tmp_path: Path) -> None:
+    room = export(roomy, tmp_path / "room.onnx", input="float", no_verify=True).output
+    result = export(adapted, tmp_path / "filled.onnx", into=room, no_verify=True)
+    assert names(result.output) == names(room)
+    assert result.input_type == read_onnx(result.output)[1].input_type == "float"
+    with pytest.raises(EdgekitError, match=r"--into: .*room\.onnx takes float images \(leave --input\)"):
+        export(adapted, tmp_path / "other.onnx", into=room, input="uint8")
+
+
 def test_filled_room_is_the_adapted_model(roomy: Path, adapted: Path, adapted_onnx: Path, tmp_path: Path) -> None:
     result = export(adapted, tmp_path / "filled.onnx", into=roomy)
     assert names(result.output) == names(roomy)

@@ -11,6 +11,7 @@ from typing import Any
 from edgekit.artifacts import sha256, write_text
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import list_images
+from edgekit.data.scenes import SPLITS
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent
 
@@ -45,11 +46,26 @@ def read_set(path: Path) -> CalibrationSet | None:
         made = CalibrationSet(
             found["kind"], found["images"], found.get("drawn", {}), found.get("folder"), found.get("about", "")
         )
-        if made.kind not in KINDS or not made.images or (made.kind == "folder" and not made.folder):
-            raise ValueError(f"a set has images and a kind of {', '.join(KINDS)}; a folder's kind a folder")
-        return made
+        _check(made)
     except (KeyError, ValueError) as error:
         raise EdgekitError(f"{path}: a damaged calibration set: {error}", "see calibration/README.md") from None
+    return made
+
+
+def _check(described: CalibrationSet) -> None:
+    """Raise ValueError for a description that names no photos."""
+    if not isinstance(described.images, Mapping) or not described.images:
+        raise ValueError("images are the photos' names with their SHA-256")
+    if described.kind == "folder" and not isinstance(described.folder, str):
+        raise ValueError("a folder's kind has a folder")
+    if described.kind == "demo":
+        drawn = described.drawn if isinstance(described.drawn, Mapping) else {}
+        count, seed = drawn.get("count"), drawn.get("seed")
+        numbers = isinstance(count, int) and isinstance(seed, int) and count > 0 and seed >= 0
+        if drawn.get("split") not in (*SPLITS,) or not numbers:
+            raise ValueError(f"drawn are a count, a seed and a split of {', '.join(SPLITS)}")
+    if described.kind not in KINDS:
+        raise ValueError(f"a set's kind is one of {', '.join(KINDS)}")
 
 
 def write_set(path: Path, described: CalibrationSet) -> None:
@@ -64,16 +80,15 @@ def photos_of(described: CalibrationSet, path: Path, into: Path, track: Track = 
 
     Drawn photos are compared by name only: another version of Pillow writes the same picture in other bytes.
     """
-    if described.kind == "demo":
-        drawn = described.drawn
-        write_demo_set(drawn["split"], int(drawn["count"]), into, seed=int(drawn["seed"]), track=track)
-        return into
-    folder = path.parent / str(described.folder)
+    drawn = described.drawn if described.kind == "demo" else None
+    folder = into if drawn else path.parent / str(described.folder)
+    if drawn:
+        write_demo_set(drawn["split"], drawn["count"], into, seed=drawn["seed"], track=track)
     held = {p.name: p for p in list_images(folder)}
-    wrong = [n for n, digest in described.images.items() if n not in held or sha256(held[n]) != digest]
+    wrong = [n for n in described.images if n in held and not drawn and sha256(held[n]) != described.images[n]]
     if wrong or set(held) != set(described.images):
         named = ", ".join(sorted({*wrong, *(set(held) ^ set(described.images))})[:3])
-        raise EdgekitError(
-            f"{folder}: not the photos that {path} describes: {named}", "fetch them again, and no others"
-        )
+        remedy = "correct its count or its images" if drawn else "fetch them again, and no others"
+        where = "what is drawn" if drawn else folder
+        raise EdgekitError(f"{where}: not the photos that {path} describes: {named}", remedy)
     return folder

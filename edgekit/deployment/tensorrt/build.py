@@ -30,7 +30,9 @@ from edgekit.runtime.engine_file import SUFFIX, Engine, write_engine
 from edgekit.runtime.flavours import Messages
 
 TURING, NO_FLOAT_PRODUCT = "7.5", "FP32 GEMM is not supported"
-NO_MEMORY = re.compile(r"out ?of ?memory|MemoryAllocation|Could not find any implementation|insufficient memory", re.I)
+NO_MEMORY = re.compile(r"out ?of ?memory|MemoryAllocation|insuff?icient memory|memory is insufficient", re.I)
+# TensorRT says the first for several reasons, and adds the second where the workspace is what does not suffice.
+NO_IMPLEMENTATION, LITTLE_WORKSPACE = "Could not find any implementation", "insufficient workspace"
 
 
 def build(
@@ -67,7 +69,7 @@ def build(
     network, parser = parse(tensorrt, builder, graph.SerializeToString(), onnx_path)
     del graph
     tensors = tensors_of(tensorrt.module, network)
-    check_detector(onnx_path, meta.input_size, tensors)
+    check_detector(onnx_path, meta, tensors)
     config = builder.create_builder_config()
     settings = {**configure(config, options, target), "nms_products_in_half": halved}
     timings_file = cache_file(timing_cache, target)
@@ -134,11 +136,20 @@ def remedy(messages: Messages) -> str:
     """What to do about a failed build."""
     if out_of_memory(messages):
         return "free memory: close other programs, add swap, or export with a smaller --size"
+    if any(NO_IMPLEMENTATION in error for error in messages.errors):
+        return "give the builder more: a larger --workspace-mb, or free memory; if it has enough, please report this"
     if any(NO_FLOAT_PRODUCT in error for error in messages.errors):
         return f"for compute capability {TURING} build with --trt fp16"
     return "please report this with the model's architecture"
 
 
 def out_of_memory(messages: Messages) -> bool:
-    """Whether a builder failed for want of memory."""
-    return any(NO_MEMORY.search(error) for error in messages.errors)
+    """Whether a builder failed for want of memory, so that less workspace may help.
+
+    Where it found nothing to run a node by, its warnings say whether memory was why.
+    """
+    if any(LITTLE_WORKSPACE in error for error in messages.errors):
+        return False
+    without = any(NO_IMPLEMENTATION in error for error in messages.errors)
+    said = [*messages.errors, *(messages.warnings if without else ())]
+    return any(NO_MEMORY.search(text) for text in said)

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from edgekit.artifacts import sha256
-from edgekit.deployment.tensorrt.build import build, with_less_workspace
+from edgekit.deployment.tensorrt.build import build, out_of_memory, remedy, with_less_workspace
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import Tensor, read_engine, sidecar_of
 from edgekit.runtime.flavours import Messages, load
@@ -18,6 +18,7 @@ from edgekit.runtime.gpu import NoGpu, first_gpu
 from tests.tiny_detector import META, SIZE, SLOTS, write_tiny_detector
 
 T = TypeVar("T")
+NOTHING_FOUND = "Error Code 10: Internal Error (Could not find any implementation for node Conv_1"
 pytest.importorskip("tensorrt_rtx", reason="needs edgekit[rtx]")
 AHEAD = {"compute_capability": ("8.6",)}
 
@@ -180,6 +181,8 @@ def test_the_workspace_reaches_the_builder(tiny: Path, tmp_path: Path) -> None:
         (10, "cudaErrorMemoryAllocation: out of memory", [4000, 2000, 1000, 500, 250, 125], False),
         (4000, "", [4000], True),
         (10, "Error Code 4: invalid graph", [4000], False),
+        (10, f"{NOTHING_FOUND} due to insufficient workspace. See verbose log", [4000], False),
+        (10, f"{NOTHING_FOUND})", [4000], False),
     ],
 )
 def test_less_workspace_when_memory_runs_out(enough: int, complaint: str, tried: list[int], works: bool) -> None:
@@ -198,3 +201,23 @@ def test_less_workspace_when_memory_runs_out(enough: int, complaint: str, tried:
     assert calls == tried
     assert allowed == tried[-1]
     assert (built == "engine") == works
+
+
+@pytest.mark.parametrize(
+    ("error", "warning", "less", "advice"),
+    [
+        (f"{NOTHING_FOUND})", "", False, "a larger --workspace-mb"),
+        (f"{NOTHING_FOUND} due to insufficient workspace. See", "Device memory is insufficient", False, "a larger"),
+        (f"{NOTHING_FOUND})", "Skipping tactic 3 due to insuficient memory on requested size", True, "close other"),
+        (f"{NOTHING_FOUND})", "Device memory is insufficient to use tactic.", True, "close other"),
+        ("Error Code 4: invalid graph", "Device memory is insufficient to use tactic.", False, "please report"),
+    ],
+)
+def test_a_node_without_an_implementation_lacks_memory_only_if_the_builder_said_so(
+    error: str, warning: str, less: bool, advice: str
+) -> None:
+    said = Messages()
+    said.errors.append(error)
+    said.warnings.append(warning)
+    assert out_of_memory(said) == less
+    assert advice in remedy(said)

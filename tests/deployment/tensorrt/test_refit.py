@@ -17,7 +17,7 @@ from edgekit.deployment.tensorrt import refit as module
 from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.tensorrt.refit import can_refit, refit
 from edgekit.errors import EdgekitError
-from edgekit.runtime.engine_file import describe_engine, read_engine, sidecar_of
+from edgekit.runtime.engine_file import read_engine, sidecar_of
 from edgekit.runtime.flavours import Messages
 
 pytest.importorskip("tensorrt_rtx", reason="needs pip install 'edgekit[rtx]'")
@@ -115,12 +115,3 @@ def test_what_does_not_fit_is_named_and_nothing_written(
     with pytest.raises(EdgekitError, match=message):
         refit(roomy, roomy.with_suffix(".onnx"), tmp_path / "new.engine")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.gpu
-def test_a_device_refits_an_engine(roomy: Path, tmp_path: Path) -> None:
-    try:
-        engine = refit(roomy, roomy.with_suffix(".onnx"), tmp_path / "same.engine")
-    except EdgekitError as error:
-        pytest.skip(f"needs a GPU: {error}")
-    assert describe_engine(engine.path).settings["refittable"]

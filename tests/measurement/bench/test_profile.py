@@ -55,7 +55,7 @@ def test_a_session_of_its_own_is_profiled_and_closed() -> None:
         close=lambda: done.append("closed"),
     )
     loaded = SimpleNamespace(tensorrt=SimpleNamespace(module=trt))
-    session = SimpleNamespace(twin=lambda: twin, loaded=loaded)
+    session = SimpleNamespace(twin=lambda: twin, loaded=loaded, meta=SimpleNamespace(input_type="uint8"))
     times = layer_times(session, np.ones((2, 2, 3), np.uint8), 2)  # type: ignore[arg-type]
     assert times == [("conv", 0.25), ("conv", 0.25)]
     assert done == ["cudaStreamSynchronize", "cudaStreamSynchronize", "closed"]

@@ -1,0 +1,103 @@
+"""What only a device can show of engines. docs/jetson.md lists these tests as not measured; here they skip."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.artifacts import read_onnx, write_onnx
+from edgekit.deployment.onnx_export import export
+from edgekit.deployment.precision.fold import fold_norms
+from edgekit.deployment.precision.half import to_fp16
+from edgekit.deployment.tensorrt.build import build
+from edgekit.deployment.tensorrt.target import any_tensorrt
+from edgekit.deployment.verify import verify
+from edgekit.errors import EdgekitError
+from edgekit.measurement.tolerance import tolerance_for
+from edgekit.runtime.engine_session import CAPTURED, OWN, EngineSession
+from edgekit.runtime.gpu import Gpu, first_gpu
+from edgekit.runtime.onnx_session import OnnxSession
+from tests.tiny_detector import SIZE, write_tiny_detector
+
+
+@pytest.fixture(scope="session")  # before the graphs, so that a skip costs nothing
+def flavour() -> str:
+    """Which TensorRT builds for this machine's GPU."""
+    gpu = first_gpu()
+    if not isinstance(gpu, Gpu):
+        pytest.skip(f"needs a GPU: {gpu.reason}")
+    try:
+        return any_tensorrt(gpu).flavour
+    except EdgekitError as error:
+        pytest.skip(f"needs TensorRT: {error.message}")
+
+
+@pytest.fixture(scope="session")  # before the graphs, so that a skip costs nothing
+def tensorrt(flavour: str) -> None:
+    """TensorRT itself, which has what TensorRT-RTX has not."""
+    if flavour != "tensorrt":
+        pytest.skip("needs TensorRT, not TensorRT-RTX")
+
+
+def assert_agree(graph: Path, engine: Path) -> None:
+    """An engine finds on edgekit's photos what its graph finds in onnxruntime on the CPU."""
+    with EngineSession.open(engine) as session:
+        assert session.graph in (CAPTURED, OWN)
+        # TensorRT multiplies float32 as TF32 where the GPU can, which has half precision's mantissa.
+        seen = verify(OnnxSession(graph, "cpu"), session, tolerance=tolerance_for("fp16", "fp16"))
+    assert seen.passed, seen.numbers
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.usefixtures("flavour")
+@pytest.mark.gpu
+def test_an_engine_finds_what_its_graph_finds(precision: str, adapted_onnx: Path, tmp_path: Path) -> None:
+    graph, meta = read_onnx(adapted_onnx)
+    file = tmp_path / "x.onnx"
+    graph = graph if precision == "fp32" else to_fp16(fold_norms(graph), ())
+    write_onnx(file, graph, replace(meta, precision=precision))
+    assert_agree(file, build(file, tmp_path / "x.engine").path)
+
+
+@pytest.mark.usefixtures("tensorrt")
+@pytest.mark.gpu
+def test_a_refittable_engine_takes_an_adaptation(adapted: Path, tmp_path: Path) -> None:
+    room = export("demo", tmp_path / "room.onnx", reserve_classes=3, no_verify=True).output
+    assert_agree(room, build(room, tmp_path / "room.engine", refittable=True).path)
+    result = export(adapted, tmp_path / "filled.engine", into=room, trt="fp32", no_verify=True)
+    assert any("was refitted, not rebuilt" in note for note in result.notes)
+    assert result.engine is not None
+    assert result.engine.settings["refittable"]
+    assert_agree(result.output, result.engine.path)
+
+
+@pytest.mark.parametrize("option", ["version_compatible", "hardware_compatible"])
+@pytest.mark.usefixtures("tensorrt")
+@pytest.mark.gpu
+def test_a_compatible_engine_runs_where_it_was_built(option: str, tmp_path: Path) -> None:
+    gpu = first_gpu()
+    if option == "hardware_compatible" and isinstance(gpu, Gpu) and float(gpu.compute_capability) < 8.0:
+        pytest.skip("needs Ampere or newer")
+    graph = write_tiny_detector(tmp_path / "tiny.onnx")
+    engine = build(graph, tmp_path / "tiny.engine", **{option: True})  # type: ignore[arg-type]
+    assert engine.settings[option]
+    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    expected = OnnxSession(graph, "cpu").infer(pixels)
+    with EngineSession.open(engine.path) as session:
+        found = session.infer(pixels)
+    assert np.abs(found.scores - expected.scores).max() < 1e-2
+    assert np.array_equal(found.labels, expected.labels)
+
+
+@pytest.mark.usefixtures("tensorrt")
+@pytest.mark.gpu
+def test_a_second_build_reuses_the_timings(adapted_onnx: Path, tmp_path: Path) -> None:
+    timings = tmp_path / "timings"
+    first = build(adapted_onnx, tmp_path / "first.engine", timing_cache=timings)
+    assert [file.suffix for file in timings.iterdir()] == [".timing"]
+    second = build(adapted_onnx, tmp_path / "second.engine", timing_cache=timings)
+    assert len(list(timings.iterdir())) == 1
+    assert second.seconds < first.seconds
