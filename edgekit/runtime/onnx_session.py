@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,8 @@ def open_ort(
     wanted = {"": ["cuda"] * driver + ["cpu"], "tensorrt": ["tensorrt", "cuda", "cpu"], "cuda": ["cuda", "cpu"]}
     names = [PROVIDERS[name] for name in wanted.get(provider, [provider])]
     chosen = [(name, _settings(name, precision)) for name in names if name in there]
+    if any(name != PROVIDERS["cpu"] for name, _ in chosen):
+        preload(ort)
     session = ort.InferenceSession(model, options, providers=chosen)
     used = session.get_providers()[0]
     if provider and used != PROVIDERS[provider]:
@@ -130,6 +134,14 @@ def open_ort(
             f"onnxruntime cannot use {PROVIDERS[provider]} here: it took {used}", "edgekit doctor says why"
         )
     return session
+
+
+def preload(ort: Any) -> None:
+    """Load CUDA and cuDNN out of NVIDIA's wheels where they are: the CUDA provider does not look there."""
+    if not hasattr(ort, "preload_dlls"):  # before 1.21
+        return
+    with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find, and --json owns stdout
+        ort.preload_dlls()
 
 
 def _settings(provider: str, precision: str) -> dict[str, Any]:
