@@ -51,7 +51,8 @@ def bench(
             output_folder(page.parent)
     result = measure(models, images, data, runs, seconds, batch, streams, providers, compiled, profile, track)
     if old is not None and against is not None:
-        comparison = compare([row.latency for row in result.artifacts], result.machine, old, against)
+        rows = [row.latency for row in result.artifacts]
+        comparison = compare(rows, result.machine, old, against, result.telemetry.settings)
         result = dataclasses.replace(result, comparison=comparison)
         if fail_if_slower is not None:
             slower = slower_than(comparison, fail_if_slower)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from edgekit.measurement.bench.against import unjudged
+from edgekit.measurement.bench.against import MEASURE_AGAIN, unjudged
 
 if TYPE_CHECKING:
     from edgekit.measurement.bench.against import Comparison
@@ -98,7 +98,8 @@ def remarks(result: Benchmark) -> list[str]:
     said += [f"{r.latency.artifact}: {note}" for r in result.artifacts for note in r.notes]
     comparison = result.comparison
     if comparison is not None and comparison.other_machine:
-        said.append(f"{comparison.file} is of another machine: {'; '.join(comparison.other_machine)}")
+        differences = "; ".join(comparison.other_machine)
+        said.append(f"{comparison.file} is of another machine: {differences} ({MEASURE_AGAIN})")
     if comparison is not None:
         said += unjudged(comparison)
     return said + [f"slower than before: {name}" for name in result.slower]

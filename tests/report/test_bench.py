@@ -83,6 +83,7 @@ def test_fail_if_slower(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "p50" not in said, "it is refused before the work"
     code, said = against(1.0, cpu="Cortex-A78AE")
     assert (code, "ANOTHER MACHINE" in said) == (0, True)
+    assert "(measure the old result again on this machine)" in said
     assert main([*command, "--fail-if-slower", "5%"]) == 1
     assert "give an old result" in capsys.readouterr().err
 
