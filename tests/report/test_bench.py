@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.cli import main
+from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.result import Failure, Power, Streams
 from edgekit.measurement.telemetry.result import Series
 from edgekit.report.bench_page import page
@@ -38,6 +39,35 @@ def test_json_file_markdown_page_and_exit_code(tiny: Path, tmp_path: Path, capsy
     assert [r["latency"]["runtime"] for r in result["artifacts"]] == ["onnxruntime cpu"]
     assert result["telemetry"]["core_share"] < 0.01
     assert all("tiny.onnx" in f.read_text() and "nothing.onnx" in f.read_text() for f in files[1:])
+
+
+@pytest.mark.parametrize("option", ["--json", "--markdown", "--html"])
+def test_a_file_that_cannot_be_written_is_named_before_the_work(
+    option: str, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.report.bench.measure", lambda *_: pytest.fail("it was measured"))
+    (tmp_path / "file").write_text("in the way")
+    folder = tmp_path / "folder.json"
+    folder.mkdir()
+    for path, said in ((tmp_path / "file" / "x.json", "cannot be written"), (folder, "is a folder")):
+        assert main(["bench", str(tiny), option, str(path)]) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_tables_are_shown_though_a_disk_fills_up_meanwhile(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise EdgekitError(f"{path}: cannot be written: No space left on device", "free space")
+
+    monkeypatch.setattr("edgekit.report.bench.write_text", full)
+    monkeypatch.setattr("edgekit.artifacts.write_text", full)
+    files = [str(tmp_path / name) for name in ("r.json", "r.md", "r.html")]
+    options = ["--json", files[0], "--markdown", files[1], "--html", files[2]]
+    assert main(["bench", str(tiny), "--runs", "1", *options]) == 1
+    said = capsys.readouterr()
+    assert "tiny.onnx" in said.out
+    assert all(f"{name}: cannot be written" in said.err for name in files)
 
 
 def test_json_keeps_its_fields(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
