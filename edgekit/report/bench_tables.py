@@ -96,6 +96,7 @@ def remarks(result: Benchmark) -> list[str]:
     """What must be said beside the tables: failures, notes, comparisons that do not hold."""
     said = [f"{_once(f.artifact, f.reason)} ({f.remedy})" for f in result.failed]
     said += [f"{r.latency.artifact}: {note}" for r in result.artifacts for note in r.notes]
+    said += _sizes(result)
     comparison = result.comparison
     if comparison is not None and comparison.other_machine:
         differences = "; ".join(comparison.other_machine)
@@ -103,6 +104,21 @@ def remarks(result: Benchmark) -> list[str]:
     if comparison is not None:
         said += unjudged(comparison)
     return said + [f"slower than before: {name}" for name in result.slower]
+
+
+def _sizes(result: Benchmark) -> list[str]:
+    """What is not of one size, so that times cannot be told from the model alone."""
+    said = []
+    photos = sorted(result.photo_sizes.items(), key=lambda item: -item[1])
+    if len(photos) > 1:
+        few = ", ".join(f"{count} of {size}" for size, count in photos[:4])
+        more = f" and {len(photos) - 4} more sizes" if len(photos) > 4 else ""
+        said.append(f"the photos have different sizes: {few}{more}; decoding and pasting take longer for large ones")
+    inputs = {r.latency.artifact: "x".join(map(str, r.latency.input_size)) for r in result.artifacts}
+    if len(set(inputs.values())) > 1:
+        named = ", ".join(f"{artifact} {size}" for artifact, size in inputs.items())
+        said.append(f"the artifacts have different input sizes: {named} (export them with the same --size)")
+    return said
 
 
 def _parts(rows: Sequence[Measured]) -> Sheet:

@@ -15,7 +15,7 @@ from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.result import Failure, Power, Streams
 from edgekit.measurement.telemetry.result import Series
 from edgekit.report.bench_page import page
-from edgekit.report.bench_tables import markdown
+from edgekit.report.bench_tables import markdown, remarks
 from edgekit.report.plots import distribution, over_time
 from tests.measurement.bench.results import benchmark, latency, measured, telemetry
 from tests.tiny_detector import write_tiny_detector
@@ -148,6 +148,16 @@ def test_markdown_says_what_was_not_measured() -> None:
     assert "| a | 180 | 190 | 0.500 | 5.0 |" in text
     assert "| b | 180 | 190 | not measured | not measured |" in text
     assert "| power and energy | not measured (jtop: this is no Jetson) |" in text
+
+
+def test_what_is_not_of_one_size_is_said() -> None:
+    rows = [measured(latency("a")), measured(latency("b", input_size=(128, 96)))]
+    photos, inputs = remarks(benchmark(*rows, photo_sizes={"48x64": 2, "500x300": 5}))
+    assert "different sizes: 5 of 500x300, 2 of 48x64" in photos
+    assert "a 64x96, b 128x96 (export them with the same --size)" in inputs
+    assert remarks(benchmark(rows[0])) == []
+    many = remarks(benchmark(rows[0], photo_sizes={f"{n}x9": 1 for n in range(9)}))
+    assert "and 5 more sizes" in many[0]
 
 
 def points(svg: str) -> list[tuple[float, float]]:
