@@ -12,14 +12,18 @@ import pytest
 
 from edgekit.cli import main
 from edgekit.errors import EdgekitError
-from edgekit.measurement.bench.result import Failure, Power, Streams
+from edgekit.measurement.bench import run
+from edgekit.measurement.bench.result import Failure, Memory, Power, Streams
 from edgekit.measurement.telemetry.result import Series
 from edgekit.report.bench_page import page
 from edgekit.report.bench_tables import markdown, remarks
 from edgekit.report.plots import distribution, over_time
+from tests.devices import install, write_stand_in
 from tests.measurement.bench.results import benchmark, latency, measured, telemetry
 from tests.tiny_detector import write_tiny_detector
 
+ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "edgekit" / "assets" / "verify" / "0.jpg"
 POWER = Power(4.0, 40, 0.5, 5.0, ("jtop VDD_IN",), {"gpu celsius": 50.0})
 
 
@@ -178,14 +182,35 @@ def test_plots_draw_the_values() -> None:
 
 
 def test_engines_are_benched_without_torch(tmp_path: Path) -> None:
+    """By the process that reads the command, and by the one that opens the engine, here on stand-ins for the device."""
+    engine = write_stand_in(tmp_path / "tiny.engine")
+    (tmp_path / "x.engine").write_bytes(b"an engine")
     code = f"""
 import sys
 sys.modules["torch"] = None  # any import of torch raises
-import edgekit.runtime.engine_session, edgekit.runtime.engine_profile, edgekit.measurement.bench.alone
+from pathlib import Path
 from edgekit.cli import main
+from edgekit.measurement.bench import alone
+from edgekit.measurement.bench.forms import Form
+from tests.devices import install
 assert main(["bench", {str(tmp_path / "x.engine")!r}]) == 1
+cuda = install(setattr)
+answer = alone.main(Form({str(engine)!r}, "tiny"), Path({str(PHOTO)!r}))
+assert cuda.calls.count("cudaGraphLaunch") == alone.CALLS, answer
+assert answer["resident_mb"] > 0, answer
 """
-    (tmp_path / "x.engine").write_bytes(b"an engine")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "x.engine.json is not beside it" in done.stderr
+
+
+def test_an_engine_is_benched_whole_on_stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = write_stand_in(tmp_path / "tiny.engine")
+    cuda = install(monkeypatch.setattr)
+    monkeypatch.setattr(run, "try_alone", lambda form, photo: Memory(1.0, 2.0, 3.0, 4.0))
+    result = run.measure([engine], runs=2, streams=2, sources=[], alone_seconds=0.1)
+    assert result.failed == ()
+    (row,) = result.artifacts
+    assert row.latency.runtime == "TensorRT 10.3.0, CUDA graph"
+    assert row.streams is not None
+    assert cuda.calls.count("cudaMalloc") == 2, "the session and its twin"
