@@ -40,6 +40,7 @@ def sheets(result: Benchmark) -> list[Sheet]:
         found.append(latency_sheet([r.latency for r in rows], result.machine))
         found.append(_parts(rows))
         found.append(_costs(rows))
+        found += _alone(rows)
     if any(r.accuracy for r in rows):
         found.append(_accuracy(rows))
     found += [_layers(r) for r in rows if r.layers]
@@ -152,6 +153,19 @@ def _costs(rows: Sequence[Measured]) -> Sheet:
     cells = zip([r.latency.artifact for r in rows], *shown.values(), strict=True)
     title = "memory of a process with this artifact alone; energy while it runs alone"
     return Sheet(title, ("artifact", *shown), tuple(cells))
+
+
+def _alone(rows: Sequence[Measured]) -> list[Sheet]:
+    """Temperatures and clocks of each artifact, where they were read while it ran alone for its energy."""
+    told = [dict(r.power.conditions) if r.power is not None else {} for r in rows]
+    names = list(dict.fromkeys(n for part in told for n in part if n.endswith((" celsius", " MHz"))))
+    if not names:
+        return []
+    cells = tuple(
+        (row.latency.artifact, *(f"{part[n]:.1f}" if n in part else ABSENT for n in names))
+        for row, part in zip(rows, told, strict=True)
+    )
+    return [Sheet("conditions while each artifact ran alone (means)", ("artifact", *names), cells)]
 
 
 def _accuracy(rows: Sequence[Measured]) -> Sheet:

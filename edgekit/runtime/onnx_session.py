@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class OnnxSession:
     """An onnxruntime session, on CUDA where onnxruntime can use it, on the CPU elsewhere.
 
     ``provider`` asks for one of PROVIDERS and raises where it does not run. ``threads`` is how many a node may use (0:
-    onnxruntime's choice). ``trace`` begins the name of the file that ``session.end_profiling()`` writes.
+    onnxruntime's choice). ``trace`` begins the names of the files that ``end_profiling`` writes.
     """
 
     def __init__(self, path: Path, provider: str = "", threads: int = 0, trace: str = "") -> None:
@@ -46,7 +47,8 @@ class OnnxSession:
         given = {o.name for o in self.session.get_outputs()}
         self.outputs = [n for n in OUTPUTS if n in given]
         self.features = sorted(given - set(OUTPUTS)) if apart else []  # what the mask graphs read
-        self.masks = MaskGraphs(path, meta, load) if apart else None
+        own = partial(_traced, load, trace)  # a name of its own: onnxruntime's has only seconds in it
+        self.masks = MaskGraphs(path, meta, own) if apart else None
         self.batch = int(self.session.get_inputs()[0].shape[0])  # canvases a run: all but the first are left empty
         provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
@@ -65,6 +67,11 @@ class OnnxSession:
         boxes, labels, scores, *masks = self.session.run(self.outputs, {"images": images})
         filled = masks[0] if masks else np.zeros((*scores.shape, 0, 0), np.float32)
         return [Outputs(*rows) for rows in zip(boxes, labels, scores, filled, strict=True)]
+
+    def end_profiling(self) -> list[Path]:
+        """The traces of the graph and of those of its mask graphs that ran."""
+        sessions = [self.session, *(self.masks.sessions.values() if self.masks is not None else ())]
+        return [Path(session.end_profiling()) for session in sessions]
 
     def _infer_found(self, images: np.ndarray, masks: MaskGraphs) -> Outputs:
         """Run the detector, then the mask graphs; the features between them stay where the detector left them."""
@@ -134,6 +141,10 @@ def open_ort(
             f"onnxruntime cannot use {PROVIDERS[provider]} here: it took {used}", "edgekit doctor says why"
         )
     return session
+
+
+def _traced(load: Callable[..., Any], trace: str, model: str) -> Any:
+    return load(model, trace=f"{trace}-{Path(model).stem}" if trace else "")
 
 
 def preload(ort: Any) -> None:

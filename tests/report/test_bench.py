@@ -151,6 +151,8 @@ def test_markdown_says_what_was_not_measured() -> None:
     text = markdown(benchmark(measured(latency("a"), POWER), measured(latency("b"))))
     assert "| a | 180 | 190 | 0.500 | 5.0 |" in text
     assert "| b | 180 | 190 | not measured | not measured |" in text
+    assert "| artifact | gpu celsius |\n| --- | ---: |\n| a | 50.0 |\n| b | not measured |" in text
+    assert "ran alone (means)" not in markdown(benchmark(measured(latency("b"))))
     assert "| power and energy | not measured (jtop: this is no Jetson) |" in text
 
 
