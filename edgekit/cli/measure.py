@@ -47,7 +47,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @click.option("--data", type=FILE, default=None, help="The true objects in --images, for AP: COCO JSON, YOLO, ...")
 @click.option("--runs", type=int, default=None, help="Timed runs of each model.  [default: 50]")
 @click.option("--seconds", type=float, default=None, help="Time all models for so long, instead of --runs.")
-@click.option("--batch", default=1, show_default=True, help="Photos a call, for models exported with that batch.")
+@click.option("--batch", default=1, show_default=True, help="Photos a call: checkpoints, ONNX of that batch.")
 @click.option("--streams", default=1, show_default=True, help="Also the throughput of so many sessions at once.")
 @click.option("--providers", type=Names(), default=(), help="Run each ONNX file on each of: cpu, cuda, tensorrt.")
 @click.option("--compile", "compiled", is_flag=True, help="Also run each checkpoint under torch.compile.")

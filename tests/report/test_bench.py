@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgekit.cli import main
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench import run
-from edgekit.measurement.bench.result import Failure, Memory, Power, Streams
+from edgekit.measurement.bench.result import Benchmark, Failure, Memory, Power, Streams
 from edgekit.measurement.telemetry.result import Series
 from edgekit.report.bench_page import page
 from edgekit.report.bench_tables import markdown, remarks
@@ -120,6 +121,19 @@ def test_fail_if_slower(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "(measure the old result again on this machine)" in said
     assert main([*command, "--fail-if-slower", "5%"]) == 1
     assert "give an old result" in capsys.readouterr().err
+
+
+def test_options_reach_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def bench(models: Any, **options: Any) -> Benchmark:
+        given.update(options)
+        return benchmark()
+
+    monkeypatch.setattr("edgekit.report.bench.bench", bench)
+    assert main(["bench", "demo", "--compile", "--profile", "--providers", "cpu,cuda", "--fail-if-slower", "5%"]) == 0
+    assert (given["compiled"], given["profile"], given["providers"]) == (True, True, ("cpu", "cuda"))
+    assert given["fail_if_slower"] == 0.05
 
 
 @pytest.mark.parametrize("option", ["--fail-if-slower=fast", "--json=model.onnx", "--runs=x"])

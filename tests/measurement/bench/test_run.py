@@ -146,6 +146,17 @@ def test_a_batch_that_an_artifact_cannot_do(tiny: Path) -> None:
     assert "takes 1 photo a call, not 4" in result.failed[0].reason
 
 
+def test_several_photos_a_call(tmp_path: Path) -> None:
+    two = write_tiny_detector(tmp_path / "two.onnx", batch=2)
+    result = measure([two], batch=2, runs=3, sources=[Board()], alone_seconds=0.2)
+    (row,) = result.artifacts
+    assert result.failed == ()
+    assert (row.latency.batch, row.latency.runs) == (2, 3)
+    assert row.latency.images_per_s == pytest.approx(2e3 / row.latency.mean_ms, rel=0.01)
+    assert row.power is not None
+    assert row.power.images % 2 == 0
+
+
 def test_an_artifact_without_streams_is_measured_all_the_same(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = open_form(Form(str(tiny), "tiny"))
     session.runtime = "pytorch cpu"
