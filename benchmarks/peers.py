@@ -1,6 +1,6 @@
 """The model that comes with edgekit, run in every way this machine can, interleaved: edgekit's forms and their peers.
 
-    make bench          # or, on a Jetson: python3 benchmarks/peers.py && python3 benchmarks/benchmarks_page.py
+    make bench          # on a Jetson in the environment of docs/jetson.md
 
 Adds or replaces this machine's part of benchmarks/results/peers.json and leaves the others. A way that cannot run here
 is "not measured", with its reason.
@@ -11,10 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import edgekit
 from edgekit.artifacts import tool_versions, write_text
@@ -23,8 +26,9 @@ from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.forms import failed
+from edgekit.measurement.bench.harness import Subject, interleave
 from edgekit.measurement.bench.result import Latency
-from edgekit.measurement.bench.sessions import time_sessions
+from edgekit.measurement.bench.sessions import latency, stages
 from edgekit.measurement.evaluate import score
 from edgekit.measurement.machine.system import machine
 from edgekit.runtime.session import Session, detect, open_session
@@ -33,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "peers.json"
 CALIBRATION = ROOT / "calibration" / "demo.json"
 SCENES, SEED = 60, 11  # drawn scenes for AP that no training and no calibration saw
+WITHOUT_TORCH = "install torch (docs/jetson.md), or copy the folder that --work DIR kept on another machine"
 Open = Callable[[], Session]
 
 
@@ -45,7 +50,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
-        column = measured(work, args.runs)
+        try:
+            column = measured(work, args.runs)
+        except EdgekitError as error:
+            sys.exit(f"benchmarks/peers.py: {error}")
     result = json.loads(args.output.read_text()) if args.output.exists() else {"machines": {}}
     result["model"] = "demo (Mask R-CNN, MobileNetV2-FPN)"
     result["machines"][name_of(column["machine"])] = column
@@ -54,7 +62,7 @@ def main() -> None:
 
 
 def measured(work: Path, runs: int) -> dict[str, Any]:
-    """This machine's column: times of one interleaved run, then AP."""
+    """This machine's column: times of one interleaved run, then AP; raises EdgekitError if nothing can be measured."""
     threads = all_cores()
     photos = [read_image(p) for p in list_images(SAMPLE_PHOTOS)]
     scenes = write_demo_set("base-test", SCENES, work / "scenes", seed=SEED)
@@ -63,15 +71,14 @@ def measured(work: Path, runs: int) -> dict[str, Any]:
     for name, opens in ways(work).items():
         print(f"opening {name}", flush=True)
         try:
-            sessions[name] = opens()
-            detect(sessions[name], photos[0])
+            session = opens()
+            detect(session, photos[0])
+            sessions[name] = session
         except Exception as error:
-            sessions.pop(name, None)
-            known = failed(name, error)
-            rows[name] = {"not_measured": known.message.removeprefix(f"{name}: "), "remedy": known.hint}
-    for timing in time_sessions(sessions, photos, runs):
-        precision = box_ap(sessions[timing.artifact], scenes)
-        rows[timing.artifact] = figures(timing) | {"box_AP": precision}
+            rows[name] = not_measured(name, error)
+    if not sessions:
+        raise EdgekitError("nothing can be measured here", "; ".join(f"{n}: {r}" for n, r in reasons(rows).items()))
+    rows |= timed(sessions, photos, runs, scenes)
     first = next(iter(sessions.values()))
     return {
         "machine": machine(),
@@ -84,6 +91,34 @@ def measured(work: Path, runs: int) -> dict[str, Any]:
     }
 
 
+def timed(
+    sessions: dict[str, Session], photos: list[np.ndarray], runs: int, scenes: Dataset
+) -> dict[str, dict[str, Any]]:
+    """The row of each session; one that fails on the way loses its own only."""
+    rows: dict[str, dict[str, Any]] = {}
+    subjects = [Subject(name, stages(session, 1)) for name, session in sessions.items()]
+    for timing in interleave(subjects, [(photo,) for photo in photos], runs):
+        session = sessions[timing.name]
+        try:
+            if timing.error is not None:
+                raise timing.error
+            rows[timing.name] = figures(latency(timing, session, 1)) | {"box_AP": box_ap(session, scenes)}
+        except Exception as error:
+            rows[timing.name] = not_measured(timing.name, error)
+    return rows
+
+
+def not_measured(name: str, error: Exception) -> dict[str, Any]:
+    """The row of a way that cannot run here."""
+    known = failed(name, error)
+    return {"not_measured": known.message.removeprefix(f"{name}: "), "remedy": known.hint}
+
+
+def reasons(rows: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Why ways were not measured, and what to do about it."""
+    return {name: f"{row['not_measured']} ({row['remedy']})" for name, row in rows.items() if "not_measured" in row}
+
+
 def ways(work: Path) -> dict[str, Open]:
     """How to open each way to run the model; edgekit's first."""
     fp32, int8, stock = work / "fp32.onnx", work / "int8-cpu.onnx", work / "torchvision.onnx"
@@ -94,7 +129,7 @@ def ways(work: Path) -> dict[str, Open]:
         "edgekit fp32, onnxruntime TensorRT": lambda: on_provider(exported(fp32), "tensorrt"),
         "edgekit fp16, TensorRT engine": lambda: engine(work, "fp16"),
         "edgekit int8, TensorRT engine": lambda: engine(work, "int8"),
-        "edgekit fp32, PyTorch": lambda: open_session("demo"),
+        "edgekit fp32, PyTorch": checkpoint,
         "edgekit fp32, OpenVINO": lambda: openvino(exported(fp32)),
     }
     for name in ("torchvision, eager", "torchvision, eager, channels last", "torchvision, torch.compile"):
@@ -116,9 +151,19 @@ def all_cores() -> dict[str, int | str]:
 def exported(path: Path, **options: Any) -> Path:
     """edgekit's graph in some precision, made once; what int8 costs stands in the page as AP."""
     if not path.exists():
+        needs_torch(f"{path.name} is not there yet")
         int8 = {"calibration": CALIBRATION, "no_verify": True} if options.get("precision") == "int8" else {}
         edgekit.export("demo", path, **options, **int8)
     return path
+
+
+def needs_torch(what: str) -> None:
+    """Raise EdgekitError where there is no torch."""
+    try:
+        import torch  # noqa: F401 (whether it is there)
+        import torchvision  # noqa: F401
+    except ImportError as error:
+        raise EdgekitError(f"{what}: {error}", WITHOUT_TORCH) from None
 
 
 def on_provider(path: Path, provider: str) -> Session:
@@ -140,11 +185,16 @@ def engine(work: Path, precision: str) -> Session:
     return EngineSession.open(build(graph, graph.with_suffix(".engine")).path)
 
 
+def checkpoint() -> Session:
+    needs_torch("the checkpoint")
+    return open_session("demo")
+
+
 def openvino(path: Path) -> Session:
     try:
         import openvino  # noqa: F401 (whether it is there)
     except ImportError:
-        raise EdgekitError("OpenVINO is not installed", "pip install 'edgekit[peers]'") from None
+        raise EdgekitError("OpenVINO is not installed", "pip install openvino") from None
     from peer_sessions import OpenVino
 
     return OpenVino(path)
@@ -152,6 +202,7 @@ def openvino(path: Path) -> Session:
 
 def torchvisions(name: str) -> Session:
     """torchvision's module with the embedded model's weights, for images of the canvas's size."""
+    needs_torch("torchvision's own module")
     from peer_sessions import PEERS, Torchvision
 
     from edgekit.model.checkpoint import load_model
@@ -163,6 +214,7 @@ def torchvisions(name: str) -> Session:
 
 
 def stock_session(path: Path) -> Session:
+    needs_torch("torchvision's export")
     from edgekit.artifacts import resolve
     from edgekit.measurement.stock import StockSession, export_stock
     from edgekit.model.checkpoint import load_model
@@ -187,6 +239,7 @@ def figures(row: Latency) -> dict[str, Any]:
         "p99_ms": round(row.p99_ms, 2),
         "std_ms": round(row.std_ms, 2),
         "inference_p50_ms": round(row.inference_p50_ms, 2),
+        "postprocess_p50_ms": round(row.split.postprocess_ms, 2),
         "settled": row.stable,
     }
 

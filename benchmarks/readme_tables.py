@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import benchmarks_page
 import export_tables
 from export_tables import lines
 
@@ -41,6 +42,7 @@ def with_tables(text: str) -> str:
         "precision": export_tables.precision_table(results["precision"]),
         "R50-FPN latency": export_tables.latency_table(results["r50_latency"], results["r50_floor"]),
         "R50-FPN assembly": export_tables.assembly_table(results["r50_assembly"]),
+        "peers": benchmarks_page.readme_table(results["peers"]),
         "compiled": export_tables.compile_table(results["compile_matrix"]),
     }
     for name, table in tables.items():

@@ -200,12 +200,18 @@ def output_folder(folder: Path) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that is renamed to it when the block ends well and removed when it fails."""
+def output_file(path: Path) -> Path:
+    """Make the folder of a file to write, or say why it cannot be written."""
     output_folder(path.parent)
     if path.is_dir():
         raise EdgekitError(f"{path}: is a folder", "give the name of the file to write")
+    return path
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that is renamed to it when the block ends well and removed when it fails."""
+    output_file(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield temporary

@@ -10,7 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+
+from edgekit.errors import EdgekitError
+from edgekit.runtime.onnx_session import OnnxSession
+from tests.tiny_detector import write_tiny_detector
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,11 +49,67 @@ def test_every_machine_is_a_column_and_the_others_say_how_to_measure_them(monkey
     make = script("benchmarks_page", monkeypatch).page
     both = {"Some CPU, 2 cores": column(80.0), "NVIDIA Jetson Orin Nano Developer Kit": column(40.0)}
     text = make({"machines": both})
-    assert "| mine | 20.0 | 10.0 | not measured | not measured | not measured |" in text
-    assert "Jetson Orin NX: not measured; on it, `python3 benchmarks/peers.py" in text
+    assert "| mine | 20.0 | 10.0 | not measured | not measured | not measured | not measured |" in text
+    assert "Jetson Orin NX: not measured; on it, `make bench`" in text
+    assert "Jetson AGX Thor: not measured; on it, `make bench`" in text
     assert "Jetson Orin Nano: not measured" not in text, "one was measured"
     assert "engine: not measured: no GPU (run this on the device)" in text
     assert "| mine | x | 20.0 | 80.0 | 80.0 | 80.0 | 4.00 | 49.0 |" in text
+
+
+def test_postprocessing_has_a_column_where_it_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = script("benchmarks_page", monkeypatch).page
+    old, new = column(80.0), column(40.0)
+    new["rows"]["mine"]["postprocess_p50_ms"] = 0.9
+    text = make({"machines": {"old": old, "new": new}})
+    assert text.count("postprocess p50 ms") == 1
+    assert "| mine | x | 10.0 | 40.0 | 40.0 | 40.0 | 0.9 | 4.00 | 49.0 |" in text
+    assert "| torchvision, eager | x | 40.0 | 40.0 | 40.0 | 40.0 |  | 1.00 | 50.0 |" in text
+
+
+class Breaks:
+    """A session that runs once, when it is opened, and never again."""
+
+    def __init__(self, session: Any) -> None:
+        self.meta, self.runtime, self.session, self.calls = session.meta, "a broken driver", session, 0
+
+    def infer(self, pixels: np.ndarray) -> Any:
+        self.calls += 1
+        if self.calls > 1:
+            raise RuntimeError("CUDA error 719")
+        return self.session.infer(pixels)
+
+
+def test_a_way_that_fails_loses_its_own_row_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = script("peers", monkeypatch)
+    session = OnnxSession(write_tiny_detector(tmp_path / "tiny.onnx"), "cpu")
+
+    def no_graph() -> Any:
+        raise ImportError("No module named 'torch'")
+
+    ways = {"mine": lambda: session, "engine": lambda: Breaks(session), "no torch": no_graph}
+    monkeypatch.setattr("edgekit.measurement.bench.harness.PAUSE", 0)
+    monkeypatch.setattr(peers, "ways", lambda work: ways)
+    monkeypatch.setattr(peers, "box_ap", lambda *_: 50.0)
+    rows = peers.measured(tmp_path, 3)["rows"]
+    assert list(rows) == ["mine", "engine", "no torch"]
+    assert rows["mine"]["p50_ms"] >= rows["mine"]["postprocess_p50_ms"] > 0
+    assert "CUDA error 719" in rows["engine"]["not_measured"]
+    assert "No module named 'torch'" in rows["no torch"]["not_measured"]
+    del ways["mine"], ways["engine"]
+    with pytest.raises(EdgekitError, match="nothing can be measured here") as caught:
+        peers.measured(tmp_path, 3)
+    assert "No module named 'torch'" in caught.value.hint
+
+
+def test_exporting_without_torch_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = script("peers", monkeypatch)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(EdgekitError, match=r"fp32\.onnx is not there yet") as caught:
+        peers.exported(tmp_path / "fp32.onnx")
+    assert "--work" in caught.value.hint
+    (tmp_path / "fp32.onnx").touch()
+    assert peers.exported(tmp_path / "fp32.onnx").exists(), "one that was copied here needs no torch"
 
 
 def test_a_machine_is_added_or_replaced_and_the_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

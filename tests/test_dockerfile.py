@@ -119,6 +119,18 @@ def test_pins_satisfy_the_lists(stage: str) -> None:
         assert requirement.specifier.contains(Version(pin.version)), requirement
 
 
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_what_onnxruntime_and_torch_bring_is_pinned_too(stage: str) -> None:
+    """As their METADATA names it: what is not in the other lists, and what these bring in their turn."""
+    pins = {canonicalize_name(Requirement(r).name) for r in listed(STAGES[stage])}
+    brought = {"humanfriendly", "mpmath", "jinja2", "typing-extensions", "numpy", "packaging", "protobuf"}
+    installed = listed("requirements/onnxruntime.txt") + listed("requirements/torch.txt")
+    assert {"flatbuffers", "sympy", "filelock", "fsspec", "networkx"} <= set(installed)
+    assert {*installed, *brought} <= pins
+    for name in ("onnxruntime", "torch"):
+        assert f"-r /opt/requirements/{name}.txt" in FILE.read_text(), "from PyPI, before the other index is asked"
+
+
 def listed(path: str) -> list[str]:
     lines = (ROOT / path).read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]

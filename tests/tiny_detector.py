@@ -16,20 +16,20 @@ META = ModelMeta("maskrcnn_resnet50_fpn", (("__background__", "dog"), ("frog",))
 
 
 def write_tiny_detector(
-    path: Path, masks: bool = True, more: Sequence[onnx.NodeProto] = (), images: str = "images"
+    path: Path, masks: bool = True, more: Sequence[onnx.NodeProto] = (), images: str = "images", batch: int = 1
 ) -> Path:
     """Write it; ``more`` are nodes that read "flat" [1, H * W * 3] and whose first output becomes an output."""
     height, width = SIZE
     rng = np.random.default_rng(0)
     pixels = height * width * 3
     constants = {
-        "flat_shape": np.array([1, pixels]),
+        "flat_shape": np.array([batch, pixels]),
         "box_weight": rng.normal(size=(pixels, 4 * SLOTS)).astype(np.float32),
-        "box_shape": np.array([1, SLOTS, 4]),
+        "box_shape": np.array([batch, SLOTS, 4]),
         "score_weight": (rng.normal(size=(pixels, SLOTS)) / 2000).astype(np.float32),
         "half": np.array(0.5, np.float32),
         "one": np.array(1, np.int64),
-        "mask_shape": np.array([1, SLOTS, 1, 1]),
+        "mask_shape": np.array([batch, SLOTS, 1, 1]),
         "shape": rng.random((1, 1, 28, 28)).astype(np.float32),
     }
     nodes = [
@@ -47,16 +47,16 @@ def write_tiny_detector(
         *more,
     ]
     outputs = [
-        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, SLOTS, 4]),
-        helper.make_tensor_value_info("labels", TensorProto.INT64, [1, SLOTS]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, SLOTS]),
-        helper.make_tensor_value_info("masks", TensorProto.FLOAT, [1, SLOTS, 28, 28]),
-        *(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, [1, pixels]) for node in more),
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [batch, SLOTS, 4]),
+        helper.make_tensor_value_info("labels", TensorProto.INT64, [batch, SLOTS]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, SLOTS]),
+        helper.make_tensor_value_info("masks", TensorProto.FLOAT, [batch, SLOTS, 28, 28]),
+        *(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, [batch, pixels]) for node in more),
     ]
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info(images, TensorProto.UINT8, [1, height, width, 3])],
+        [helper.make_tensor_value_info(images, TensorProto.UINT8, [batch, height, width, 3])],
         [o for o in outputs if masks or o.name != "masks"],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

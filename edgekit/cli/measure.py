@@ -47,7 +47,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @click.option("--data", type=FILE, default=None, help="The true objects in --images, for AP: COCO JSON, YOLO, ...")
 @click.option("--runs", type=int, default=None, help="Timed runs of each model.  [default: 50]")
 @click.option("--seconds", type=float, default=None, help="Time all models for so long, instead of --runs.")
-@click.option("--batch", default=1, show_default=True, help="Photos a call, for models exported with that batch.")
+@click.option("--batch", default=1, show_default=True, help="Photos a call: checkpoints, ONNX of that batch.")
 @click.option("--streams", default=1, show_default=True, help="Also the throughput of so many sessions at once.")
 @click.option("--providers", type=Names(), default=(), help="Run each ONNX file on each of: cpu, cuda, tensorrt.")
 @click.option("--compile", "compiled", is_flag=True, help="Also run each checkpoint under torch.compile.")
@@ -63,14 +63,16 @@ def bench(context: click.Context, as_json: str | None, **options: Any) -> None:
 
     Exits 1 if a model could not be measured (the others are) or --fail-if-slower found one slower.
     """
+    from edgekit.artifacts import output_file
     from edgekit.report.bench import bench
     from edgekit.report.bench_tables import remarks, rich_table, sheets
 
+    file = output_file(Path(as_json)) if as_json not in (None, "-") else None
     result = bench(**options, track=track)
-    if as_json is not None and as_json != "-":
-        write_json(result, Path(as_json))
     show(result, as_json == "-", [rich_table(sheet) for sheet in sheets(result)] if as_json != "-" else [])
     for line in remarks(result):
         click.echo(f"edgekit: {line}", err=True)
+    if file is not None:
+        write_json(result, file)  # last: what was measured is on the screen if this fails
     if result.failed or result.slower or result.unjudged:
         context.exit(1)

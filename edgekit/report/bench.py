@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgekit.artifacts import output_folder, write_text
+from edgekit.artifacts import output_file, write_text
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.against import compare, read_old, refuse_other_machine, slower_than, unjudged
-from edgekit.measurement.bench.result import Benchmark
+from edgekit.measurement.bench.result import Benchmark, Failure
 from edgekit.measurement.bench.run import measure
 from edgekit.measurement.machine.system import machine
 from edgekit.progress import Track, silent
@@ -36,7 +36,8 @@ def bench(
 
     Each is timed ``runs`` times (50), or all of them for ``seconds``. ``data`` annotates the photos for AP.
     ``providers`` are onnxruntime's to run each ONNX file on (cpu, cuda, tensorrt). ``compiled`` adds each checkpoint
-    under torch.compile. An artifact that cannot be measured is named in ``failed``, and the others are measured.
+    under torch.compile. An artifact that cannot be measured is named in ``failed``, and the others are measured; so is
+    a page that cannot be written.
 
     ``against`` is a result that ``--json`` wrote. ``fail_if_slower`` (0.05 is 5%) names artifacts in ``slower`` and
     those that the old result cannot judge in ``unjudged``; it raises EdgekitError where that is of another machine.
@@ -48,20 +49,29 @@ def bench(
         refuse_other_machine(old, machine(), against)
     for page in (markdown, html):
         if page is not None:
-            output_folder(page.parent)
+            output_file(page)
     result = measure(models, images, data, runs, seconds, batch, streams, providers, compiled, profile, track)
     if old is not None and against is not None:
-        comparison = compare([row.latency for row in result.artifacts], result.machine, old, against)
+        rows = [row.latency for row in result.artifacts]
+        comparison = compare(rows, result.machine, old, against, result.telemetry.settings)
         result = dataclasses.replace(result, comparison=comparison)
         if fail_if_slower is not None:
             slower = slower_than(comparison, fail_if_slower)
             result = dataclasses.replace(result, slower=slower, unjudged=unjudged(comparison))
-    if markdown is not None:
-        from edgekit.report.bench_tables import markdown as as_markdown
+    return _written(result, markdown, html)
 
-        write_text(markdown, as_markdown(result))
-    if html is not None:
-        from edgekit.report.bench_page import page as as_page
 
-        write_text(html, as_page(result))
-    return result
+def _written(result: Benchmark, markdown: Path | None, html: Path | None) -> Benchmark:
+    """Write the pages; where that fails, as on a full disk, the result that took minutes is not lost for it."""
+    from edgekit.report.bench_page import page as as_page
+    from edgekit.report.bench_tables import markdown as as_markdown
+
+    failures = []
+    for file, render in ((markdown, as_markdown), (html, as_page)):
+        if file is None:
+            continue
+        try:
+            write_text(file, render(result))
+        except EdgekitError as error:
+            failures.append(Failure(str(file), error.message, error.hint))
+    return dataclasses.replace(result, failed=(*result.failed, *failures))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from edgekit.measurement.bench.against import unjudged
+from edgekit.measurement.bench.against import MEASURE_AGAIN, unjudged
 
 if TYPE_CHECKING:
     from edgekit.measurement.bench.against import Comparison
@@ -40,6 +40,7 @@ def sheets(result: Benchmark) -> list[Sheet]:
         found.append(latency_sheet([r.latency for r in rows], result.machine))
         found.append(_parts(rows))
         found.append(_costs(rows))
+        found += _alone(rows)
     if any(r.accuracy for r in rows):
         found.append(_accuracy(rows))
     found += [_layers(r) for r in rows if r.layers]
@@ -96,12 +97,29 @@ def remarks(result: Benchmark) -> list[str]:
     """What must be said beside the tables: failures, notes, comparisons that do not hold."""
     said = [f"{_once(f.artifact, f.reason)} ({f.remedy})" for f in result.failed]
     said += [f"{r.latency.artifact}: {note}" for r in result.artifacts for note in r.notes]
+    said += _sizes(result)
     comparison = result.comparison
     if comparison is not None and comparison.other_machine:
-        said.append(f"{comparison.file} is of another machine: {'; '.join(comparison.other_machine)}")
+        differences = "; ".join(comparison.other_machine)
+        said.append(f"{comparison.file} is of another machine: {differences} ({MEASURE_AGAIN})")
     if comparison is not None:
         said += unjudged(comparison)
     return said + [f"slower than before: {name}" for name in result.slower]
+
+
+def _sizes(result: Benchmark) -> list[str]:
+    """What is not of one size, so that times cannot be told from the model alone."""
+    said = []
+    photos = sorted(result.photo_sizes.items(), key=lambda item: -item[1])
+    if len(photos) > 1:
+        few = ", ".join(f"{count} of {size}" for size, count in photos[:4])
+        more = f" and {len(photos) - 4} more sizes" if len(photos) > 4 else ""
+        said.append(f"the photos have different sizes: {few}{more}; decoding and pasting take longer for large ones")
+    inputs = {r.latency.artifact: "x".join(map(str, r.latency.input_size)) for r in result.artifacts}
+    if len(set(inputs.values())) > 1:
+        named = ", ".join(f"{artifact} {size}" for artifact, size in inputs.items())
+        said.append(f"the artifacts have different input sizes: {named} (export them with the same --size)")
+    return said
 
 
 def _parts(rows: Sequence[Measured]) -> Sheet:
@@ -135,6 +153,19 @@ def _costs(rows: Sequence[Measured]) -> Sheet:
     cells = zip([r.latency.artifact for r in rows], *shown.values(), strict=True)
     title = "memory of a process with this artifact alone; energy while it runs alone"
     return Sheet(title, ("artifact", *shown), tuple(cells))
+
+
+def _alone(rows: Sequence[Measured]) -> list[Sheet]:
+    """Temperatures and clocks of each artifact, where they were read while it ran alone for its energy."""
+    told = [dict(r.power.conditions) if r.power is not None else {} for r in rows]
+    names = list(dict.fromkeys(n for part in told for n in part if n.endswith((" celsius", " MHz"))))
+    if not names:
+        return []
+    cells = tuple(
+        (row.latency.artifact, *(f"{part[n]:.1f}" if n in part else ABSENT for n in names))
+        for row, part in zip(rows, told, strict=True)
+    )
+    return [Sheet("conditions while each artifact ran alone (means)", ("artifact", *names), cells)]
 
 
 def _accuracy(rows: Sequence[Measured]) -> Sheet:

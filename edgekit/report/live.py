@@ -22,7 +22,8 @@ class Stream:
 
     ``ended`` is "at its end", "at --frames" or "by Ctrl-C"; ``problem`` says why it ended otherwise. Milliseconds are
     medians of a frame in each stage; the stages overlap, so ``frames_per_second`` is that of the slowest.
-    ``dropped`` frames of a camera came while the model was busy.
+    ``dropped`` frames of a camera came while the model was busy. ``refitted`` frames had another size than the first
+    and were scaled to it for the video.
     """
 
     source: str
@@ -38,6 +39,7 @@ class Stream:
     problem: str | None
     output: Path | None
     jsonl: Path | None
+    refitted: int
 
 
 def watch(
@@ -92,6 +94,7 @@ def watch(
             problem=str(problem) if problem else None,
             output=output,
             jsonl=jsonl,
+            refitted=writing.refitted,
         )
 
 

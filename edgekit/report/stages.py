@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from edgekit.data.detections import Detections
+from edgekit.data.images import fit
 from edgekit.data.video import Frame, Frames, VideoFile
 from edgekit.report.pictures import draw
 
@@ -138,6 +139,7 @@ class Writing:
         self.output, self.lines, self.live, self.rate = output, lines, live, rate
         self.categories, self.name, self.drawing = categories, name, Medians()
         self.video: VideoFile | None = None
+        self.size, self.refitted = (0, 0), 0  # of the first frame; how many frames had another
         self.waiting: queue.Queue[Found | None] = queue.Queue(IN_FLIGHT)
         self.stage = Stage(self._write, "drawing")
 
@@ -186,5 +188,8 @@ class Writing:
         if self.output is not None and self.name is not None:
             drawn = np.asarray(draw(frame.pixels, detections, self.categories))
             if self.video is None:
-                self.video = VideoFile(self.output, frame.pixels.shape[:2], self.rate, self.name)
+                self.size = (drawn.shape[0], drawn.shape[1])
+                self.video = VideoFile(self.output, self.size, self.rate, self.name)
+            if drawn.shape[:2] != self.size:  # a video has one size, and OpenCV drops other frames without a word
+                drawn, self.refitted = fit(drawn, self.size).pixels, self.refitted + 1
             self.video.write(drawn, frame.seconds if self.live else None)

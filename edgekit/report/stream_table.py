@@ -18,6 +18,8 @@ def stream_table(stream: Stream) -> Table:
     stages = f"decoding {stream.decode_ms:.1f}, inference {stream.inference_ms:.1f}, drawing {stream.drawing_ms:.1f}"
     table.add_row("ms a frame", f"{stages} (medians; they overlap)")
     table.add_row("ended", stream.ended if stream.problem is None else stream.problem)
+    if stream.refitted:
+        table.add_row("other sizes", f"{stream.refitted} frames were scaled to the first one's size for the video")
     for name, path in (("video", stream.output), ("JSON lines", stream.jsonl)):
         if path is not None:
             table.add_row(name, str(path))

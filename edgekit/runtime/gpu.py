@@ -28,10 +28,11 @@ class Gpu:
 
 @dataclass(frozen=True)
 class NoGpu:
-    """Why there is no usable GPU, and what to do about it."""
+    """Why no GPU can be used, and what to do about it; ``broken`` if a GPU or its driver is there all the same."""
 
     reason: str
     remedy: str
+    broken: bool = False
 
 
 def first_gpu(
@@ -45,24 +46,25 @@ def first_gpu(
         except OSError:
             if present:
                 remedy = f"install the driver's {DRIVER_LIBRARY}; in a container, start it with --runtime nvidia"
-                return NoGpu(f"there is an NVIDIA GPU but no driver library {DRIVER_LIBRARY}", remedy)
+                return NoGpu(f"there is an NVIDIA GPU but no driver library {DRIVER_LIBRARY}", remedy, broken=True)
             return NoGpu("no NVIDIA GPU or driver", "run this on the device")
     status = driver.cuInit(0)
     count = ctypes.c_int(0)
     if status == 0:
         status = driver.cuDeviceGetCount(ctypes.byref(count))
     if status == NO_DEVICE or (status == 0 and count.value == 0):
-        return NoGpu("there is an NVIDIA driver but no GPU it may use", "look at CUDA_VISIBLE_DEVICES and nvidia-smi")
+        remedy = "look at CUDA_VISIBLE_DEVICES and nvidia-smi"
+        return NoGpu("there is an NVIDIA driver but no GPU it may use", remedy, broken=present)
     if status == OLD_DRIVER:
-        return NoGpu("the NVIDIA driver and its kernel module are of different versions", "reboot, or install it again")
+        reason = "the NVIDIA driver and its kernel module are of different versions"
+        return NoGpu(reason, "reboot, or install it again", broken=True)
     if status != 0:
-        return NoGpu(
-            f"the NVIDIA driver is broken (cuInit: error {status})", "run nvidia-smi; install the driver again"
-        )
+        reason = f"the NVIDIA driver is broken (cuInit: error {status})"
+        return NoGpu(reason, "run nvidia-smi; install the driver again", broken=True)
     try:
         return _describe(driver, meminfo)
     except EdgekitError as error:  # it initialises, but gives no context: no memory left, or the device is exclusive
-        return NoGpu(error.message, error.hint or "run nvidia-smi")
+        return NoGpu(error.message, error.hint or "run nvidia-smi", broken=True)
 
 
 def gpu_here() -> Gpu:

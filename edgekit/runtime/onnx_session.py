@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ class OnnxSession:
     """An onnxruntime session, on CUDA where onnxruntime can use it, on the CPU elsewhere.
 
     ``provider`` asks for one of PROVIDERS and raises where it does not run. ``threads`` is how many a node may use (0:
-    onnxruntime's choice). ``trace`` begins the name of the file that ``session.end_profiling()`` writes.
+    onnxruntime's choice). ``trace`` begins the names of the files that ``end_profiling`` writes.
     """
 
     def __init__(self, path: Path, provider: str = "", threads: int = 0, trace: str = "") -> None:
@@ -45,7 +48,8 @@ class OnnxSession:
         given = {o.name for o in self.session.get_outputs()}
         self.outputs = [n for n in OUTPUTS if n in given]
         self.features = sorted(given - set(OUTPUTS)) if apart else []  # what the mask graphs read
-        self.masks = MaskGraphs(path, meta, load) if apart else None
+        own = partial(_traced, load, trace)  # a name of its own: onnxruntime's has only seconds in it
+        self.masks = MaskGraphs(path, meta, own) if apart else None
         self.batch = int(self.session.get_inputs()[0].shape[0])  # canvases a run: all but the first are left empty
         provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {provider}"
@@ -65,6 +69,11 @@ class OnnxSession:
         boxes, labels, scores, *masks = self.session.run(self.outputs, {"images": images})
         filled = masks[0] if masks else np.zeros((*scores.shape, 0, 0), np.float32)
         return [Outputs(*rows) for rows in zip(boxes, labels, scores, filled, strict=True)]
+
+    def end_profiling(self) -> list[Path]:
+        """The traces of the graph and of those of its mask graphs that ran."""
+        sessions = [self.session, *(self.masks.sessions.values() if self.masks is not None else ())]
+        return [Path(session.end_profiling()) for session in sessions]
 
     def _infer_found(self, images: np.ndarray, masks: MaskGraphs) -> Outputs:
         """Run the detector, then the mask graphs; the features between them stay where the detector left them."""
@@ -125,6 +134,8 @@ def open_ort(
     wanted = {"": ["cuda"] * driver + ["cpu"], "tensorrt": ["tensorrt", "cuda", "cpu"], "cuda": ["cuda", "cpu"]}
     names = [PROVIDERS[name] for name in wanted.get(provider, [provider])]
     chosen = [(name, _settings(name, precision)) for name in names if name in there]
+    if any(name != PROVIDERS["cpu"] for name, _ in chosen):
+        preload(ort)
     session = ort.InferenceSession(model, options, providers=chosen)
     used = session.get_providers()[0]
     if provider and used != PROVIDERS[provider]:
@@ -132,6 +143,18 @@ def open_ort(
             f"onnxruntime cannot use {PROVIDERS[provider]} here: it took {used}", "edgekit doctor says why"
         )
     return session
+
+
+def _traced(load: Callable[..., Any], trace: str, model: str) -> Any:
+    return load(model, trace=f"{trace}-{Path(model).stem}" if trace else "")
+
+
+def preload(ort: Any) -> None:
+    """Load CUDA and cuDNN out of NVIDIA's wheels where they are: the CUDA provider does not look there."""
+    if not hasattr(ort, "preload_dlls"):  # before 1.21
+        return
+    with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find, and --json owns stdout
+        ort.preload_dlls()
 
 
 def _settings(provider: str, precision: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from edgekit.runtime.session import Outputs
 class TorchSession:
     """A module in eval mode, on CUDA if there is any."""
 
+    batch = None  # it takes any number of canvases a call
+
     def __init__(self, module: GenerationalRCNN, meta: ModelMeta) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # A third less time for an R50-FPN trunk on a CPU than with the default layout (docs/log.md).
@@ -32,8 +34,11 @@ class TorchSession:
 
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""
-        canvas = torch.tensor(pixels, device=self.device)[None]
-        return outputs(self.module(canvas)[0])
+        return self.infer_batch(pixels[None])[0]
+
+    def infer_batch(self, images: np.ndarray) -> list[Outputs]:
+        """Run on canvases: uint8 [N, H, W, 3]."""
+        return [outputs(found) for found in self.module(torch.tensor(images, device=self.device))]
 
 
 def outputs(found: dict[str, torch.Tensor]) -> Outputs:

@@ -7,18 +7,24 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgekit.cli import main
-from edgekit.measurement.bench.result import Failure, Power, Streams
+from edgekit.errors import EdgekitError
+from edgekit.measurement.bench import run
+from edgekit.measurement.bench.result import Benchmark, Failure, Memory, Power, Streams
 from edgekit.measurement.telemetry.result import Series
 from edgekit.report.bench_page import page
-from edgekit.report.bench_tables import markdown
+from edgekit.report.bench_tables import markdown, remarks
 from edgekit.report.plots import distribution, over_time
+from tests.devices import install, write_stand_in
 from tests.measurement.bench.results import benchmark, latency, measured, telemetry
 from tests.tiny_detector import write_tiny_detector
 
+ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "edgekit" / "assets" / "verify" / "0.jpg"
 POWER = Power(4.0, 40, 0.5, 5.0, ("jtop VDD_IN",), {"gpu celsius": 50.0})
 
 
@@ -38,6 +44,35 @@ def test_json_file_markdown_page_and_exit_code(tiny: Path, tmp_path: Path, capsy
     assert [r["latency"]["runtime"] for r in result["artifacts"]] == ["onnxruntime cpu"]
     assert result["telemetry"]["core_share"] < 0.01
     assert all("tiny.onnx" in f.read_text() and "nothing.onnx" in f.read_text() for f in files[1:])
+
+
+@pytest.mark.parametrize("option", ["--json", "--markdown", "--html"])
+def test_a_file_that_cannot_be_written_is_named_before_the_work(
+    option: str, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.report.bench.measure", lambda *_: pytest.fail("it was measured"))
+    (tmp_path / "file").write_text("in the way")
+    folder = tmp_path / "folder.json"
+    folder.mkdir()
+    for path, said in ((tmp_path / "file" / "x.json", "cannot be written"), (folder, "is a folder")):
+        assert main(["bench", str(tiny), option, str(path)]) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_tables_are_shown_though_a_disk_fills_up_meanwhile(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise EdgekitError(f"{path}: cannot be written: No space left on device", "free space")
+
+    monkeypatch.setattr("edgekit.report.bench.write_text", full)
+    monkeypatch.setattr("edgekit.artifacts.write_text", full)
+    files = [str(tmp_path / name) for name in ("r.json", "r.md", "r.html")]
+    options = ["--json", files[0], "--markdown", files[1], "--html", files[2]]
+    assert main(["bench", str(tiny), "--runs", "1", *options]) == 1
+    said = capsys.readouterr()
+    assert "tiny.onnx" in said.out
+    assert all(f"{name}: cannot be written" in said.err for name in files)
 
 
 def test_json_keeps_its_fields(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,8 +118,22 @@ def test_fail_if_slower(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "p50" not in said, "it is refused before the work"
     code, said = against(1.0, cpu="Cortex-A78AE")
     assert (code, "ANOTHER MACHINE" in said) == (0, True)
+    assert "(measure the old result again on this machine)" in said
     assert main([*command, "--fail-if-slower", "5%"]) == 1
     assert "give an old result" in capsys.readouterr().err
+
+
+def test_options_reach_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def bench(models: Any, **options: Any) -> Benchmark:
+        given.update(options)
+        return benchmark()
+
+    monkeypatch.setattr("edgekit.report.bench.bench", bench)
+    assert main(["bench", "demo", "--compile", "--profile", "--providers", "cpu,cuda", "--fail-if-slower", "5%"]) == 0
+    assert (given["compiled"], given["profile"], given["providers"]) == (True, True, ("cpu", "cuda"))
+    assert given["fail_if_slower"] == 0.05
 
 
 @pytest.mark.parametrize("option", ["--fail-if-slower=fast", "--json=model.onnx", "--runs=x"])
@@ -116,7 +165,19 @@ def test_markdown_says_what_was_not_measured() -> None:
     text = markdown(benchmark(measured(latency("a"), POWER), measured(latency("b"))))
     assert "| a | 180 | 190 | 0.500 | 5.0 |" in text
     assert "| b | 180 | 190 | not measured | not measured |" in text
+    assert "| artifact | gpu celsius |\n| --- | ---: |\n| a | 50.0 |\n| b | not measured |" in text
+    assert "ran alone (means)" not in markdown(benchmark(measured(latency("b"))))
     assert "| power and energy | not measured (jtop: this is no Jetson) |" in text
+
+
+def test_what_is_not_of_one_size_is_said() -> None:
+    rows = [measured(latency("a")), measured(latency("b", input_size=(128, 96)))]
+    photos, inputs = remarks(benchmark(*rows, photo_sizes={"48x64": 2, "500x300": 5}))
+    assert "different sizes: 5 of 500x300, 2 of 48x64" in photos
+    assert "a 64x96, b 128x96 (export them with the same --size)" in inputs
+    assert remarks(benchmark(rows[0])) == []
+    many = remarks(benchmark(rows[0], photo_sizes={f"{n}x9": 1 for n in range(9)}))
+    assert "and 5 more sizes" in many[0]
 
 
 def points(svg: str) -> list[tuple[float, float]]:
@@ -137,14 +198,35 @@ def test_plots_draw_the_values() -> None:
 
 
 def test_engines_are_benched_without_torch(tmp_path: Path) -> None:
+    """By the process that reads the command, and by the one that opens the engine, here on stand-ins for the device."""
+    engine = write_stand_in(tmp_path / "tiny.engine")
+    (tmp_path / "x.engine").write_bytes(b"an engine")
     code = f"""
 import sys
 sys.modules["torch"] = None  # any import of torch raises
-import edgekit.runtime.engine_session, edgekit.runtime.engine_profile, edgekit.measurement.bench.alone
+from pathlib import Path
 from edgekit.cli import main
+from edgekit.measurement.bench import alone
+from edgekit.measurement.bench.forms import Form
+from tests.devices import install
 assert main(["bench", {str(tmp_path / "x.engine")!r}]) == 1
+cuda = install(setattr)
+answer = alone.main(Form({str(engine)!r}, "tiny"), Path({str(PHOTO)!r}))
+assert cuda.calls.count("cudaGraphLaunch") == alone.CALLS, answer
+assert answer["resident_mb"] > 0, answer
 """
-    (tmp_path / "x.engine").write_bytes(b"an engine")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "x.engine.json is not beside it" in done.stderr
+
+
+def test_an_engine_is_benched_whole_on_stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = write_stand_in(tmp_path / "tiny.engine")
+    cuda = install(monkeypatch.setattr)
+    monkeypatch.setattr(run, "try_alone", lambda form, photo: Memory(1.0, 2.0, 3.0, 4.0))
+    result = run.measure([engine], runs=2, streams=2, sources=[], alone_seconds=0.1)
+    assert result.failed == ()
+    (row,) = result.artifacts
+    assert row.latency.runtime == "TensorRT 10.3.0, CUDA graph"
+    assert row.streams is not None
+    assert cuda.calls.count("cudaMalloc") == 2, "the session and its twin"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -11,14 +12,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from rich.console import Console
 
 from edgekit.cli import main
-from edgekit.data.video import open_video
+from edgekit.data.video import Frame, open_video
 from edgekit.errors import EdgekitError
 from edgekit.report import predict as module
 from edgekit.report.live import Stream, watch
 from edgekit.report.predict import predict
+from edgekit.report.stream_table import stream_table
 from tests.videos import FakeCamera, RedSquare, write_video
 
 pytest.importorskip("cv2", reason="needs pip install 'edgekit[video]'")
@@ -58,6 +62,25 @@ def test_a_video_is_drawn_and_written_down(model: RedSquare, tmp_path: Path) -> 
     assert (drawn.pixels.astype(int) - plain.pixels).any()
     assert {p.name for p in tmp_path.iterdir()} == {"in.mp4", "out.mp4", "found.jsonl"}
     json.dumps([result.frames_per_second, result.decode_ms, result.inference_ms, result.drawing_ms])
+
+
+def test_frames_that_change_size_stay_in_the_video_and_are_counted(tmp_path: Path) -> None:
+    video = open_video(write_video(tmp_path / "in.avi"))
+    read = video.read
+
+    def turned() -> Frame | None:
+        frame = read()
+        if frame is None or frame.number < 30:
+            return frame
+        return frame._replace(pixels=np.ascontiguousarray(np.rot90(frame.pixels)))
+
+    video.read = turned  # type: ignore[method-assign]
+    result = watch(RedSquare(), video, tmp_path / "out.avi")
+    assert (result.frames, result.refitted) == (40, 10)
+    assert frames_in(tmp_path / "out.avi") == 40
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(stream_table(result))
+    assert "10 frames were scaled" in console.export_text()
 
 
 def test_stages_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

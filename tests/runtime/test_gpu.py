@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,3 +38,13 @@ def test_a_gpu() -> None:
     found = first_gpu(driver=Driver())
     assert isinstance(found, Gpu)
     assert found.name == "Orin"
+
+
+@pytest.mark.parametrize(("status", "device", "broken"), [(999, False, True), (803, False, True), (100, True, True),
+                                                          (100, False, False)])  # fmt: skip
+def test_a_driver_that_does_not_work_is_broken_and_one_without_a_gpu_is_not(
+    status: int, device: bool, broken: bool, tmp_path: Path
+) -> None:
+    found = first_gpu(SimpleNamespace(cuInit=lambda flags: status), (str(tmp_path),) if device else ())
+    assert isinstance(found, NoGpu)
+    assert found.broken is broken

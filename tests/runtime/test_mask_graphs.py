@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.data.images import fit, read_image
 from edgekit.deployment.onnx_export import export
 from edgekit.errors import EdgekitError
+from edgekit.measurement.bench.forms import Form
+from edgekit.measurement.bench.profile import profile
 from edgekit.runtime.mask_graphs import sizes
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import open_session
+
+VERIFY = Path(__file__).parents[2] / "edgekit" / "assets" / "verify"
 
 
 @pytest.mark.parametrize(
@@ -56,3 +61,15 @@ def test_nothing_found_runs_no_mask_graph(files: Path) -> None:
     assert found.masks.shape == (len(found.scores), 28, 28)
     assert session.masks is not None
     assert not session.masks.sessions
+
+
+def test_a_profile_has_the_mask_graphs_layers_too(files: Path) -> None:
+    session = OnnxSession(files)
+    photo = read_image(VERIFY / "0.jpg")
+    pixels = fit(photo, session.meta.input_size).pixels
+    found = int((session.infer(pixels).scores > 0).sum())
+    assert session.masks is not None
+    (offered,) = (tuple(sorted(slots)) for slots in session.masks.files.values())
+    kinds = {layer.kind: layer for layer in profile(Form(str(files), "x"), session, photo)}
+    assert kinds["ConvTranspose"].count == len(sizes(found, offered)), "one in each run of a mask graph"
+    assert sum(layer.share for layer in kinds.values()) == pytest.approx(1, abs=0.01)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MACHINE = ("cpu", "cores", "architecture", "device")  # what must be equal for times to be comparable
 SETTINGS = ("input_size", "batch")
+CONDITIONS = ("power mode", "jetson_clocks")  # of the telemetry's settings; compared where both results have them
+MEASURE_AGAIN = "measure the old result again on this machine"
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ def read_old(path: Path) -> dict[str, Any]:
     remedy = f"write one with: edgekit bench MODEL --json {path.name}"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        rows = [row["latency"] for row in document["artifacts"]]
-        complete = all({"artifact", "runtime", "p50_ms", "inference_p50_ms", *SETTINGS} <= set(row) for row in rows)
-        if not complete or not isinstance(document["machine"], dict):
-            raise ValueError("figures are missing")
+        for row in document["artifacts"]:
+            _check(row["latency"])
+        if not isinstance(document["machine"], dict):
+            raise ValueError("machine is no object")
     except FileNotFoundError:
         raise EdgekitError(f"{path}: no such result", remedy) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -58,9 +60,19 @@ def read_old(path: Path) -> dict[str, Any]:
     return document
 
 
-def compare(rows: Sequence[Latency], machine: Mapping[str, Any], old: Mapping[str, Any], file: Path) -> Comparison:
-    """Set each row beside the one of the same artifact and runtime in an old result."""
+def compare(
+    rows: Sequence[Latency],
+    machine: Mapping[str, Any],
+    old: Mapping[str, Any],
+    file: Path,
+    conditions: Mapping[str, str] | None = None,
+) -> Comparison:
+    """Set each row beside the one of the same artifact and runtime in an old result.
+
+    ``conditions`` are the telemetry's settings of this run: power mode and jetson_clocks are compared.
+    """
     before = [row["latency"] for row in old["artifacts"]]
+    otherwise = _otherwise(old, conditions or {})
     ratios, unknown = [], []
     for row in rows:
         was = _find(row, before)
@@ -79,7 +91,7 @@ def compare(rows: Sequence[Latency], machine: Mapping[str, Any], old: Mapping[st
                 row.p50_ms,
                 round(row.p50_ms / was["p50_ms"], 4),
                 round(row.inference_p50_ms / was["inference_p50_ms"], 4),
-                tuple(differs),
+                (*differs, *otherwise),
             )
         )
     return Comparison(str(file), tuple(ratios), tuple(unknown), _other(old, machine))
@@ -90,7 +102,7 @@ def refuse_other_machine(old: Mapping[str, Any], machine: Mapping[str, Any], fil
     if other := _other(old, machine):
         raise EdgekitError(
             f"{file}: is of another machine ({'; '.join(other)})",
-            "measure the old result again on this machine, or leave --fail-if-slower",
+            f"{MEASURE_AGAIN}, or leave --fail-if-slower",
         )
 
 
@@ -106,6 +118,27 @@ def unjudged(comparison: Comparison) -> tuple[str, ...]:
         *lacking,
         *(f"{r.artifact}: was measured otherwise: {'; '.join(r.differs)}" for r in comparison.ratios if r.differs),
     )
+
+
+def _check(row: Mapping[str, Any]) -> None:
+    """Raise ValueError or KeyError if a row of an old result lacks what it is compared by."""
+    if missing := {"artifact", "runtime", *SETTINGS} - set(row):
+        raise ValueError(f"{', '.join(sorted(missing))} missing")
+    for name in ("p50_ms", "inference_p50_ms"):
+        value = row[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise ValueError(f"{name} is {json.dumps(value)}, not milliseconds")
+    for name in ("artifact", "runtime"):
+        if not isinstance(row[name], str):
+            raise ValueError(f"{name} is {json.dumps(row[name])}, not a name")
+
+
+def _otherwise(old: Mapping[str, Any], now: Mapping[str, str]) -> tuple[str, ...]:
+    telemetry = old.get("telemetry")
+    settings = telemetry.get("settings") if isinstance(telemetry, dict) else None
+    was = settings if isinstance(settings, dict) else {}
+    both = [name for name in CONDITIONS if name in was and name in now]
+    return tuple(f"{name} {was[name]} before, {now[name]} now" for name in both if was[name] != now[name])
 
 
 def _other(old: Mapping[str, Any], machine: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgekit.artifacts import kind_of, resolve
 from edgekit.errors import EdgekitError
+from edgekit.runtime.gpu import Gpu, NoGpu
 from edgekit.runtime.session import Session, open_session
 
 
@@ -63,6 +64,15 @@ def open_form(form: Form, threads: int = 0, trace: str = "") -> Session:
         ) from None
     except Exception as error:  # what a driver, PyTorch or TensorRT raises of its own
         raise failed(form.model, error) from error
+
+
+def fallen_back(form: Form, session: Session, gpu: Gpu | NoGpu) -> tuple[str, ...]:
+    """A note where a form runs on the CPU of a machine that has an NVIDIA GPU or driver, unless that was asked for."""
+    if form.provider or not session.runtime.endswith(" cpu"):
+        return ()
+    if isinstance(gpu, Gpu):
+        return (f"runs on the CPU, though there is a {gpu.name}: edgekit doctor says why",)
+    return (f"runs on the CPU: {gpu.reason} ({gpu.remedy})",) if gpu.broken else ()
 
 
 def failed(name: str, error: Exception) -> EdgekitError:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +68,19 @@ def _onnxruntime(form: Form, pixels: np.ndarray) -> tuple[LayerTime, ...]:
         session: Any = open_form(form, trace=str(Path(folder) / "trace"))
         for _ in range(WARM_UP + CALLS):
             session.infer(pixels)
-        events = json.loads(Path(session.session.end_profiling()).read_text())
+        traces = [json.loads(file.read_text()) for file in session.end_profiling()]
+    return by_kind((node for events in traces for node in _nodes(events)), CALLS)
+
+
+def _nodes(events: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
+    """(operator, microseconds) of a graph's nodes after the warm-up; a mask graph may run several times a call."""
     runs = sorted(e["ts"] for e in events if e.get("name") == "model_run")
-    since = runs[WARM_UP] if len(runs) > WARM_UP else 0
-    nodes = [
+    since = runs[len(runs) * WARM_UP // (WARM_UP + CALLS)] if runs else 0
+    return [
         (e["args"]["op_name"], float(e["dur"]))
         for e in events
         if e.get("cat") == "Node" and e["name"].endswith("_kernel_time") and e["ts"] >= since
     ]
-    return by_kind(nodes, CALLS)
 
 
 def _pytorch(session: Session, pixels: np.ndarray) -> tuple[LayerTime, ...]:

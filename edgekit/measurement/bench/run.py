@@ -20,19 +20,20 @@ from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.accuracy import Annotated, average_precision, read_annotated
 from edgekit.measurement.bench.alone import try_alone
-from edgekit.measurement.bench.forms import Form, failed, forms, open_form
+from edgekit.measurement.bench.forms import Form, failed, fallen_back, forms, open_form
 from edgekit.measurement.bench.harness import Clock, Subject, Timing, interleave
 from edgekit.measurement.bench.power import Window, absent, has_power, power_of, run_alone, why_not
 from edgekit.measurement.bench.profile import profile as profile_layers
 from edgekit.measurement.bench.result import Benchmark, Failure, LayerTime, Measured, Memory, Streams
 from edgekit.measurement.bench.sessions import calls_ms, check_batch, decode, latency, stages
-from edgekit.measurement.bench.streams import check_streams, run_streams
+from edgekit.measurement.bench.streams import run_streams, why_no_streams
 from edgekit.measurement.evaluate import Evaluation
 from edgekit.measurement.machine.system import machine
 from edgekit.measurement.telemetry.result import Telemetry
 from edgekit.measurement.telemetry.sampler import Sampler
 from edgekit.measurement.telemetry.source import Missing, Source
 from edgekit.progress import Track, silent
+from edgekit.runtime.gpu import NoGpu, first_gpu
 from edgekit.runtime.session import Session
 
 RUNS = 50
@@ -144,13 +145,20 @@ def _open(wanted: Sequence[Form], plan: Plan, failures: list[Failure], track: Tr
         with _noting(form, failures):
             resolve(form.model)
             memories[form] = try_alone(form, plan.photos[0])
+    if not memories:
+        return []
+    gpu = first_gpu()
     for form in track(list(memories), "opening"):
         with _noting(form, failures):
-            session = open_form(form)
-            notes = check_batch(session, plan.batch, form.name)
-            if plan.streams > 1:
-                check_streams(form, session)
-            lanes.append(_Lane(form, session, memories[form], notes))
+            session, memory = open_form(form), memories[form]
+            notes = (*check_batch(session, plan.batch, form.name), *fallen_back(form, session, gpu))
+            lane = _Lane(form, session, memory, notes)
+            if plan.streams > 1 and (why := why_no_streams(session)):
+                lane.not_measured["streams"] = why
+                lane.notes = (*notes, f"--streams: {why}")
+            if memory.device_mb is None:
+                lane.not_measured["device memory"] = gpu.reason if isinstance(gpu, NoGpu) else "the driver did not say"
+            lanes.append(lane)
     return lanes
 
 
@@ -184,7 +192,7 @@ def _alone(lane: _Lane, plan: Plan, clock: Clock, sampler: Sampler, failures: li
         if has_power(sampler):
             lane.window = run_alone(subject, plan.calls(), clock, plan.alone_seconds)
     with _noting(lane.form, failures):
-        if plan.streams > 1:
+        if plan.streams > 1 and "streams" not in lane.not_measured:
             lane.streams = run_streams(lane.form, lane.session, photos, plan.streams, plan.alone_seconds)
     with _noting(lane.form, failures):
         if plan.profile:
@@ -206,10 +214,8 @@ def _measured(lane: _Lane, timing: Timing, plan: Plan, telemetry: Telemetry) -> 
     power = power_of(lane.window, telemetry, plan.batch) if lane.window is not None else None
     if power is None:
         why["power"] = why_not(telemetry, "power and energy")
-    if lane.memory.device_mb is None:
-        why["device memory"] = "no NVIDIA GPU here"
     if lane.streams is None:
-        why["streams"] = "no --streams was given" if plan.streams == 1 else "failed"
+        why.setdefault("streams", "no --streams was given" if plan.streams == 1 else "failed")
     if not lane.layers:
         why["layers"] = "failed" if plan.profile else "no --profile was given"
     notes = lane.notes if timing.stable else (*lane.notes, "its times had not settled when the warm-up ended")

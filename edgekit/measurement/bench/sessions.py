@@ -64,12 +64,14 @@ def decode(paths: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
 
 def check_batch(session: Session, batch: int, name: str) -> tuple[str, ...]:
     """Raise EdgekitError if a session cannot take ``batch`` photos a call; notes on how it takes them."""
-    takes = int(getattr(session, "batch", 1))
-    if batch == takes:
+    takes = getattr(session, "batch", 1)
+    if takes is None or batch == takes:  # None: any number
         return ()
     if batch == 1:
         return (f"exported for {takes} photos a call, of which {takes - 1} are left empty here: give --batch {takes}",)
-    remedy = f"export it with --batch {batch}" if hasattr(session, "infer_batch") else "measure it with --batch 1"
+    can_batch = hasattr(session, "infer_batch")
+    one_by_one = f"engines take one photo a call: give --batch 1, or --streams {batch} for several at once"
+    remedy = f"export it with --batch {batch}" if can_batch else one_by_one
     raise EdgekitError(f"{name}: takes {takes} photo{'s' * (takes > 1)} a call, not {batch}", remedy)
 
 

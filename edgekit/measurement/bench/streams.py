@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.forms import Form, open_form
 from edgekit.measurement.bench.harness import Clock, call
 from edgekit.measurement.bench.result import Streams
@@ -17,13 +16,11 @@ from edgekit.measurement.bench.sessions import stages
 from edgekit.runtime.session import Session
 
 
-def check_streams(form: Form, session: Session) -> None:
-    """Raise EdgekitError if an artifact's runtime cannot run several sessions at once."""
-    if not hasattr(session, "twin") and not session.runtime.startswith("onnxruntime"):
-        raise EdgekitError(
-            f"{form.name}: --streams needs several sessions at once, which {session.runtime} is not measured with",
-            "export it to ONNX or to an engine, or leave --streams",
-        )
+def why_no_streams(session: Session) -> str:
+    """Why several sessions of an artifact are not run at once; "" if they are."""
+    if hasattr(session, "twin") or session.runtime.startswith("onnxruntime"):
+        return ""
+    return f"{session.runtime} is not run in several sessions at once: export it to ONNX or to an engine"
 
 
 def run_streams(

@@ -60,8 +60,12 @@ def findings(facts: Facts) -> tuple[Finding, ...]:
 
 
 def _driver(facts: Facts) -> Iterator[Finding]:
-    if facts.has_gpu and isinstance(facts.gpu, NoGpu):
+    if not isinstance(facts.gpu, NoGpu):
+        return
+    if facts.has_gpu:
         yield Finding(f"there is an NVIDIA GPU that cannot be used: {facts.gpu.reason}", facts.gpu.remedy, broken=True)
+    elif facts.gpu.broken:
+        yield Finding(facts.gpu.reason, facts.gpu.remedy, broken=True)
 
 
 def _onnxruntime(facts: Facts) -> Iterator[Finding]:
@@ -192,7 +196,8 @@ def _jetpack(facts: Facts) -> Iterator[Finding]:
     jetson, python = facts.system.jetson, facts.packages.python
     if jetson is None:
         return
-    if jetson.jetpack and _numbers(jetson.jetpack) < (6, 1):
+    # "6.x" is a release that edgekit does not know, so newer than those it does.
+    if jetson.jetpack and _numbers(jetson.jetpack.replace(".x", ".99")) < (6, 1):
         yield Finding(
             f"JetPack {jetson.jetpack} has a TensorRT older than 10.3: edgekit builds and runs no engines with it",
             "flash JetPack 6.1 or newer",

@@ -15,7 +15,7 @@ PACKAGED = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionP
 
 # What a process of its own does: one node on one provider. A broken driver may crash or hang it, not edgekit.
 PROBE = """
-import json, sys
+import contextlib, ctypes, json, sys
 import numpy, onnxruntime
 from onnx import TensorProto, helper
 tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in "xy"]
@@ -23,6 +23,13 @@ graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "probe",
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 wanted, session = sys.argv[1], None
 if wanted in onnxruntime.get_available_providers():
+    if wanted != "CPUExecutionProvider" and hasattr(onnxruntime, "preload_dlls"):  # as runtime/onnx_session.py does
+        try:
+            ctypes.CDLL("libcuda.so.1")
+            with contextlib.redirect_stdout(sys.stderr):
+                onnxruntime.preload_dlls()
+        except OSError as error:  # no driver: gigabytes of libraries would be read for nothing
+            print(error, file=sys.stderr)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[wanted])

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.measurement.machine.jetson import Jetson, read_jetson, text
@@ -48,6 +48,8 @@ def read_system(root: Path = Path("/"), architecture: str | None = None, cores: 
     release = re.search(r'^PRETTY_NAME="?(.*?)"?$', text(root / "etc/os-release"), re.M)
     packages = _debian_packages(root)
     jetson = read_jetson(root)
+    if jetson is not None and (jetson.jetpack is None or jetson.jetpack.endswith(".x")):  # not told by its L4T
+        jetson = replace(jetson, jetpack=packages.get("jetpack", jetson.jetpack))
     architecture = architecture or platform.machine()
     return System(
         name=release[1] if release else platform.system(),

@@ -28,23 +28,24 @@ class JtopSource:
         """The numbers of the service's last update."""
         if not self.jetson.ok(spin=True):
             raise ConnectionError("the jtop service stopped answering")
-        jetson, values = self.jetson, {}
+        jetson = self.jetson
         power = jetson.power or {}
+        read: dict[tuple[str, str], float | None] = {}
         if self.board_rail is not None:
-            values[self.board_rail, "W"] = power["tot"]["power"] / 1e3
-        for name, rail in power.get("rail", {}).items():
-            values[name, "W"] = rail["power"] / 1e3
+            read[self.board_rail, "W"] = _number(power, 1e-3, "tot", "power")
+        for name, rail in (power.get("rail") or {}).items():
+            read[name, "W"] = _number(rail, 1e-3, "power")
         for name, sensor in (jetson.temperature or {}).items():
             if sensor.get("online", True):
-                values[name.lower(), "celsius"] = float(sensor["temp"])
-        for name, gpu in jetson.gpu.items():
-            values[f"gpu {name}", "MHz"] = gpu["freq"]["cur"] / 1e3
-            values[f"gpu {name}", "percent"] = float(gpu["status"]["load"])
-        clocks = [core["freq"]["cur"] / 1e3 for core in jetson.cpu["cpu"] if core.get("online") and "freq" in core]
-        if clocks:
-            values["cpu", "MHz"] = max(clocks)
-        values["host", "MB"] = jetson.memory["RAM"]["used"] * 1024 / 1e6
-        return Reading(values)
+                read[name.lower(), "celsius"] = _number(sensor, 1.0, "temp")
+        for name, gpu in (jetson.gpu or {}).items():
+            read[f"gpu {name}", "MHz"] = _number(gpu, 1e-3, "freq", "cur")
+            read[f"gpu {name}", "percent"] = _number(gpu, 1.0, "status", "load")
+        cores = (jetson.cpu or {}).get("cpu") or ()
+        clocks = [_number(core, 1e-3, "freq", "cur") for core in cores if core.get("online")]
+        read["cpu", "MHz"] = max((clock for clock in clocks if clock is not None), default=None)
+        read["host", "MB"] = _number(jetson.memory, 1024 / 1e6, "RAM", "used")
+        return Reading({key: value for key, value in read.items() if value is not None})
 
     def threads(self) -> tuple[threading.Thread, ...]:
         """jtop is itself the thread that receives the updates."""
@@ -71,6 +72,16 @@ def open_jtop(load: Callable[[], Any] | None = None, root: Path = Path("/")) -> 
         remedy = "sudo systemctl restart jtop.service; in a container, add -v /run/jtop.sock:/run/jtop.sock"
         return Missing("jtop", f"the jtop service does not answer: {reason}", remedy)
     return JtopSource(connection)
+
+
+def _number(tree: Any, scale: float, *names: str) -> float | None:
+    """A number in nested dictionaries, scaled; None where a board or a version of jetson-stats does not have it."""
+    for name in names:
+        try:
+            tree = tree[name]
+        except (KeyError, TypeError, IndexError):
+            return None
+    return tree * scale if isinstance(tree, int | float) else None
 
 
 def _load() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from edgekit.measurement.telemetry.source import Missing, Reading, Source
@@ -27,8 +28,6 @@ class NvmlSource:
     def __init__(self, nvml: Any) -> None:
         self.nvml = nvml
         self.gpu = nvml.nvmlDeviceGetHandleByIndex(0)
-        reasons = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
-        reasons = reasons or nvml.nvmlDeviceGetCurrentClocksThrottleReasons  # its name before driver 535
         candidates: dict[tuple[str, str], Callable[[], float]] = {
             ("gpu", "W"): lambda: nvml.nvmlDeviceGetPowerUsage(self.gpu) / 1e3,
             ("gpu", "J"): lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(self.gpu) / 1e3,
@@ -36,9 +35,13 @@ class NvmlSource:
             ("gpu", "MHz"): lambda: nvml.nvmlDeviceGetClockInfo(self.gpu, nvml.NVML_CLOCK_SM),
             ("gpu memory", "MHz"): lambda: nvml.nvmlDeviceGetClockInfo(self.gpu, nvml.NVML_CLOCK_MEM),
             ("gpu", "MB"): lambda: nvml.nvmlDeviceGetMemoryInfo(self.gpu).used / 1e6,
-            ("throttled", ""): lambda: reasons(self.gpu),
         }
         self.calls = {key: call for key, call in candidates.items() if self._answers(call)}
+        # A new pynvml has both names, a driver before 535 only the second.
+        names = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+        reasons = [partial(getattr(nvml, name), self.gpu) for name in names if hasattr(nvml, name)]
+        if (throttled := next((call for call in reasons if self._answers(call)), None)) is not None:
+            self.calls["throttled", ""] = throttled
         self.settings: Mapping[str, str] = self._settings()
 
     def read(self) -> Reading:

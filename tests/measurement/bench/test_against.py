@@ -49,6 +49,27 @@ def test_what_cannot_be_judged_is_said(tmp_path: Path) -> None:
     assert "batch 4 before, 1 now" in changed
 
 
+def test_another_power_mode_is_said_where_both_results_know_theirs(tmp_path: Path) -> None:
+    old = written(tmp_path, latency())
+    found = compare([latency(p50_ms=90.0)], MACHINE, old, FILE, {"power mode": "MAXN_SUPER", "jetson_clocks": "on"})
+    assert found.ratios[0].differs == ("power mode 15W before, MAXN_SUPER now",)
+    assert slower_than(found, 0.05) == ()
+    assert "power mode 15W before" in unjudged(found)[0]
+    assert compare([latency()], MACHINE, old, FILE, {}).ratios[0].differs == ()
+    assert compare([latency()], MACHINE, old | {"telemetry": 3}, FILE, {"power mode": "7W"}).ratios[0].differs == ()
+
+
+@pytest.mark.parametrize(("name", "value"), [("p50_ms", None), ("p50_ms", "fast"), ("inference_p50_ms", 0),
+                                             ("p50_ms", float("nan")), ("artifact", 3)])  # fmt: skip
+def test_figures_that_are_none_are_named_before_the_run(name: str, value: Any, tmp_path: Path) -> None:
+    document = dataclasses.asdict(benchmark(measured(latency())))
+    document["artifacts"][0]["latency"][name] = value
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    with pytest.raises(EdgekitError, match=rf"is no result of edgekit bench \(ValueError: {name} is") as caught:
+        read_old(tmp_path / "x.json")
+    assert "--json x.json" in caught.value.hint
+
+
 def test_another_machine_is_refused(tmp_path: Path) -> None:
     old, other = written(tmp_path, latency()), MACHINE | {"cpu": "AMD EPYC", "device": "NVIDIA L4"}
     assert compare([latency()], other, old, FILE).other_machine == (

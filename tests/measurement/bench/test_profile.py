@@ -4,9 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgekit.measurement.bench.profile import by_kind, layer_kind
+from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
+from edgekit.measurement.bench.forms import Form
+from edgekit.measurement.bench.profile import by_kind, layer_kind, profile
 from edgekit.runtime.engine_profile import collector, layer_times
 from edgekit.runtime.gpu import Gpu, first_gpu
+from edgekit.runtime.torch_session import TorchSession
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,13 @@ def test_a_session_of_its_own_is_profiled_and_closed() -> None:
     assert times == [("conv", 0.25), ("conv", 0.25)]
     assert done == ["cudaStreamSynchronize", "cudaStreamSynchronize", "closed"]
     assert twin.views["images"].all()
+
+
+def test_layers_of_a_checkpoint() -> None:
+    layers = profile(Form("demo", "demo"), TorchSession.load("demo"), read_image(list_images(SAMPLE_PHOTOS)[0]))
+    assert any("conv" in layer.kind for layer in layers[:3]), "the longest first"
+    assert sum(layer.share for layer in layers) == pytest.approx(1, abs=0.01)
+    assert all(layer.ms >= 0 for layer in layers)
 
 
 @pytest.mark.gpu

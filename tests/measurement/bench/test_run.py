@@ -6,16 +6,19 @@ import json
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from edgekit.data.coco import Dataset
 from edgekit.errors import EdgekitError
-from edgekit.measurement.bench import streams
+from edgekit.measurement.bench import run
 from edgekit.measurement.bench.alone import try_alone
-from edgekit.measurement.bench.forms import Form, forms, open_form
+from edgekit.measurement.bench.forms import Form, fallen_back, forms, open_form
 from edgekit.measurement.bench.run import measure
 from edgekit.measurement.telemetry.source import Missing, Reading
+from edgekit.runtime.gpu import Gpu, NoGpu
 from tests.tiny_detector import write_tiny_detector
 
 PHOTO = Path(__file__).parents[3] / "edgekit" / "assets" / "verify" / "0.jpg"
@@ -137,12 +140,50 @@ def test_a_folder_without_images(tiny: Path, tmp_path: Path) -> None:
         measure([tiny], tmp_path / "empty")
 
 
-def test_a_batch_or_streams_that_an_artifact_cannot_do(tiny: Path) -> None:
+def test_a_batch_that_an_artifact_cannot_do(tiny: Path) -> None:
     result = measure([tiny], batch=4, runs=1, sources=[])
     assert result.artifacts == ()
     assert "takes 1 photo a call, not 4" in result.failed[0].reason
-    with pytest.raises(EdgekitError, match="several sessions"):
-        streams.check_streams(Form("a.pt", "a.pt"), type("S", (), {"runtime": "pytorch cpu"})())  # type: ignore[arg-type]
+
+
+def test_several_photos_a_call(tmp_path: Path) -> None:
+    two = write_tiny_detector(tmp_path / "two.onnx", batch=2)
+    result = measure([two], batch=2, runs=3, sources=[Board()], alone_seconds=0.2)
+    (row,) = result.artifacts
+    assert result.failed == ()
+    assert (row.latency.batch, row.latency.runs) == (2, 3)
+    assert row.latency.images_per_s == pytest.approx(2e3 / row.latency.mean_ms, rel=0.01)
+    assert row.power is not None
+    assert row.power.images % 2 == 0
+
+
+def test_an_artifact_without_streams_is_measured_all_the_same(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = open_form(Form(str(tiny), "tiny"))
+    session.runtime = "pytorch cpu"
+    monkeypatch.setattr(run, "open_form", lambda form: session)
+    (row,) = measure([tiny], streams=2, runs=1, sources=[]).artifacts
+    assert row.latency.p50_ms > 0
+    assert "export it to ONNX" in row.not_measured["streams"]
+    assert any("--streams" in note for note in row.notes)
+
+
+def test_a_driver_that_is_there_but_broken_is_named_where_the_cpu_takes_over(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = NoGpu("the NVIDIA driver is broken (cuInit: error 999)", "run nvidia-smi", broken=True)
+    monkeypatch.setattr(run, "first_gpu", lambda: broken)
+    (row,) = measure([tiny], runs=1, sources=[]).artifacts
+    (asked,) = measure([tiny], runs=1, providers=("cpu",), sources=[]).artifacts
+    assert "runs on the CPU: the NVIDIA driver is broken (cuInit: error 999) (run nvidia-smi)" in row.notes
+    assert "error 999" in row.not_measured["device memory"]
+    assert not any("broken" in note for note in asked.notes), "the CPU was asked for"
+
+
+def test_a_gpu_that_the_default_does_not_use_is_named() -> None:
+    session: Any = SimpleNamespace(runtime="onnxruntime cpu")
+    (note,) = fallen_back(Form("a.onnx", "a"), session, Gpu("NVIDIA L4", "8.9", False, 20000))
+    assert "though there is a NVIDIA L4: edgekit doctor says why" in note
+    assert fallen_back(Form("a.onnx", "a"), session, NoGpu("no NVIDIA GPU or driver", "")) == ()
 
 
 def test_forms_of_models() -> None:

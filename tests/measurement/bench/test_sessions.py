@@ -14,6 +14,7 @@ from edgekit.measurement.bench.harness import Clock, call
 from edgekit.measurement.bench.sessions import check_batch, stages, time_sessions
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Outputs
+from edgekit.runtime.torch_session import TorchSession
 from tests.measurement.bench.clocks import FakeTime
 
 META = ModelMeta("none", (("__background__", "dog"),), (64, 64))
@@ -106,3 +107,21 @@ def test_a_batch_is_as_many_photos(batched: Path, base_onnx: Path) -> None:
     with pytest.raises(EdgekitError, match=r"takes 1 photo a call, not 4") as caught:
         check_batch(one, 4, "one.onnx")
     assert "--batch 4" in caught.value.hint
+
+
+def test_a_checkpoint_takes_any_number_of_photos() -> None:
+    session = TorchSession.load("demo")
+    photos = [read_image(p) for p in list_images(SAMPLE_PHOTOS)[:2]]
+    pixels = np.stack([fit(photo, session.meta.input_size).pixels for photo in photos])
+    assert check_batch(session, 2, "demo") == ()
+    for one, of_two in zip([session.infer(p) for p in pixels], session.infer_batch(pixels), strict=True):
+        sure = one.scores > 0.5
+        assert sure.any()
+        assert (of_two.scores > 0.5).sum() == sure.sum()
+        np.testing.assert_allclose(of_two.boxes[of_two.scores > 0.5], one.boxes[sure], atol=0.1)
+
+
+def test_an_engine_takes_one_photo_and_says_what_to_do() -> None:
+    with pytest.raises(EdgekitError, match="takes 1 photo a call, not 2") as caught:
+        check_batch(ScriptedSession(FakeTime(), 1.0), 2, "a.engine")
+    assert "give --batch 1, or --streams 2" in caught.value.hint

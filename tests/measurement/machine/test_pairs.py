@@ -8,7 +8,7 @@ import pytest
 
 from edgekit.measurement.machine.pairs import Facts, findings
 from edgekit.runtime.gpu import NoGpu
-from tests.machines import AGX_ORIN, DESKTOP, MACHINES, ORIN_NANO, THOR, FakeMachine
+from tests.machines import AGX_ORIN, DESKTOP, MACHINES, ORIN_NANO, THOR, FakeMachine, dpkg
 
 
 @pytest.mark.parametrize("name", sorted(MACHINES))
@@ -112,6 +112,35 @@ def test_an_old_jetpack(tmp_path: Path) -> None:
     )
     (finding,) = findings(machine.facts(tmp_path))
     assert "JetPack 6.0 has a TensorRT older" in finding.problem
+
+
+@pytest.mark.parametrize(
+    ("release", "revision", "package", "jetpack", "old"),
+    [
+        ("36", "9.9", None, "6.x", False),
+        ("36", "9.9", "6.3+b1", "6.3", False),
+        ("35", "9.9", None, "5.x", True),
+        ("36", "3.0", "6.0+b106", "6.0", True),
+    ],
+)
+def test_a_release_that_edgekit_does_not_know(
+    release: str, revision: str, package: str | None, jetpack: str, old: bool, tmp_path: Path
+) -> None:
+    files = {**ORIN_NANO.files, "etc/nv_tegra_release": f"# R{release} (release), REVISION: {revision}, GCID: 1\n"}
+    files["var/lib/dpkg/status"] = dpkg(**({"jetpack": package} if package else {}))
+    facts = replace(ORIN_NANO, files=files).facts(tmp_path)
+    assert facts.system.jetson is not None
+    assert facts.system.jetson.jetpack == jetpack
+    assert any("has a TensorRT older" in f.problem for f in findings(facts)) is old
+
+
+def test_a_broken_driver_is_named_where_the_kernel_lists_no_gpu(tmp_path: Path) -> None:
+    files = {k: v for k, v in DESKTOP.files.items() if "gpus" not in k}
+    facts = replace(DESKTOP, files=files, runs=("CPUExecutionProvider",)).facts(tmp_path)
+    gpu = NoGpu("the NVIDIA driver is broken (cuInit: error 999)", "run nvidia-smi", broken=True)
+    (finding, *_) = findings(replace(facts, gpu=gpu))
+    assert (finding.problem, finding.broken) == (gpu.reason, True)
+    assert findings(replace(facts, gpu=NoGpu("no NVIDIA GPU or driver", "run this on the device"))) == ()
 
 
 def test_a_container_tells_its_jetpack_by_cuda(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 
-from edgekit.measurement.machine.providers import Provider, probe_providers, reason_in
+from edgekit.measurement.machine.providers import PROBE, Provider, probe_providers, reason_in
 from edgekit.runtime.gpu import Gpu, first_gpu
 
 
@@ -33,6 +33,17 @@ def test_a_provider_that_crashes_and_one_that_falls_back() -> None:
     answer = """print('{"packaged": true, "used": "CPUExecutionProvider"}')"""
     (silent,) = probe_providers(("CUDAExecutionProvider",), code=answer)
     assert silent == Provider("CUDAExecutionProvider", True, False, "onnxruntime fell back to CPUExecutionProvider")
+
+
+def test_cudas_libraries_are_loaded_from_wheels_and_what_that_says_is_kept() -> None:
+    before = """
+import ctypes, onnxruntime
+ctypes.CDLL = lambda name: None  # there is a driver
+onnxruntime.preload_dlls = lambda: print("libcublas.so.99: cannot open shared object file")
+"""
+    cuda, cpu = probe_providers(("CUDAExecutionProvider", "CPUExecutionProvider"), code=before + PROBE)
+    assert cuda.reason in ("libcublas.so.99 is not there", "not part of this onnxruntime")
+    assert cpu == Provider("CPUExecutionProvider", True, True)
 
 
 def test_reasons() -> None:

@@ -56,6 +56,19 @@ def test_readings(tmp_path: Path) -> None:
         source.read()
 
 
+def test_a_field_that_is_missing_takes_no_other_with_it(tmp_path: Path) -> None:
+    class Other(FakeJtop):
+        def __init__(self, interval: float) -> None:
+            super().__init__(interval)
+            del self.memory["RAM"], self.gpu["gpu"]["status"], self.power["rail"]["VDD_SOC"]["power"]
+            self.temperature["CPU"]["temp"] = None
+            self.cpu = {"cpu": [{"online": True}]}
+
+    source = open_jtop(lambda: Other, ORIN_NANO.write(tmp_path))
+    assert isinstance(source, JtopSource)
+    assert source.read().values == {("VDD_IN", "W"): 8.421, ("VDD_CPU_GPU_CV", "W"): 3.21, ("gpu gpu", "MHz"): 1020}
+
+
 def test_why_it_is_missing(tmp_path: Path) -> None:
     assert open_jtop(root=tmp_path) == Missing("jtop", "this is no Jetson", "nothing to do")
     ORIN_NANO.write(tmp_path)

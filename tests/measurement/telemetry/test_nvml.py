@@ -88,6 +88,18 @@ def test_a_gpu_that_does_not_say_whether_it_throttles() -> None:
     assert source.read().throttled is None
 
 
+def test_throttling_of_a_driver_before_535() -> None:
+    """A new pynvml asks it for a function that it does not have."""
+
+    def not_found(_gpu: object) -> int:
+        raise NVMLError("Function Not Found")
+
+    old = {"nvmlDeviceGetCurrentClocksThrottleReasons": lambda _g: 0x40}
+    source = open_nvml(lambda: nvml(nvmlDeviceGetCurrentClocksEventReasons=not_found, **old))
+    assert isinstance(source, NvmlSource)
+    assert source.read().throttled == ("GPU too hot (hardware)",)
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [(NVMLError_LibraryNotFound, "no NVIDIA driver"), (NVMLError_DriverNotLoaded, "driver is broken")],
