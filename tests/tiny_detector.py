@@ -16,15 +16,21 @@ META = ModelMeta("maskrcnn_resnet50_fpn", (("__background__", "dog"), ("frog",))
 
 
 def write_tiny_detector(
-    path: Path, masks: bool = True, more: Sequence[onnx.NodeProto] = (), images: str = "images", batch: int = 1
+    path: Path,
+    masks: bool = True,
+    more: Sequence[onnx.NodeProto] = (),
+    images: str = "images",
+    batch: int = 1,
+    meta: ModelMeta = META,
 ) -> Path:
-    """Write it; ``more`` are nodes that read "flat" [1, H * W * 3] and whose first output becomes an output."""
+    """Write it; ``more`` are nodes that read "flat" [N, H * W * 3] and whose first output becomes an output."""
     height, width = SIZE
     rng = np.random.default_rng(0)
     pixels = height * width * 3
     constants = {
         "flat_shape": np.array([batch, pixels]),
-        "box_weight": rng.normal(size=(pixels, 4 * SLOTS)).astype(np.float32),
+        "box_weight": (rng.normal(size=(pixels, 4 * SLOTS)) / 1e4).astype(np.float32),
+        "box_middle": np.array([1, 1, 8, 6, 0, 2, 4, 7, 5, 1, 11, 5], np.float32),  # about which boxes lie
         "box_shape": np.array([batch, SLOTS, 4]),
         "score_weight": (rng.normal(size=(pixels, SLOTS)) / 2000).astype(np.float32),
         "half": np.array(0.5, np.float32),
@@ -36,7 +42,8 @@ def write_tiny_detector(
         helper.make_node("Cast", [images], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Reshape", ["float", "flat_shape"], ["flat"]),
         helper.make_node("MatMul", ["flat", "box_weight"], ["box_values"]),
-        helper.make_node("Reshape", ["box_values", "box_shape"], ["boxes"]),
+        helper.make_node("Add", ["box_values", "box_middle"], ["box_sides"]),
+        helper.make_node("Reshape", ["box_sides", "box_shape"], ["boxes"]),
         helper.make_node("MatMul", ["flat", "score_weight"], ["logits"]),
         helper.make_node("Sigmoid", ["logits"], ["scores"]),
         helper.make_node("Greater", ["scores", "half"], ["sure"]),
@@ -61,5 +68,6 @@ def write_tiny_detector(
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("theirs", 1)]
-    write_onnx(path, helper.make_model(graph, opset_imports=opsets, ir_version=10), META)
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    write_onnx(path, onnx.shape_inference.infer_shapes(model), meta)
     return path

@@ -7,7 +7,16 @@ from typing import Any
 import click
 
 from edgekit.cli.console import show, suggest, track
-from edgekit.cli.options import FILE, FileOrShare, Names, Size, json_option, skip_option
+from edgekit.cli.options import (
+    FILE,
+    FileOrShare,
+    Names,
+    Size,
+    architecture_option,
+    base_classes_option,
+    json_option,
+    skip_option,
+)
 
 
 @click.command()
@@ -33,8 +42,8 @@ from edgekit.cli.options import FILE, FileOrShare, Names, Size, json_option, ski
 @click.option("--probe", type=FILE, default=None, help="Folder of photos to compare old detections on too.")
 @click.option("--old-data", type=FILE, default=None, help="Annotated old data to measure the old AP on.")
 @click.option("--max-old-drop", type=float, default=None, help="Fail if the old AP falls by more (in AP points).")
-@click.option("--base-classes", type=FILE, default=None, help="File with the base model's class names.")
-@click.option("--architecture", default=None, help="torchvision's name, where the weights fit several.")
+@base_classes_option
+@architecture_option
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
 @click.option("--trunk", default="onnx", show_default=True, help="What runs the frozen trunk: onnx or torch.")
 @click.option("--views", type=int, default=None, help="Views of each photo.  [default: 3, up to 36 of few photos]")

@@ -7,7 +7,16 @@ from typing import Any
 import click
 
 from edgekit.cli.console import show, suggest, track
-from edgekit.cli.options import FILE, Names, Size, best_only_option, generations_option, json_option
+from edgekit.cli.options import (
+    FILE,
+    Names,
+    Size,
+    architecture_option,
+    base_classes_option,
+    best_only_option,
+    generations_option,
+    json_option,
+)
 
 
 @click.command()
@@ -17,6 +26,8 @@ from edgekit.cli.options import FILE, Names, Size, best_only_option, generations
 @click.option("--format", default="onnx", show_default=True, help="onnx, or torchvision: a state dict it loads.")
 @generations_option
 @best_only_option
+@base_classes_option
+@architecture_option
 @click.option("--batch", default=1, show_default=True, help="Images a run.")
 @click.option("--input", default=None, help="uint8, or float: normalised already.  [default: uint8]")
 @click.option("--proposals", type=int, default=None, help="RoIs of an image.  [default: the model's own number]")

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.console import show, track
-from edgekit.cli.options import FILE, best_only_option, generations_option, json_option, skip_option
+from edgekit.cli.options import (
+    FILE,
+    architecture_option,
+    base_classes_option,
+    best_only_option,
+    generations_option,
+    json_option,
+    skip_option,
+)
 
 if TYPE_CHECKING:
     from edgekit.report.live import Stream
@@ -20,6 +28,8 @@ if TYPE_CHECKING:
 @click.option("--min-score", default=0.5, show_default=True, help="Leave out detections below this score.")
 @generations_option
 @best_only_option
+@base_classes_option
+@architecture_option
 @skip_option
 @click.option("--camera", default=None, help="Look at a camera: 0, /dev/video0, csi:0 (Jetson), rtsp://...")
 @click.option("--jsonl", type=FILE, default=None, help="File to write one line of JSON an image or frame to.")

@@ -12,6 +12,8 @@ from edgekit.cli.options import (
     FILE,
     Names,
     Share,
+    architecture_option,
+    base_classes_option,
     best_only_option,
     generations_option,
     json_file_option,
@@ -26,6 +28,8 @@ from edgekit.cli.options import (
 @click.option("--images", type=FILE, required=True, help="Folder of the photos it names.")
 @generations_option
 @best_only_option
+@base_classes_option
+@architecture_option
 @skip_option
 @json_option
 def evaluate(as_json: bool, **options: Any) -> None:

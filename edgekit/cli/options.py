@@ -16,6 +16,12 @@ generations_option = click.option(
 best_only_option = click.option(
     "--best-only", is_flag=True, help="Drop what a better-scored detection of another generation covers."
 )
+base_classes_option = click.option(
+    "--base-classes", type=FILE, default=None, help="File with the base model's class names."
+)
+architecture_option = click.option(
+    "--architecture", default=None, help="torchvision's name, where the weights fit several."
+)
 skip_option = click.option("--skip-bad-images", is_flag=True, help="Name images that cannot be read and go on.")
 
 

@@ -13,6 +13,7 @@ from edgekit.artifacts import ModelMeta, read_whole_onnx, write_onnx
 from edgekit.deployment.compose import ADDED, AGAIN, heads_of, inner_shapes, mosaic_of, rename
 from edgekit.deployment.graph import Shape, Slots
 from edgekit.deployment.graph_cache import cached_graph
+from edgekit.deployment.graph_shape import limits_of
 from edgekit.deployment.static_check import check_static
 from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.deployment.trunk import MaskFeatures
@@ -101,8 +102,7 @@ def _part(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, sourc
     It depends on shapes alone, and building it takes seconds: the cache keeps it.
     """
     shapes = inner_shapes(graph, source)
-    outputs = {o.name: o for o in graph.graph.output}
-    detections = outputs["boxes"].type.tensor_type.shape.dim[1].dim_value // len(meta.group_sizes)
+    _, detections = limits_of(graph, meta)
     about = [LAYOUT, meta.architecture, meta.input_size, meta.group_sizes, meta.batch_norm_eps, shapes, detections]
     about += [generation.classes, generation.adapter is not None]
     return cached_graph("parts", about, lambda: _export_part(graph, meta, generation, shapes, detections, source))

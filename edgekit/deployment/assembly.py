@@ -10,9 +10,10 @@ import torch
 
 from edgekit.artifacts import ModelMeta, resolve, tensors_sha256
 from edgekit.deployment.append import appended
-from edgekit.deployment.graph import Shape, StaticRCNN
+from edgekit.deployment.graph import CANDIDATES, Shape, StaticRCNN
 from edgekit.deployment.graph_cache import cached_file, cached_graph
 from edgekit.deployment.static_onnx import name_parameters, static_onnx
+from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size
 from edgekit.model.checkpoint import load_model, read_checkpoint, split_generations
 from edgekit.model.generations import GenerationalRCNN
@@ -27,14 +28,20 @@ KEPT = 6  # base graphs in the cache, the last used ones
 
 
 def assemble(
-    model: str | Path, shape: Shape, generations: int | None = None, track: Track = silent
+    model: str | Path,
+    shape: Shape,
+    generations: int | None = None,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
+    track: Track = silent,
 ) -> tuple[onnx.ModelProto, ModelMeta]:
     """The static graph of a checkpoint for one canvas a run, and what the model is.
 
     The base model's graph comes from the cache if it was ever exported at this shape; then nothing is exported and no
-    module is made. ``generations`` leaves out what later adaptations added.
+    module is made. ``generations`` leaves out what later adaptations added; ``base_classes`` and ``architecture``: see
+    ``load_model``.
     """
-    weights, meta = read_checkpoint(model)
+    weights, meta = read_checkpoint(model, base_classes, architecture)
     meta = dataclasses.replace(meta, input_size=check_size(shape.size))
     added = split_generations(weights.tensors, meta.group_sizes)
     meta = dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta))
@@ -42,7 +49,8 @@ def assemble(
 
     def build() -> onnx.ModelProto:
         for _ in track(range(1), "building the base model's graph"):
-            module, _ = load_model(model, 0 if meta.scoring == "exact" else None, size=shape.size)
+            first = 0 if meta.scoring == "exact" else None
+            module, _ = load_model(model, first, base_classes, architecture, shape.size)
             graph = to_onnx(module, shape)
         return graph
 
@@ -70,7 +78,7 @@ def _about_base(meta: ModelMeta, shape: Shape) -> list[Any]:
 
 
 def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> onnx.ModelProto:
-    """The static graph of a module; raises if it holds what TensorRT cannot run.
+    """The static graph of a module; raises if it holds what TensorRT cannot run, or fewer slots than were asked for.
 
     The values that a later generation builds on (``INNER``, in graphs for one canvas) have these names in it, but are
     no outputs.
@@ -78,6 +86,14 @@ def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> 
     names = list(OUTPUTS if module.has_masks else OUTPUTS[:3])
     canvas = torch.zeros(shape.batch, *shape.size, 3, dtype=torch.uint8)
     static = StaticRCNN(module, shape, best_only)
+    classes = module.predictors.box_predictor.cls_score.out_features - 1
+    most = min(CANDIDATES, min(2, classes) * static.trunk.proposal_count)
+    if shape.detections is not None and shape.detections > most:
+        raise EdgekitError(
+            f"--detections {shape.detections}: more than {static.trunk.proposal_count} proposals of {classes} classes "
+            f"can fill",
+            f"give at most {most}, or more --proposals",
+        )
     graph = static_onnx(static, (canvas,), ["images"], names + list(INNER) * (shape.batch == 1))
     name_parameters(graph, static)
     inner = [v for v in graph.graph.output if v.name in INNER]

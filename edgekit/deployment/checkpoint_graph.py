@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from edgekit.artifacts import ModelMeta, resolve
 from edgekit.deployment import reserve
 from edgekit.deployment.assembly import assemble, to_onnx
-from edgekit.deployment.graph import Shape
+from edgekit.deployment.graph import CANDIDATES, Shape
+from edgekit.deployment.graph_shape import limits_of
 from edgekit.deployment.source import Source
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size, limit
@@ -36,26 +37,35 @@ def of_checkpoint(
     generations: int | None,
     best_only: bool,
     reserve_classes: int,
+    base_classes: Path | None,
+    architecture: str | None,
     track: Track,
 ) -> Source:
     """A checkpoint's graph (see ``onnx_export.export`` for the options), to be compared with PyTorch."""
-    shape = Shape(check_size(size or read_checkpoint(model)[1].input_size), batch, proposals, detections)
+    as_given = (base_classes, architecture)
+    shape = Shape(check_size(size or read_checkpoint(model, *as_given)[1].input_size), batch, proposals, detections)
     check(shape)
-    graph, meta = graph_of(model, shape, generations, best_only, reserve_classes, track)
-    return Source(graph, meta, _reference(model, proposals, detections))
+    graph, meta = graph_of(model, shape, generations, best_only, reserve_classes, *as_given, track)
+    return Source(graph, meta, _reference(model, proposals, detections, *as_given))
 
 
 def of_room(model: str | Path, into: Path) -> Source:
     """The graph ``into``, in any precision, whose reserved classes are a checkpoint's newest ones."""
     graph, meta, changed = reserve.into(model, into)
     note = f"{len(changed)} weights differ from {into}: a refittable engine takes them without a rebuild"
-    return Source(graph, meta, _reference(model, None, None), (note,))
+    return Source(graph, meta, _reference(model, *limits_of(graph, meta)), (note,))
 
 
-def _reference(model: str | Path, proposals: int | None, detections: int | None) -> Callable[[ModelMeta], Session]:
+def _reference(
+    model: str | Path,
+    proposals: int | None,
+    detections: int | None,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
+) -> Callable[[ModelMeta], Session]:
     def opened(meta: ModelMeta) -> Session:
         added = len(meta.generations) - 1 if meta.scoring == "exact" else None
-        module, _ = load_model(model, added, size=meta.input_size)
+        module, _ = load_model(model, added, base_classes, architecture, meta.input_size)
         fp32 = dataclasses.replace(meta, precision="fp32")
         limit(module.base, proposals, detections)
         return Selected(TorchSession(module, fp32), fp32, meta.best_only)
@@ -64,11 +74,18 @@ def _reference(model: str | Path, proposals: int | None, detections: int | None)
 
 
 def graph_of(
-    model: str | Path, shape: Shape, generations: int | None, best_only: bool, reserve_classes: int, track: Track
+    model: str | Path,
+    shape: Shape,
+    generations: int | None,
+    best_only: bool,
+    reserve_classes: int,
+    base_classes: Path | None,
+    architecture: str | None,
+    track: Track,
 ) -> tuple[onnx.ModelProto, ModelMeta]:
     """A checkpoint's graph: put together from the base model's and the generations where the shape allows it."""
     if shape.batch == 1 and not best_only:
-        graph, meta = assemble(model, shape, generations, track)
+        graph, meta = assemble(model, shape, generations, base_classes, architecture, track)
         if reserve_classes:
             meta = reserve.reserve(graph, meta, reserve_classes, resolve(model))
         return graph, meta
@@ -76,7 +93,7 @@ def graph_of(
         raise EdgekitError(
             "--reserve-classes: goes with one canvas a run and all detections", "leave --best-only, --batch"
         )
-    module, meta = load_model(model, generations, size=shape.size)
+    module, meta = load_model(model, generations, base_classes, architecture, shape.size)
     for _ in track(range(1), "building the static graph"):
         graph = to_onnx(module, shape, best_only)
     return graph, dataclasses.replace(meta, best_only=best_only)
@@ -86,6 +103,9 @@ def check(shape: Shape) -> None:
     """Raise for numbers that a graph cannot have."""
     if not 1 <= shape.batch <= MOST_BATCH:
         raise EdgekitError(f"--batch {shape.batch}: out of range", f"give 1 to {MOST_BATCH}")
-    for name, value in (("proposals", shape.proposals), ("detections", shape.detections)):
-        if value is not None and not 1 <= value <= TOP_K:
-            raise EdgekitError(f"--{name} {value}: out of range", f"give 1 to {TOP_K}, the most TensorRT's TopK takes")
+    if shape.proposals is not None and not 1 <= shape.proposals <= TOP_K:
+        hint = f"give 1 to {TOP_K}, the most TensorRT's TopK takes"
+        raise EdgekitError(f"--proposals {shape.proposals}: out of range", hint)
+    if shape.detections is not None and not 1 <= shape.detections <= CANDIDATES:
+        hint = f"give 1 to {CANDIDATES}, the most boxes that enter a generation's NMS"
+        raise EdgekitError(f"--detections {shape.detections}: out of range", hint)

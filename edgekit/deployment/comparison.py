@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.artifacts import kind_of, resolve
+from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve, sha256
 from edgekit.data.detections import Detections
 from edgekit.data.images import fit
+from edgekit.deployment.graph_shape import limits_of
 from edgekit.deployment.parity_stages import Stage, look_inside, stages
 from edgekit.deployment.verify import Photos, Verification, judge, photos_of, run
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import parity
 from edgekit.measurement.tolerance import Tolerance
 from edgekit.progress import Track, silent
+from edgekit.runtime.engine_file import describe_engine
 from edgekit.runtime.selection import Selected
 from edgekit.runtime.session import Session, open_session
 
@@ -35,6 +37,7 @@ class Comparison:
     stages_missing: str | None  # why there are no stages
     differs_at: str | None
     min_matched: float | None
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -78,27 +81,44 @@ def compare(
         stages_missing=missing,
         differs_at=next((row.stage for row in rows if row.differs), None),
         min_matched=min_matched,
+        notes=tuple(f"{doubt}: --images DIR" for doubt in verification.doubts),
     )
 
 
 def _open(a: str | Path, b: str | Path) -> tuple[Session, Session]:
-    """Both sessions, a checkpoint's at the size of the other."""
+    """Both sessions, a checkpoint's at the size of the other and with a graph's proposals and detections."""
     is_checkpoint = [kind_of(resolve(m)) == "checkpoint" for m in (a, b)]
     if not is_checkpoint[0]:
         first = open_session(a)
-        return first, _open_at(b, first.meta.input_size) if is_checkpoint[1] else open_session(b)
+        return first, _open_like(a, first.meta, b) if is_checkpoint[1] else open_session(b)
     if not is_checkpoint[1]:
         second = open_session(b)
-        return _open_at(a, second.meta.input_size), second
+        return _open_like(b, second.meta, a), second
     first = open_session(a)
     return first, _open_at(b, first.meta.input_size)
 
 
-def _open_at(checkpoint: str | Path, size: tuple[int, int]) -> Session:
+def _open_at(
+    checkpoint: str | Path, size: tuple[int, int], proposals: int | None = None, detections: int | None = None
+) -> Session:
+    """A checkpoint at an input size; its own proposals and detections by default."""
+    from edgekit.model.architectures import limit
     from edgekit.model.checkpoint import load_model
     from edgekit.runtime.torch_session import TorchSession
 
-    return TorchSession(*load_model(checkpoint, size=size))
+    module, meta = load_model(checkpoint, size=size)
+    limit(module.base, proposals, detections)
+    return TorchSession(module, meta)
+
+
+def _open_like(finished: str | Path, meta: ModelMeta, checkpoint: str | Path) -> Session:
+    """A checkpoint in the shape of a graph, or of the graph beside an engine that it was built from."""
+    graph = path = resolve(finished)
+    if kind_of(path) == "engine":
+        graph = path.with_suffix(".onnx")
+        if not graph.is_file() or sha256(graph) != describe_engine(path).onnx_sha256:
+            return _open_at(checkpoint, meta.input_size)
+    return _open_at(checkpoint, meta.input_size, *limits_of(*read_onnx(graph)))
 
 
 def _stages(

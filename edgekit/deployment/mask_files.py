@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.artifacts import ModelMeta, atomic_path, output_folder, sha256, write_onnx
+from edgekit.artifacts import ModelMeta, sha256, write_onnx
+from edgekit.deployment.graph_shape import canvases_of
 from edgekit.deployment.mask_graphs import cut_masks
 from edgekit.errors import EdgekitError
 
@@ -41,28 +39,25 @@ class Written:
     beside: tuple[str, ...] = ()
 
 
-@contextmanager
-def written(output: Path, graph: onnx.ModelProto, meta: ModelMeta, masks: str) -> Iterator[Written]:
-    """Write a graph, with ``masks`` "found" cut in parts, under other names at first: to try it there.
-
-    When the block ends well ``output`` and the files beside it get their names; when it fails what was there stays.
-    """
-    if masks == "all":
-        with atomic_path(output) as temporary:
-            write_onnx(temporary, graph, meta)
-            yield Written(temporary, graph)
-        return
+def check_cut(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> None:
+    """Raise if the masks of a graph, exported from or read at ``path``, cannot be made by graphs of their own."""
     if all(o.name != "masks" for o in graph.graph.output):
         raise EdgekitError(f"--masks found: {meta.architecture} makes no masks", "leave it")
-    output_folder(output.parent)
-    if output.is_dir():
-        raise EdgekitError(f"{output}: is a folder", "give the name of the file to write")
+    if meta.reserved:
+        raise EdgekitError(
+            f"--masks found: {path} has room for {meta.reserved} classes", "leave it, or fill the room first"
+        )
+    if canvases_of(graph) > 1:
+        raise EdgekitError(f"--masks found: {path} takes {canvases_of(graph)} canvases a run", "give a graph for one")
+
+
+def write(output: Path, graph: onnx.ModelProto, meta: ModelMeta, masks: str) -> Written:
+    """Write a graph, with ``masks`` "found" cut in parts: files beside ``output``."""
+    if masks == "all":
+        write_onnx(output, graph, meta)
+        return Written(output, graph)
     try:
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}.") as folder:
-            parts = write_parts(Path(folder) / output.name, graph, meta)
-            yield parts
-            for name in (*parts.beside, output.name):
-                os.replace(parts.path.with_name(name), output.with_name(name))
+        return write_parts(output, graph, meta)
     except OSError as error:
         raise EdgekitError(
             f"{output}: cannot be written: {error.strerror or error}", "free space or change -o"

@@ -43,6 +43,10 @@ def into(model: str | Path, old: Path) -> tuple[onnx.ModelProto, ModelMeta, tupl
     graph, held = read_whole_onnx(old)
     weights, meta = read_checkpoint(model)
     path, again = resolve(model), "export it anew, without --into"
+    if held.precision == "int8":
+        raise EdgekitError(
+            f"{old}: is int8, whose weights cannot be replaced", f"give a graph in fp32 or fp16, or {again}"
+        )
     generations = split_generations(weights.tensors, meta.group_sizes)
     if not held.reserved:
         raise EdgekitError(f"{old}: has no reserved classes", "export it with --reserve-classes N")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edgekit.artifacts import read_whole_onnx
 from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
+from edgekit.runtime.engine_file import describe_engine
 
 if TYPE_CHECKING:
     import onnx
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 PLATFORMS = {
     ".onnx": ("onnxruntime_onnx", "model.onnx"),
     ".engine": ("tensorrt_plan", "model.plan"),
-    ".plan": ("tensorrt_plan", "model.plan"),
 }
 WRITTEN = {"config.pbtxt", "labels.txt", "1"}  # what a model's folder holds when it is written here
 
@@ -37,13 +37,9 @@ def write_repository(model: Path, folder: Path, name: str | None = None, graph: 
     if not model.is_file():
         raise EdgekitError(f"{model}: no such file", "check the path")
     name = model.stem if name is None else name
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise EdgekitError(f"{name!r}: no name for a model in Triton", "use letters, digits, _, - and .")
+    target = check_repository(folder, name)
     described = _graph_of(model, graph)
     proto, meta = read_whole_onnx(described)
-    target = folder / name
-    if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - WRITTEN):
-        raise EdgekitError(f"{target}: holds something else", "remove it, or give another folder or name")
     platform, file = PLATFORMS[model.suffix.lower()]
     with whole_folder(target) as temporary:
         temporary.chmod(0o755)  # the server is another user, mostly
@@ -54,10 +50,25 @@ def write_repository(model: Path, folder: Path, name: str | None = None, graph: 
     return target
 
 
+def check_repository(folder: Path, name: str) -> Path:
+    """Where a model ``name`` goes in a repository; raises if that is no name, or something else is there."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise EdgekitError(f"{name!r}: no name for a model in Triton", "use letters, digits, _, - and .")
+    target = folder / name
+    if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - WRITTEN):
+        raise EdgekitError(f"{target}: holds something else", "remove it, or give another folder or name")
+    return target
+
+
 def _graph_of(model: Path, graph: Path | None) -> Path:
-    """The ONNX file that describes a model's tensors."""
+    """The ONNX file that describes a model's tensors; raises for an engine that Triton cannot load."""
     if model.suffix.lower() == ".onnx":
         return model
+    if describe_engine(model).flavour == "rtx":
+        raise EdgekitError(
+            f"{model}: is TensorRT-RTX's, which Triton's TensorRT backend cannot load",
+            "give the graph it was built from",
+        )
     graph = graph or model.with_suffix(".onnx")
     if not graph.is_file():
         raise EdgekitError(

@@ -18,6 +18,8 @@ from edgekit.measurement.tolerance import Tolerance, tolerance_for
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import Session, detect
 
+LEAST_COMPARED = 10  # detections; fewer say little
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -37,6 +39,17 @@ class Verification:
         return self.parity.reaches(self.tolerance.least_matched)
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What keeps a pass from meaning much: too few detections to compare."""
+        seen = self.parity
+        if seen.compared >= LEAST_COMPARED:
+            return ()
+        count = f"only {seen.compared} detections" if seen.compared else "no detections"
+        return (
+            f"{count} on {seen.images} photos were compared, which says little: give photos of what the model knows",
+        )
+
+    @property
     def numbers(self) -> str:
         """The figures in one line, for an error."""
         seen = self.parity
@@ -49,6 +62,8 @@ class Verification:
             line += f"; mean mask IoU {seen.mean_mask_iou:.4f}"
         if self.reference is not None and self.other is not None:
             line += f"; box AP {100 * self.reference.box.AP:.1f} and {100 * self.other.box.AP:.1f}"
+            if self.reference.mask and self.other.mask:
+                line += f", mask AP {100 * self.reference.mask.AP:.1f} and {100 * self.other.mask.AP:.1f}"
         return line
 
 
@@ -124,6 +139,30 @@ def judge(
         for detections, session in ((firsts, reference), (seconds, other))
     ]
     return Verification(agreement, bounds, *ap)
+
+
+def verified(
+    output: Path,
+    other: Session,
+    reference: Session,
+    images: Path | None = None,
+    tolerance: Tolerance | None = None,
+    track: Track = silent,
+) -> Verification:
+    """Compare ``other``, a session of the file ``output``, with what it was made from; raises if they differ.
+
+    On the photos of the folder ``images``, with AP if it holds an annotations.json, or on edgekit's own.
+    """
+    annotations = images / "annotations.json" if images is not None else None
+    data = annotations if annotations is not None and annotations.exists() else None
+    result = verify(reference, other, images, data, tolerance, track)
+    if not result.passed:
+        raise EdgekitError(
+            f"{output}: its detections differ from those of {reference.runtime}: {result.numbers}",
+            "nothing was written; keep more in float32 (--keep), or write it with --no-verify and see where it differs "
+            "with `edgekit compare`",
+        )
+    return result
 
 
 def check_comparable(reference: Session, other: Session) -> None:

@@ -57,6 +57,8 @@ def evaluate(
     images: Path,
     generations: int | None = None,
     best_only: bool = False,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
     skip_bad_images: bool = False,
     track: Track = silent,
 ) -> Evaluation:
@@ -64,9 +66,9 @@ def evaluate(
 
     ``data`` is a COCO JSON file, ``images`` the folder its file names are in. Classes are matched by name.
     ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
-    another generation covers.
+    another generation covers; ``base_classes``, ``architecture``: see ``open_session``.
     """
-    session = open_session(model, generations, best_only)
+    session = open_session(model, generations, best_only, base_classes, architecture)
     dataset = read_dataset(data, images)
     photos, skipped = readable(dataset.photos, skip_bad_images)
     found = [detect(session, p.read()) for p in track(photos, f"evaluating {Path(model).name}")]

@@ -26,6 +26,8 @@ def comparison_tables(result: Comparison) -> list[Table]:
         table.add_row("mask IoU", f"mean {seen.mean_mask_iou:.4f}, smallest {seen.smallest_mask_iou:.4f}")
     if result.verification.reference and result.verification.other:
         table.add_row("AP", f"{_ap(result.verification.reference)} and {_ap(result.verification.other)}")
+    for note in result.notes:
+        table.add_row("note", note)
     table.add_row("differ from", result.differs_at or result.stages_missing or "no stage on")
     if not result.stages:
         return [table]

@@ -35,6 +35,8 @@ def predict(
     min_score: float = 0.5,
     generations: int | None = None,
     best_only: bool = False,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
     skip_bad_images: bool = False,
     camera: str | None = None,
     jsonl: Path | None = None,
@@ -46,11 +48,12 @@ def predict(
     ``output`` is the folder to write annotated PNGs to or, of a video or camera, the annotated video. ``jsonl`` gets a
     line of JSON an image or frame. ``frames`` ends a video or camera after so many. A camera is "0", "/dev/video0",
     "csi:0" (a Jetson's) or the address of a stream. ``generations`` leaves out what later adaptations added;
-    ``best_only`` drops detections that a better-scored one of another generation covers.
+    ``best_only`` drops detections that a better-scored one of another generation covers; ``base_classes``,
+    ``architecture``: see ``open_session``.
     """
     video = _video(images, camera)
     _check(video or camera, output, frames)
-    session = open_session(model, generations, best_only)
+    session = open_session(model, generations, best_only, base_classes, architecture)
     if camera is not None or video is not None:
         source: Frames = open_camera(camera) if camera is not None else open_video(video or Path())
         return watch(session, source, output, jsonl, min_score, frames, track)

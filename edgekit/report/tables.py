@@ -81,6 +81,8 @@ def export_table(result: Export) -> Table:
     if result.engine is not None:
         capabilities = ", ".join(result.engine.compute_capabilities)
         table.add_row("engine", f"{result.engine.path.name}, {result.engine.megabytes:.1f} MB, for {capabilities}")
+    if result.engine_verification is not None:
+        table.add_row("engine compared", result.engine_verification.numbers)
     if result.triton is not None:
         table.add_row("Triton model", str(result.triton))
     for note in result.notes:

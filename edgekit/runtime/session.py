@@ -32,16 +32,25 @@ class Session(Protocol):
         """Run on one canvas: uint8 [H, W, 3] of the model's input size."""
 
 
-def open_session(model: str | Path, generations: int | None = None, best_only: bool = False) -> Session:
+def open_session(
+    model: str | Path,
+    generations: int | None = None,
+    best_only: bool = False,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
+) -> Session:
     """Load a checkpoint, an ONNX file or an engine, or an embedded or torchvision's model by its name.
 
     ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
-    another generation covers.
+    another generation covers. ``base_classes`` (a file of names) and ``architecture`` say what a checkpoint of others
+    does not say of itself.
     """
     from edgekit.runtime.selection import Selected
 
     path = resolve(model)
     session: Session
+    if kind_of(path) != "checkpoint" and (base_classes is not None or architecture is not None):
+        raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes and --architecture")
     if kind_of(path) == "engine":
         from edgekit.runtime.engine_session import EngineSession
 
@@ -53,7 +62,7 @@ def open_session(model: str | Path, generations: int | None = None, best_only: b
     else:
         from edgekit.runtime.torch_session import TorchSession
 
-        session = TorchSession.load(model)
+        session = TorchSession.load(model, base_classes, architecture)
     if generations is None and not best_only:
         return session
     meta = session.meta

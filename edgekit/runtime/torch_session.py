@@ -28,9 +28,9 @@ class TorchSession:
         self.runtime = f"pytorch {self.device.type}"
 
     @classmethod
-    def load(cls, model: str | Path) -> TorchSession:
-        """Open a checkpoint or an embedded model."""
-        return cls(*load_model(model))
+    def load(cls, model: str | Path, base_classes: Path | None = None, architecture: str | None = None) -> TorchSession:
+        """Open a checkpoint or an embedded model; see ``load_model``."""
+        return cls(*load_model(model, None, base_classes, architecture))
 
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""

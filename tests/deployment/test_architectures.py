@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 
-from edgekit.artifacts import TORCHVISION, write_onnx
+from edgekit.artifacts import TORCHVISION, read_onnx, write_onnx
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.deployment.assembly import to_onnx
 from edgekit.deployment.graph import Shape
@@ -61,6 +61,20 @@ def test_mobilenet_v3_in_the_graph(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_all_in_the_graph(name: str, tmp_path: Path) -> None:
     check(name, tmp_path)
+
+
+def test_a_foreign_checkpoint_is_what_it_is_said_to_be(tmp_path: Path) -> None:
+    """The weights of both MobileNetV3 models have the same names and shapes."""
+    path = write(random_detector(FASTERRCNN), tmp_path / "x.pth")
+    (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
+    given = {"architecture": FASTERRCNN, "base_classes": tmp_path / "names.txt"}
+    result = export(path, tmp_path / "x.onnx", size=SIZE, **given)  # type: ignore[arg-type]
+    meta = read_onnx(result.output)[1]
+    assert (meta.architecture, meta.categories[1:]) == (FASTERRCNN, ("a", "b", "c", "d"))
+    assert result.verification is not None
+    assert result.verification.parity.compared > 10
+    plain = export(path, tmp_path / "plain.pth", format="torchvision", **given)  # type: ignore[arg-type]
+    assert f".{FASTERRCNN}(num_classes=5" in plain.notes[0]
 
 
 @pytest.mark.slow

@@ -13,17 +13,18 @@ from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import read_engine
 
 
-def test_fp16_engine_ahead_of_time_and_triton(tmp_path: Path) -> None:
+def test_fp16_engine_ahead_of_time(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    result = export("demo", tmp_path / "x.engine", trt="fp16", compute_capability=("8.6",), triton=tmp_path / "triton")
+    result = export("demo", tmp_path / "x.engine", trt="fp16", compute_capability=("8.6",))
     assert result.precision == read_onnx(tmp_path / "x.onnx")[1].precision == "fp16"
     assert result.verification is not None
     assert result.verification.passed
     engine, _ = read_engine(tmp_path / "x.engine")
     assert engine.compute_capabilities == ("8.6",)
     assert engine.meta.precision == "fp16"
-    served = tmp_path / "triton" / "x"
-    assert (served / "1" / "model.plan").read_bytes() == (tmp_path / "x.engine").read_bytes()
+    served = export(result.output, tmp_path / "y.onnx", triton=tmp_path / "triton").triton
+    assert served == tmp_path / "triton" / "y"
+    assert (served / "1" / "model.onnx").read_bytes() == (tmp_path / "y.onnx").read_bytes()
     assert "chicken" not in (served / "labels.txt").read_text()
 
 

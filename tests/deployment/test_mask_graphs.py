@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -117,15 +118,16 @@ def write_cut(path: Path, output: Path) -> OnnxSession:
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_other_precisions(precision: str, tmp_path: Path, mixed_test: Dataset) -> None:
-    options: dict[str, object] = {"precision": precision}
+    options: dict[str, Any] = {"precision": precision}
     if precision == "int8":
         options |= {"target": "cpu", "calibration": SAMPLE_PHOTOS, "calibrator": "minmax", "keep": ("body.1", "body.2")}
-    result = export("demo", tmp_path / "found.onnx", masks="found", **options)  # type: ignore[arg-type]
+    result = export("demo", tmp_path / "found.onnx", masks="found", **options)
     assert result.verification is not None
     assert result.verification.passed
     if precision == "int8":
         options["calibration"] = tmp_path / "found.calibration.json"
-    export("demo", tmp_path / "all.onnx", no_verify=True, **options)  # type: ignore[arg-type]
+        del options["calibrator"]  # the table's own
+    export("demo", tmp_path / "all.onnx", no_verify=True, **options)
     whole, cut = OnnxSession(tmp_path / "all.onnx"), OnnxSession(tmp_path / "found.onnx")
     assert cut.meta.precision == precision
     assert same_where_found(whole, cut, canvases_of(mixed_test, whole.meta.input_size)) > 10

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from edgekit.artifacts import read_onnx
+from edgekit.artifacts import read_onnx, write_onnx
 from edgekit.data.scenes import render_scene
+from edgekit.deployment.comparison import compare
+from edgekit.deployment.graph_shape import limits_of
 from edgekit.deployment.onnx_export import export
 from edgekit.errors import EdgekitError
 from edgekit.runtime.session import open_session
@@ -20,6 +23,13 @@ SCENES = [render_scene("mixed-test", i).image for i in range(4)]
 @pytest.fixture(scope="module")
 def roomy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export("demo", tmp_path_factory.mktemp("roomy") / "roomy.onnx", reserve_classes=3).output
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Room in a graph of fewer proposals and detections than the model's own."""
+    options = {"reserve_classes": 2, "proposals": 20, "detections": 3, "no_verify": True}
+    return export("demo", tmp_path_factory.mktemp("small") / "small.onnx", **options).output  # type: ignore[arg-type]
 
 
 def names(path: Path) -> tuple[list[str], list[str]]:
@@ -60,6 +70,15 @@ def test_filled_room_is_the_adapted_model(roomy: Path, adapted: Path, adapted_on
     assert found, "no new class was found: the test shows nothing"
 
 
+def test_filled_room_is_compared_in_the_shape_of_the_graph(small: Path, adapted: Path, tmp_path: Path) -> None:
+    result = export(adapted, tmp_path / "filled.onnx", into=small)  # raises if it differs
+    assert limits_of(*read_onnx(result.output)) == (20, 3)
+    comparison = compare(adapted, result.output, min_matched=0.99)
+    assert comparison.passed
+    assert comparison.differs_at is None
+    assert comparison.verification.parity.compared > 10
+
+
 def test_room_is_for_the_same_base_and_enough_classes(
     roomy: Path, adapted: Path, adapted_onnx: Path, tmp_path: Path
 ) -> None:
@@ -67,9 +86,10 @@ def test_room_is_for_the_same_base_and_enough_classes(
         export(adapted, tmp_path / "x.onnx", into=adapted_onnx)
     with pytest.raises(EdgekitError, match="room for one"):
         export("demo", tmp_path / "x.onnx", into=roomy)
-    small = export("demo", tmp_path / "small.onnx", reserve_classes=1, no_verify=True).output
+    graph, meta = read_onnx(roomy)
+    write_onnx(tmp_path / "one.onnx", graph, replace(meta, reserved=1))
     with pytest.raises(EdgekitError, match="adds 2 classes"):
-        export(adapted, tmp_path / "x.onnx", into=small)
+        export(adapted, tmp_path / "x.onnx", into=tmp_path / "one.onnx")
     with pytest.raises(EdgekitError, match="out of range"):
         export("demo", tmp_path / "x.onnx", reserve_classes=1000)
     assert not (tmp_path / "x.onnx").exists()

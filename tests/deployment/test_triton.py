@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -8,9 +9,10 @@ import onnxruntime as ort
 import pytest
 from google.protobuf import text_format
 
-from edgekit.artifacts import read_onnx
+from edgekit.artifacts import read_onnx, sha256
 from edgekit.deployment.triton import write_repository
 from edgekit.errors import EdgekitError
+from edgekit.runtime.engine_file import Engine, Tensor, write_engine
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +51,17 @@ def test_onnx_repository(adapted_onnx: Path, model_config: ModuleType, tmp_path:
     assert tuple((written / "labels.txt").read_text().splitlines()) == meta.categories
 
 
+def engine_of(graph: Path, path: Path, flavour: str) -> Path:
+    """An engine that says it was built from a graph by a flavour of TensorRT."""
+    data = b"an engine's bytes"
+    tensors = (Tensor("images", True, (1, 320, 320, 3), "uint8"),)
+    about = (read_onnx(graph)[1], flavour, "10.3.0", ("8.7",), "Orin", hashlib.sha256(data).hexdigest(), sha256(graph))
+    write_engine(Engine(path, *about, tensors, {}, 1.0, 0.1), data)
+    return path
+
+
 def test_engine_repository(adapted_onnx: Path, model_config: ModuleType, tmp_path: Path) -> None:
-    engine = tmp_path / "model.engine"
-    engine.write_bytes(b"an engine's bytes")
+    engine = engine_of(adapted_onnx, tmp_path / "model.engine", "tensorrt")
     with pytest.raises(EdgekitError, match=r"model.onnx is missing.*keep the ONNX file"):
         write_repository(engine, tmp_path / "repository")
     assert not (tmp_path / "repository").exists()
@@ -59,6 +69,13 @@ def test_engine_repository(adapted_onnx: Path, model_config: ModuleType, tmp_pat
     config = text_format.Parse((written / "config.pbtxt").read_text(), model_config.ModelConfig())
     assert config.platform == "tensorrt_plan"
     assert (written / "1" / "model.plan").read_bytes() == b"an engine's bytes"
+
+
+def test_engines_that_triton_cannot_load(adapted_onnx: Path, tmp_path: Path) -> None:
+    engine = engine_of(adapted_onnx, tmp_path / "model.engine", "rtx")
+    with pytest.raises(EdgekitError, match="Triton's TensorRT backend cannot load"):
+        write_repository(engine, tmp_path / "repository", graph=adapted_onnx)
+    assert not (tmp_path / "repository").exists()
 
 
 def test_what_is_there_is_replaced_only_if_written_here(adapted_onnx: Path, tmp_path: Path) -> None:

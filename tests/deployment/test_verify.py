@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgekit.data.coco import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
@@ -55,6 +56,19 @@ def test_annotations_add_the_ap_of_both(adapted_onnx: Path, mixed_test: Dataset)
     assert result.other is not None
     assert result.reference.box.AP >= result.other.box.AP > 0.3
     assert f"box AP {100 * result.reference.box.AP:.1f} and" in result.numbers
+    assert result.other.mask is not None
+    assert result.numbers.endswith(f"and {100 * result.other.mask.AP:.1f}")
+
+
+def test_a_pass_on_few_detections_says_so(adapted_onnx: Path, tmp_path: Path) -> None:
+    session = open_session(adapted_onnx)
+    assert verify(session, session).doubts == ()
+    Image.new("RGB", (320, 320)).save(tmp_path / "black.png")
+    blind = verify(session, session, tmp_path)
+    assert blind.passed
+    assert blind.doubts == (
+        "no detections on 1 photos were compared, which says little: give photos of what the model knows",
+    )
 
 
 def test_an_unknown_precision_counts_as_the_coarsest() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from edgekit.artifacts import sha256, write_text
 from edgekit.data.images import fit, list_images, read_image
+from edgekit.deployment.graph_shape import canvases_of
 from edgekit.deployment.precision.entropy import least_divergent
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent
@@ -134,7 +135,7 @@ def fits(table: Table, model: onnx.ModelProto, path: Path) -> None:
 
 
 def canvas(photo: Path, size: tuple[int, int]) -> np.ndarray:
-    """A photo as a graph's input: uint8 [1, H, W, 3]."""
+    """A photo as the input of a graph for one canvas a run: uint8 [1, H, W, 3]."""
     return fit(read_image(photo), size).pixels[None]
 
 
@@ -151,7 +152,7 @@ def _measure(
     from onnxruntime.quantization.calibrate import MinMaxCalibrater, PercentileCalibrater
 
     infos = {v.name: v for v in [*model.graph.value_info, *model.graph.input, *model.graph.output]}
-    name = model.graph.input[0].name
+    name, count = model.graph.input[0].name, canvases_of(model)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "graph.onnx"
         onnx.save(model, source)
@@ -168,7 +169,7 @@ def _measure(
             calibrator.create_inference_session()
         for photo in track(photos, f"calibrating ({method})"):
             with _silent():
-                calibrator.collect_data(_OneInput({name: canvas(photo, size)}))
+                calibrator.collect_data(_OneInput({name: np.repeat(canvas(photo, size), count, axis=0)}))
         if method == "entropy":
             histograms = calibrator.collector.get_histogram_dict()
             return {v: _range(*least_divergent(*histograms[v][:4])) for v in track(values, "choosing ranges")}

@@ -70,12 +70,12 @@ def convert(
     matching(model.graph, explicit)  # raises for an unknown one before any work
     if precision == "fp32":
         return Converted(model, precision, None, (), None, None)
+    check_calibration(calibration, precision, keep)
     with tempfile.TemporaryDirectory() as drawn:
         folder = _folder(calibration, Path(drawn), track)
         if precision == "fp16":
             return _fp16(model, input_size, folder or SAMPLE_PHOTOS, explicit, AUTO in keep, track)
-        if calibration is None:
-            raise EdgekitError("--precision int8: needs photos to calibrate on", "give a folder of some: --calibration")
+        assert calibration is not None
         prepared = prepare(model)
         if folder is None:
             ranges, table = read_table(calibration), calibration
@@ -87,11 +87,30 @@ def convert(
         return _int8(prepared, ranges, folder, target, explicit, AUTO in keep, table, track)
 
 
+def check_calibration(calibration: Path | None, precision: str, keep: Sequence[str]) -> None:
+    """Raise if ``calibration`` is not what a conversion to "fp16" or "int8" needs (see ``convert``)."""
+    if calibration is None:
+        if precision == "int8":
+            raise EdgekitError("--precision int8: needs photos to calibrate on", "give a folder of some: --calibration")
+        return
+    if calibration.suffix.lower() != ".json":
+        list_images(calibration)  # raises if it is empty or no folder
+        return
+    if read_set(calibration) is not None:
+        return
+    read_table(calibration)
+    if precision != "int8":
+        raise EdgekitError(f"{calibration}: is a table for int8, {precision} looks at photos", "give a folder of some")
+    if AUTO in keep:
+        raise EdgekitError(
+            "--keep auto: needs photos, not a table alone",
+            "give --keep none or the blocks to keep, or --calibration a folder of photos",
+        )
+
+
 def _folder(calibration: Path | None, drawn: Path, track: Track) -> Path | None:
     """The folder of photos that ``calibration`` means; None for a table, which has none."""
     if calibration is None or calibration.suffix.lower() != ".json":
-        if calibration is not None:
-            list_images(calibration)  # raises if it is empty or no folder
         return calibration
     described = read_set(calibration)
     return photos_of(described, calibration, drawn, track) if described else None
@@ -131,8 +150,6 @@ def _int8(
     def build(kept: tuple[str, ...]) -> onnx.ModelProto:
         return quantise(prepared, ranges, target, (*explicit, *kept))
 
-    if auto and folder is None:
-        raise EdgekitError("--keep auto: needs photos, not a table alone", "give --calibration a folder of photos")
     search = _search(prepared, build, folder, ranges.input_size, track) if auto and folder else None
     found = search.kept if search else ()
     notes = (f"calibrated on {len(ranges.images)} photos, {ranges.method}", *_notes(search))

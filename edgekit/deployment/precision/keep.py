@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgekit.deployment.graph_shape import canvases_of
 from edgekit.deployment.precision.features import blocks
 from edgekit.measurement.compare import box_iou
 from edgekit.progress import Track, silent
@@ -67,12 +68,13 @@ def find_keep(
 
 
 def detections(model: onnx.ModelProto, canvases: Sequence[np.ndarray]) -> list[Found]:
-    """What a graph finds in each canvas, run by onnxruntime on the CPU."""
+    """What a graph finds in each canvas, run by onnxruntime on the CPU; one for several a run gets it several times."""
     session = open_ort(model.SerializeToString(), provider="cpu")
     given = {o.name for o in session.get_outputs()}
     names = [n for n in OUTPUTS if n in given]
-    entry = session.get_inputs()[0].name
-    return [tuple(o[0] for o in session.run(names, {entry: canvas})) for canvas in canvases]
+    entry, count = session.get_inputs()[0].name, canvases_of(model)
+    inputs = (np.repeat(canvas, count, axis=0) for canvas in canvases)
+    return [tuple(o[0] for o in session.run(names, {entry: images})) for images in inputs]
 
 
 def difference(reference: Sequence[Found], other: Sequence[Found]) -> float:

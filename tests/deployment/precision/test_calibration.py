@@ -7,11 +7,22 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from edgekit.artifacts import ModelMeta
-from edgekit.deployment.precision.calibration import Range, Table, calibrate, graph_hash, read_table, write_table
+from edgekit.deployment.precision.calibration import (
+    Range,
+    Table,
+    calibrate,
+    canvas,
+    graph_hash,
+    read_table,
+    write_table,
+)
+from edgekit.deployment.precision.keep import detections
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track
+from tests.tiny_detector import SIZE, write_tiny_detector
 
 FEW = ("conv2d_53", "trunk.box_features", "div_1")
 
@@ -103,3 +114,14 @@ def test_folders_that_cannot_be_used(prepared: onnx.ModelProto, meta: ModelMeta,
         calibrate(prepared, FEW, tmp_path, "minmax", meta.input_size)
     with pytest.raises(EdgekitError, match=r"--calibrator best: unknown .*entropy"):
         calibrate(prepared, FEW, tmp_path, "best", meta.input_size)
+
+
+def test_graphs_for_several_canvases(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", SIZE[::-1], (9, 90, 200)).save(tmp_path / "photos" / "a.png")
+    one, two = (onnx.load(write_tiny_detector(tmp_path / f"{n}.onnx", batch=n)) for n in (1, 2))
+    ranges = [calibrate(g, ["logits"], tmp_path / "photos", "minmax", SIZE).tensors["logits"] for g in (one, two)]
+    assert ranges[0] == ranges[1]
+    photo = canvas(tmp_path / "photos" / "a.png", SIZE)
+    (single,), (double,) = detections(one, [photo]), detections(two, [photo])
+    assert all(np.array_equal(a, b) for a, b in zip(single, double, strict=True))

@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 
 from edgekit.artifacts import read_onnx, sha256
+from edgekit.deployment import export_options
 from edgekit.deployment.onnx_export import export
 from edgekit.deployment.tensorrt import refit as module
 from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.tensorrt.refit import can_refit, refit
+from edgekit.deployment.tensorrt.target import Target
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import read_engine, sidecar_of
 from edgekit.runtime.flavours import Messages
+from tests.deployment.tensorrt.versions import ORIN, tensorrt
 
 pytest.importorskip("tensorrt_rtx", reason="needs pip install 'edgekit[rtx]'")
 
@@ -84,7 +87,7 @@ def test_into_a_graph_whose_engine_is_there_refits_it(
 ) -> None:
     device = Device()
     monkeypatch.setattr(module, "load_engine", device.load)
-    monkeypatch.setattr("edgekit.deployment.tensorrt.target.choose_target", lambda _: None)
+    monkeypatch.setattr(export_options, "choose_target", lambda _: Target(tensorrt("10.3.0"), ORIN, ("8.7",)))
     before = sha256(roomy)
     graph = roomy.with_suffix(".onnx")
     result = export(adapted, tmp_path / "new.onnx", into=graph, trt="fp32", no_verify=True)

@@ -1,0 +1,44 @@
+"""Files that take their places together when all of them are made, or none does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgekit.artifacts import output_folder
+from edgekit.errors import EdgekitError
+
+
+@contextlib.contextmanager
+def staged(output: Path) -> Iterator[Path]:
+    """A folder in which to make ``output`` and the files beside it, under their own names.
+
+    When the block ends well they move to where ``output`` belongs, ``output`` itself last. When it fails what was there
+    stays, and the error names the files by the places that they were for.
+    """
+    output_folder(output.parent)
+    _check_place(output)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}.") as name:
+        try:
+            yield Path(name)
+        except EdgekitError as error:
+            texts = (text.replace(f"{name}/", f"{output.parent}/") for text in (error.message, error.hint))
+            raise EdgekitError(*texts) from error
+        made = sorted(Path(name).iterdir(), key=lambda p: (p.name == output.name, p.name))  # an engine, then its JSON
+        for path in made:
+            _check_place(output.with_name(path.name))
+        try:
+            for path in made:
+                os.replace(path, output.with_name(path.name))
+        except OSError as error:
+            raise EdgekitError(
+                f"{output}: cannot be written: {error.strerror or error}", "free space or change -o"
+            ) from error
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise EdgekitError(f"{path}: is a folder", "give the name of the file to write")
