@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+Say = Callable[[str], None]  # tells the user a line while the work goes on
 
 
 class Track(Protocol):
@@ -18,3 +19,7 @@ class Track(Protocol):
 def silent(items: Iterable[T], _description: str, /) -> Iterator[T]:
     """A ``Track`` that shows nothing."""
     return iter(items)
+
+
+def unsaid(_line: str, /) -> None:
+    """A ``Say`` that tells nobody."""

@@ -26,7 +26,7 @@ VERIFY = ROOT / "edgekit" / "assets" / "verify"
 def test_command_is_function(name: str) -> None:
     command = cli.commands[name]
     function = inspect.signature(getattr(edgekit, FUNCTIONS.get(name, name)))
-    expected = {n: p for n, p in function.parameters.items() if n != "track"}
+    expected = {n: p for n, p in function.parameters.items() if n not in ("track", "say")}
     options = {p.name: p for p in command.params if p.name != "as_json"}
     assert list(options) == list(expected)
     for key, option in options.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +13,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from edgekit.adaptation.joint import merge
 from edgekit.adaptation.trunk import MASK_ROIS, PROPOSALS, OnnxTrunk, TorchTrunk, Trunk, trunk_sha256
 from edgekit.artifacts import ModelMeta, kind_of, read_whole_onnx, resolve
-from edgekit.deployment.append import append_generation
+from edgekit.deployment.append import append_generation, check_appendable
 from edgekit.deployment.compose import extract_trunk, read_heads
 from edgekit.deployment.trunk_export import export_trunk
 from edgekit.errors import EdgekitError
@@ -36,6 +38,9 @@ class Base(Protocol):
     suffix: str  # of the adapted model's file
     trunk_sha256: str
 
+    def check(self, scoring: str) -> None:
+        """Raise if no classes can be added to it in this scoring."""
+
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
         """The frozen trunk in "onnx" (exported to ``cache`` on first use) or "torch"."""
 
@@ -59,16 +64,20 @@ class CheckpointBase:
         self.predictors, self.heads = module.predictors, module.heads
         self.trunk_sha256 = _trunk_of(module)
 
+    def check(self, scoring: str) -> None:
+        """See ``Base``: they can, in any."""
+
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
         """See ``Base``."""
         size = self.meta.input_size
         if runtime == "torch":
             return TorchTrunk(self.module, size, self.trunk_sha256)
-        folder = _trunk_folder(cache, self.trunk_sha256, size)
-        if not folder.exists():
+
+        def make(folder: Path) -> None:
             for _ in track(range(1), "exporting the frozen trunk"):
                 export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS)
-        return OnnxTrunk(folder, size, self.trunk_sha256)
+
+        return _exported_trunk(self, cache, make)
 
     def session(self) -> Session:
         """See ``Base``."""
@@ -101,15 +110,24 @@ class OnnxBase:
         self.predictors, self.heads = self.module.predictors, self.module.heads
         self.trunk_sha256 = _onnx_trunk_sha256(path)
 
+    def check(self, scoring: str) -> None:
+        """See ``Base``: an exported graph has the exact scoring built in."""
+        check_appendable(self.meta, self.path)
+        if scoring != "exact":
+            raise EdgekitError(
+                f"{self.path}: joint scoring needs the checkpoint", "give the .safetensors it was exported from"
+            )
+
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
         """See ``Base``."""
         if runtime == "torch":
             raise EdgekitError(f"{self.path}: an ONNX file's trunk cannot run in PyTorch", "leave --trunk at onnx")
-        folder = _trunk_folder(cache, self.trunk_sha256, self.meta.input_size)
-        if not folder.exists():
+
+        def make(folder: Path) -> None:
             for _ in track(range(1), "cutting out the frozen trunk"):
                 extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS)
-        return OnnxTrunk(folder, self.meta.input_size, self.trunk_sha256)
+
+        return _exported_trunk(self, cache, make)
 
     def session(self) -> Session:
         """See ``Base``."""
@@ -120,11 +138,9 @@ class OnnxBase:
         append_generation(self.path, output, generation, meta)
         return _onnx_trunk_sha256(output)
 
-    def save_joint(self, output: Path, predictors: Predictors, meta: ModelMeta) -> str:  # noqa: ARG002
-        """See ``Base``: an exported graph has the exact scoring built in."""
-        raise EdgekitError(
-            f"{self.path}: joint scoring needs the checkpoint", "give the .safetensors it was exported from"
-        )
+    def save_joint(self, output: Path, predictors: Predictors, meta: ModelMeta) -> str:
+        """See ``Base``: ``check`` refuses it."""
+        raise NotImplementedError
 
 
 def open_base(
@@ -143,8 +159,17 @@ def open_base(
     return OnnxBase(path)
 
 
-def _trunk_folder(cache: Path, sha256: str, size: tuple[int, int]) -> Path:
-    return cache / "trunks" / f"{sha256[:24]}-{size[0]}x{size[1]}-{LAYOUT}"
+def _exported_trunk(base: Base, cache: Path, make: Callable[[Path], None]) -> OnnxTrunk:
+    """The trunk from its folder in the cache, made where it is not there or cannot be opened."""
+    size = base.meta.input_size
+    folder = cache / "trunks" / f"{base.trunk_sha256[:24]}-{size[0]}x{size[1]}-{LAYOUT}"
+    if folder.exists():
+        with contextlib.suppress(Exception):  # onnxruntime's errors have no class of their own
+            trunk = OnnxTrunk(folder, size, base.trunk_sha256)
+            if (trunk.mask_head is not None) == (base.predictors.mask_predictor is not None):
+                return trunk
+    make(folder)
+    return OnnxTrunk(folder, size, base.trunk_sha256)
 
 
 def _trunk_of(module: GenerationalRCNN) -> str:

@@ -26,7 +26,7 @@ class FeatureCache:
 
     folder: Path
     limit_gb: float
-    used: set[str] = field(default_factory=set)  # keys of this run, which are never removed
+    used: set[str] = field(default_factory=set)  # keys of this run, in all processes, which are never removed
 
     def __post_init__(self) -> None:
         output_folder(self.folder)

@@ -20,7 +20,7 @@ from edgekit.artifacts import sha256
 from edgekit.data.coco import Photo
 from edgekit.progress import Track, silent
 
-LAYOUT = 1  # of an entry; a change makes earlier entries void
+LAYOUT = 2  # of an entry; a change makes earlier entries void
 
 
 @dataclass(frozen=True)
@@ -47,25 +47,35 @@ def extract(
     ranks: Processes,
     track: Track = silent,
     what: str = "computing RoI features",
+    first_mask: int = 1,
 ) -> list[PhotoFeatures]:
     """Compute what the cache lacks of ``views`` views of every photo, and return where it all is.
 
-    ``labels`` names the classes to learn with their labels. A view depends on the photo's bytes, what is annotated in
-    it, the trunk and the seed, and on no other photo.
+    ``labels`` names the classes to learn with their labels, of which those from ``first_mask`` on teach masks. A view
+    depends on the photo's bytes, what is annotated in it, the trunk and the seed, and on no other photo.
     """
     identities = [_identity(photo, labels) for photo in photos]
-    keys = [tuple(_key(trunk, identity, view, seed) for view in range(views)) for identity in identities]
+    # Where only classes with masks to learn are annotated, the draws are the same whatever the other labels are.
+    firsts = [first_mask * any(labels.get(a.category, first_mask) < first_mask for a in p.annotations) for p in photos]
+    keys = [
+        tuple(_key(trunk, identity, view, seed, first) for view in range(views))
+        for identity, first in zip(identities, firsts, strict=True)
+    ]
+    cache.used.update(key for photo_keys in keys for key in photo_keys)  # those that other processes write, too
     mine = ranks.share(list(zip(photos, identities, keys, strict=True)))
-    for photo, identity, photo_keys in track(mine, what):
-        missing = [i for i, key in enumerate(photo_keys) if not cache.holds(key)]
-        if not missing:
-            continue
-        plain = plain_view(photo, labels, size)
-        for i in missing:
-            rng = np.random.default_rng([seed, int(identity[:12], 16), i])
-            view = varied_view(plain, rng) if i else plain
-            cache.write(photo_keys[i], view_features(trunk, coder, view, rng).tensors())
-    ranks.wait()
+
+    def compute() -> None:
+        for photo, identity, photo_keys in track(mine, what):
+            missing = [i for i, key in enumerate(photo_keys) if not cache.holds(key)]
+            if not missing:
+                continue
+            plain = plain_view(photo, labels, size)
+            for i in missing:
+                rng = np.random.default_rng([seed, int(identity[:12], 16), i])
+                view = varied_view(plain, rng) if i else plain
+                cache.write(photo_keys[i], view_features(trunk, coder, view, rng, first_mask).tensors())
+
+    ranks.together(compute)
     return [PhotoFeatures(cache, photo_keys) for photo_keys in keys]
 
 
@@ -78,6 +88,6 @@ def _identity(photo: Photo, labels: Mapping[str, int]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _key(trunk: Trunk, identity: str, view: int, seed: int) -> str:
-    text = json.dumps([LAYOUT, MASK_ROIS, trunk.key, identity, view, seed if view else 0])
+def _key(trunk: Trunk, identity: str, view: int, seed: int, first_mask: int) -> str:
+    text = json.dumps([LAYOUT, MASK_ROIS, trunk.key, identity, view, seed if view else 0, first_mask])
     return hashlib.sha256(text.encode()).hexdigest()[:40]

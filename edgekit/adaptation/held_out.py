@@ -101,11 +101,11 @@ def scorer(
     return held_out
 
 
-def proposal_recall(photos: Sequence[PhotoFeatures], labels: dict[str, int]) -> dict[str, float]:
-    """The share of each class's annotated objects that the frozen RPN proposes (IoU >= 0.5), on the plain views."""
+def proposed_objects(photos: Sequence[PhotoFeatures], labels: dict[str, int]) -> dict[str, int]:
+    """How many of each class's annotated objects the frozen RPN proposes (IoU >= 0.5), on the plain views.
+
+    An object too small to be seen on the canvas is none of them.
+    """
     views = [p.load(0) for p in photos]
-    seen = torch.cat([v.proposed for v in views]) >= 0.5
-    found = torch.cat([v.object_labels for v in views])
-    return {
-        name: seen[found == label].float().mean().item() for name, label in labels.items() if (found == label).any()
-    }
+    seen = torch.cat([v.object_labels[v.proposed >= 0.5] for v in views])
+    return {name: int((seen == label).sum()) for name, label in labels.items()}

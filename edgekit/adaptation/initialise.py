@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from edgekit.adaptation.features import PhotoFeatures
 from edgekit.adaptation.objectives import NEGATIVE_WEIGHT
 from edgekit.adaptation.old_rows import old_rows
-from edgekit.adaptation.rois import IGNORED
+from edgekit.adaptation.rois import IGNORED, ViewFeatures
 from edgekit.errors import EdgekitError
 from edgekit.model.predictors import Generation, Predictors, merged, normalised
 
 SHRINKAGE = 0.1  # of a covariance towards a multiple of the identity
-MOST_ROIS = 20_000  # that prototypes are computed from
+MOST_ROIS = 20_000  # that prototypes are computed from, all that show a new class and some of the others
 
 
 def new_generation(
@@ -47,8 +47,11 @@ def new_generation(
 
 
 @torch.no_grad()
-def imprint(predictors: Predictors, generation: Generation, photos: Sequence[PhotoFeatures]) -> None:
-    """Compute the rows from the new classes' own RoIs, without training.
+def imprint(
+    predictors: Predictors, generation: Generation, photos: Sequence[PhotoFeatures], classes: Sequence[str]
+) -> None:
+    """Compute the rows from the new classes' own RoIs, without training; raises for a class (``classes`` are the
+    generation's) that no view shows.
 
     Scores: the direction between a class's mean feature and the rest's, under a shared covariance (Fisher's linear
     discriminant; weight imprinting, arXiv:1712.07136, is the same with an identity), its scale and bias fitted against
@@ -57,11 +60,14 @@ def imprint(predictors: Predictors, generation: Generation, photos: Sequence[Pho
     """
     views = [p.load(v) for p in photos for v in range(len(p.keys))]
     first = predictors.first_label(len(predictors.generations) + 1)
-    kept = [v.labels != IGNORED for v in views]
-    box = torch.cat([v.box[k] for v, k in zip(views, kept, strict=True)])[:MOST_ROIS].float()
-    labels = torch.cat([v.labels[k] for v, k in zip(views, kept, strict=True)])[:MOST_ROIS]
-    deltas = torch.cat([v.deltas[k] for v, k in zip(views, kept, strict=True)])[:MOST_ROIS]
+    box, labels, deltas = _rois(views, first)
     columns = (labels - first + 1).clamp(min=0)
+    for column, name in enumerate(classes):
+        if not (columns == column + 1).any():
+            raise EdgekitError(
+                f"class {name}: no photo shows an object of it that is large enough at the model's input size",
+                "give a larger --size or larger objects",
+            )
     others = torch.cat([merged(predictors.logits(part)) for part in box.split(4096)])
     for column in range(generation.classes):
         own = columns == column + 1
@@ -73,6 +79,8 @@ def imprint(predictors: Predictors, generation: Generation, photos: Sequence[Pho
             targets = torch.cat([v.mask_targets[c] for v, c in zip(views, chosen, strict=True)])[:256].float()
             pixels = predictors.shared_mask_features(features).permute(0, 2, 3, 1)  # [M, 28, 28, C]
             inside, outside = pixels[targets > 0.5], pixels[targets <= 0.5]
+            if not len(inside) or not len(outside):
+                continue  # the mean of the old rows stays
             direction = _discriminant(inside, outside)
             middle = (inside.mean(0) + outside.mean(0)) / 2
             generation.mask_fcn_logits.weight[column] = direction[:, None, None]
@@ -82,6 +90,21 @@ def imprint(predictors: Predictors, generation: Generation, photos: Sequence[Pho
     _discriminate(generation.cls_score, box, others, columns)
     if generation.adapter is not None:
         _discriminate(generation.adapter.cls_score, normalised(box), others, columns)
+
+
+def _rois(views: Sequence[ViewFeatures], first: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Features [R, F], labels [R] and targets [R, 4] of the views' RoIs: of all that show a class from label ``first``
+    on, and, of the others, of as many as ``MOST_ROIS`` leaves room for (a quarter of it at least), evenly spread."""
+    kept = [v.labels != IGNORED for v in views]
+    labels = torch.cat([v.labels[k] for v, k in zip(views, kept, strict=True)])
+    own, others = torch.nonzero(labels >= first)[:, 0], torch.nonzero(labels < first)[:, 0]
+    room = max(MOST_ROIS - len(own), MOST_ROIS // 4)
+    if len(others) > room:
+        others = others[torch.arange(room) * len(others) // room]
+    chosen = torch.cat([own, others]).sort().values
+    box = torch.cat([v.box[k] for v, k in zip(views, kept, strict=True)])[chosen].float()
+    deltas = torch.cat([v.deltas[k] for v, k in zip(views, kept, strict=True)])[chosen]
+    return box, labels[chosen], deltas
 
 
 def _start_adapter(predictors: Predictors, generation: Generation) -> None:
@@ -151,6 +174,12 @@ def _regress(layer: nn.Linear, column: int, features: torch.Tensor, targets: tor
     """Fit one class's four rows to targets [n, 4] by ridge regression of what the rows leave over."""
     rows = slice(4 * column, 4 * column + 4)
     rest = targets - features @ layer.weight[rows].t() - layer.bias[rows]
-    products = features @ features.t()
-    ridge = products.diagonal().mean() * torch.eye(len(features))
-    layer.weight[rows] += torch.linalg.solve(products + ridge, rest).t() @ features
+    count, width = features.shape
+    if count <= width:
+        products = features @ features.t()
+        ridge = products.diagonal().mean() * torch.eye(count)
+        layer.weight[rows] += torch.linalg.solve(products + ridge, rest).t() @ features
+    else:  # the same, by a smaller matrix
+        products = features.t() @ features
+        ridge = products.diagonal().sum() / count * torch.eye(width)
+        layer.weight[rows] += torch.linalg.solve(products + ridge, features.t() @ rest).t()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgekit.adaptation.held_out import split
-from edgekit.data.coco import Dataset, Photo, read_dataset, readable
+from edgekit.data.coco import AnyPhoto, Dataset, Photo, read_dataset, readable
 from edgekit.data.images import list_images, read_image
 from edgekit.errors import EdgekitError
 
@@ -43,6 +44,7 @@ def read_inputs(
     images: Path,
     known: tuple[str, ...],
     has_masks: bool,
+    scoring: str,
     classes: tuple[str, ...],
     val: Path | float | None,
     replay: Path | None,
@@ -51,32 +53,50 @@ def read_inputs(
     seed: int,
     skip_bad_images: bool,
 ) -> Inputs:
-    """Read everything ``adapt`` is given; ``known`` are the base model's classes.
+    """Read everything ``adapt`` is given; ``known`` are the base model's classes, which joint ``scoring`` teaches too.
 
     ``val`` is a file, or the share of the photos that is held out. The photos of ``val``, ``replay`` and
     ``old_data`` are looked for beside the annotations, then in ``images``.
     """
     dataset = read_dataset(data, images)
     added = _new_classes(dataset, classes, known)
-    photos, skipped = readable(dataset.photos, skip_bad_images)
+    skipped: list[str] = []
+
+    def sound(photos: Sequence[AnyPhoto]) -> list[AnyPhoto]:
+        good, bad = readable(photos, skip_bad_images)
+        skipped.extend(bad)
+        return good
+
+    def others(annotations: Path, part: str = "") -> Dataset:
+        found = _beside(annotations, images, part)
+        return replace(found, photos=tuple(sound(found.photos)))
+
+    photos = sound(dataset.photos)
     if val is None or isinstance(val, float):
         learn, out = split(photos, added, seed, val)
         held_out = Dataset(data, dataset.categories, tuple(out)) if out else None
     else:
-        learn, held_out = photos, _beside(val, images, "val")
-        _count_objects(held_out, held_out.photos, added, has_masks)
-    old = _beside(old_data, images) if old_data else None
-    if old is not None and not set(old.categories) & set(known):
+        learn, held_out = photos, others(val, "val")
+        _count_objects(held_out, held_out.photos, added)
+    old = others(old_data) if old_data else None
+    if old is not None and not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
         raise EdgekitError(
-            f"{old_data}: annotates none of the base model's classes", f"they are {', '.join(known[1:9])} ..."
+            f"{old_data}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
         )
+    again = others(replay) if replay else Dataset(data, (), ())
+    if has_masks:
+        taught = {*added, *known} if scoring == "joint" else set(added)
+        _check_masks(dataset, learn, taught)
+        _check_masks(again, again.photos, taught)
+        if held_out is not None:
+            _check_masks(held_out, held_out.photos, set(added))
     return Inputs(
         classes=added,
-        objects=_count_objects(dataset, learn, added, has_masks),
+        objects=_count_objects(dataset, learn, added),
         learn=learn,
         held_out=held_out,
-        replay=list(_beside(replay, images).photos) if replay else [],
-        probe=[ProbePhoto(p) for p in list_images(probe)] if probe else [],
+        replay=list(again.photos),
+        probe=sound([ProbePhoto(p) for p in list_images(probe)]) if probe else [],
         old=old,
         skipped=tuple(skipped),
     )
@@ -108,19 +128,23 @@ def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ..
     return added
 
 
-def _count_objects(
-    dataset: Dataset, photos: list[Photo] | tuple[Photo, ...], classes: tuple[str, ...], has_masks: bool
-) -> dict[str, int]:
-    """How many objects of each class there are; raises where one has none or lacks its mask."""
+def _check_masks(dataset: Dataset, photos: Sequence[Photo], classes: set[str]) -> None:
+    """Raise where an object of one of the classes has no mask."""
+    for photo in photos:
+        for item in photo.annotations:
+            if item.category in classes and not item.iscrowd and item.segmentation is None:
+                raise EdgekitError(
+                    f"{photo.path}: an object of class {item.category} has a box but no mask in {dataset.file}",
+                    "a Mask R-CNN learns from masks: annotate polygons or RLE",
+                )
+
+
+def _count_objects(dataset: Dataset, photos: Sequence[Photo], classes: tuple[str, ...]) -> dict[str, int]:
+    """How many objects of each class there are; raises where one has none."""
     counts = dict.fromkeys(classes, 0)
     for photo in photos:
         for item in photo.annotations:
             if item.category in counts and not item.iscrowd:
-                if item.segmentation is None and has_masks:
-                    raise EdgekitError(
-                        f"{photo.path}: an object of class {item.category} has a box but no mask in {dataset.file}",
-                        "a Mask R-CNN learns from masks: annotate polygons or RLE",
-                    )
                 counts[item.category] += 1
     for name, count in counts.items():
         if not count:

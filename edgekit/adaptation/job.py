@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from edgekit.adaptation import proof as proofs
@@ -20,6 +21,7 @@ from edgekit.adaptation.initialise import imprint, new_generation
 from edgekit.adaptation.inputs import Inputs
 from edgekit.adaptation.joint import merge
 from edgekit.adaptation.objectives import ExactObjective, JointObjective, Objective
+from edgekit.adaptation.old_rows import complete_rows
 from edgekit.adaptation.processes import Processes
 from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.settings import Settings
@@ -69,10 +71,13 @@ class Job:
     def prepare(self, store: Path, cache_gb: float) -> Prepared:
         """Get the trunk ready and compute the features; the trunk's memory is free again afterwards."""
         began = time.monotonic()
-        if self.ranks.first and self.ranks.count > 1:  # it exports, the others find it
-            self.base.trunk(self.settings.trunk, store, self.track)
-        self.ranks.wait()
-        trunk = self.base.trunk(self.settings.trunk, store, self.track)
+
+        def open_trunk() -> Trunk:
+            return self.base.trunk(self.settings.trunk, store, self.track)
+
+        if self.ranks.count > 1:  # the first exports it, the others find it
+            self.ranks.together(lambda: open_trunk() if self.ranks.first else None)
+        trunk = open_trunk()
         ready = time.monotonic()
         learn, held_out = self.features(trunk, FeatureCache(store / "features", cache_gb))
         return Prepared(learn, held_out, trunk.runtime, ready - began, time.monotonic() - ready)
@@ -82,9 +87,12 @@ class Job:
         labels = {name: label for label, name in reversed(list(enumerate(self.categories))) if label}
         size, held_out = self.base.meta.input_size, self.inputs.held_out
         coder, seed = self.base.heads.box_coder, self.settings.seed
+        first_mask = 1 if self.settings.scoring == "joint" else min(self.new_labels.values())
 
         def made(photos: Any, views: int, what: str) -> list[PhotoFeatures]:
-            return extract(trunk, coder, photos, labels, size, views, seed, cache, self.ranks, self.track, what)
+            return extract(
+                trunk, coder, photos, labels, size, views, seed, cache, self.ranks, self.track, what, first_mask
+            )
 
         views = self.settings.views_of(len(self.inputs.learn))
         learn = made(self.inputs.learn, views, "computing RoI features")
@@ -96,14 +104,19 @@ class Job:
     ) -> tuple[Predictors, Generation, Training]:
         """The old predictors (in joint scoring a changed copy), the new rows, and how training went."""
         settings, joint = self.settings, self.settings.scoring == "joint"
+        torch.manual_seed(settings.seed)  # here, so that it does not matter what getting the features drew
+        complete_rows(self.base.predictors, torch.cat([p.load(0).box for p in photos[:8]]).float())
         predictors = merge(self.base.predictors).requires_grad_(False) if joint else self.base.predictors
         adapter = not joint and settings.epochs > 0 and wants_adapter(settings.train)
         count = len(self.inputs.classes)
         generation = new_generation(predictors, count, settings.init, self.base.meta.categories, adapter)
         if settings.init == "prototype":
-            imprint(predictors, generation, photos[: len(self.inputs.learn)])
+            imprint(predictors, generation, photos[: len(self.inputs.learn)], self.inputs.classes)
         if settings.epochs == 0:
             return predictors, generation, Training((), 0)
+        scores_train = "cls_score" in trained_layers(settings.train)
+        if generation.adapter is not None and not scores_train:
+            generation.adapter.blend(generation.cls_score, 1.0)
         ignore_old = settings.old_objects == "ignore"
         generation.requires_grad_(False)
         groups = new_parameters(generation, settings.train)
@@ -129,7 +142,7 @@ class Job:
             score if held_out else None,
             self.track,
         )
-        if generation.adapter is not None and "cls_score" in trained_layers(settings.train):
+        if generation.adapter is not None and scores_train:
             # The rows find more of one photo's classes, and too much else of many photos' (docs/log.md).
             generation.adapter.blend(generation.cls_score, ROWS_SHARE / math.sqrt(len(self.inputs.learn)))
         return predictors, generation, training
@@ -140,10 +153,10 @@ class Job:
         output: Path,
         predictors: Predictors,
         generation: Generation,
-        recall: dict[str, float],
         max_old_drop: float | None,
+        **more: Any,
     ) -> Proof:
-        """Write the adapted model and its proof, unless the proof fails."""
+        """Write the adapted model and its proof with what ``more`` belongs into it, unless the proof fails."""
         meta = self._meta(base)
         with atomic_path(output.absolute()) as temporary:
             if self.settings.scoring == "joint":
@@ -157,9 +170,10 @@ class Job:
                 proof,
                 base=str(base),
                 parent_sha256=meta.parent_sha256,
+                input_size=meta.input_size,
                 classes=self.inputs.classes,
                 objects=self.inputs.objects,
-                proposal_recall=recall,
+                **more,
                 settings=dataclasses.asdict(self.settings),
                 versions=dict(meta.versions),
             )
@@ -167,17 +181,19 @@ class Job:
         return proof
 
     def _prove(self, adapted: Path, trunk_after: str) -> Proof:
-        inputs, track = self.inputs, self.track
+        inputs = self.inputs
         before, after = self.base.session(), open_session(adapted)
         held_out = list(inputs.held_out.photos) if inputs.held_out else []
-        photos = [*held_out, *inputs.learn, *inputs.replay, *inputs.probe]
-        retention, found = proofs.compare(before, after, photos, len(held_out), track)
+        old = list(inputs.old.photos) if inputs.old else []
+        photos = [*held_out, *old, *inputs.learn, *inputs.replay, *inputs.probe]
+        retention, pairs = proofs.compare(before, after, photos, len(held_out) + len(old), self.track)
+        found = [of_after for _, of_after in pairs[: len(held_out)]]
         return Proof(
             retention=retention,
             runtime=before.runtime,
             trunk_sha256_before=self.base.trunk_sha256,
             trunk_sha256_after=trunk_after,
-            old=proofs.old_precision(before, after, inputs.old, track) if inputs.old else None,
+            old=proofs.old_precision(pairs[len(held_out) :], inputs.old, before.meta) if inputs.old else None,
             new=proofs.new_precision(found, inputs.held_out, inputs.classes, after.meta) if inputs.held_out else None,
             held_out_photos=len(held_out),
         )

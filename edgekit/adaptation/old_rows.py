@@ -20,6 +20,21 @@ def old_rows(predictors: Predictors, name: str, kind: str, rows: int) -> torch.T
     return torch.cat([first, *later]).detach()
 
 
+@torch.no_grad()
+def complete_rows(predictors: Predictors, features: torch.Tensor) -> None:
+    """Give the generations of which an exported graph holds no plain rows, and which are zero then, rows that score
+    features [R, F] of the usual length as their adapters do."""
+    for generation in predictors.generations:
+        adapter = generation.adapter
+        if adapter is None or generation.cls_score.weight.any():
+            continue
+        length = features.square().mean(dim=1).sqrt().mean().clamp(min=1e-6)
+        generation.cls_score.weight.copy_(adapter.raw.weight + adapter.cls_score.weight / length)
+        generation.cls_score.bias.copy_(adapter.raw.bias + adapter.cls_score.bias)
+        if generation.mask_fcn_logits is not None and adapter.mask is not None:
+            generation.mask_fcn_logits.load_state_dict(adapter.mask.mask_fcn_logits.state_dict())
+
+
 def old_likenesses(predictors: Predictors, features: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     """Features [L, F] moved until the old rows take each for one of their classes.
 

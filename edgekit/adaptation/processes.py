@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
+from edgekit.errors import EdgekitError
+
 T = TypeVar("T")
+PATIENCE = timedelta(days=7)  # the others wait for the first process's proof, which takes as long as its photos take
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,20 @@ class Processes:
         """This process's part of the items: every ``count``-th."""
         return list(items[self.rank :: self.count])
 
-    def wait(self) -> None:
-        """Wait until all processes are here."""
-        if self.count > 1:
-            dist.barrier()
+    def together(self, work: Callable[[], T]) -> T:
+        """Do a work, wait until all processes have done theirs, and raise in each what a user can mend in any."""
+        if self.count == 1:
+            return work()
+        failed, result = None, None
+        try:
+            result = work()
+        except EdgekitError as error:
+            failed = error
+        errors: list[EdgekitError | None] = [None] * self.count
+        dist.all_gather_object(errors, failed)
+        if found := [e for e in errors if e is not None]:
+            raise found[0]
+        return result  # type: ignore[return-value]  # nothing failed
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """The sum of all processes' tensors, in each of them."""
@@ -42,14 +56,18 @@ class Processes:
         return values
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Replace each gradient by the sum of all processes'."""
+        """Replace each gradient by the sum of all processes'; a parameter without one in any of them stays so, as
+        AdamW moves a parameter whose gradient is zero."""
         if self.count == 1:
             return
         parameters = list(parameters)
-        flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters])
+        parts = [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters]
+        owners = torch.tensor([float(p.grad is not None) for p in parameters])
+        flat = torch.cat([owners, *parts])
         dist.all_reduce(flat)
-        for parameter, gradient in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-            parameter.grad = gradient.view_as(parameter).clone()
+        owners, *summed = flat.split([len(parameters), *(p.numel() for p in parameters)])
+        for parameter, owned, gradient in zip(parameters, owners, summed, strict=True):
+            parameter.grad = gradient.view_as(parameter).clone() if owned else None
 
     def same(self, value: T) -> T:
         """The first process's value, in each of them."""
@@ -70,7 +88,7 @@ def processes() -> Iterator[Processes]:
     on_cuda = torch.cuda.is_available() and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
     if on_cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_cuda else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_cuda else "gloo", timeout=PATIENCE)
     try:
         yield Processes(dist.get_rank(), count)
     finally:

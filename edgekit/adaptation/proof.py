@@ -22,6 +22,8 @@ from edgekit.progress import Track
 from edgekit.runtime.session import Session, detect
 from edgekit.runtime.torch_session import TorchSession, outputs
 
+Pair = tuple[Detections, Detections]  # what the model before and the model after find in a photo
+
 
 @dataclass(frozen=True)
 class OldPrecision:
@@ -56,17 +58,12 @@ class Proof:
     held_out_photos: int
 
 
-def old_precision(before: Session, after: Session, dataset: Dataset, track: Track) -> OldPrecision:
-    """Evaluate both models on old data."""
-    found: tuple[list[Detections], list[Detections]] = ([], [])
-    for photo in track(dataset.photos, "old AP before and after"):
-        pixels = photo.read()
-        for session, results in zip((before, after), found, strict=True):
-            results.append(detect(session, pixels))
+def old_precision(pairs: Sequence[Pair], dataset: Dataset, meta: ModelMeta) -> OldPrecision:
+    """The AP on old data of what both models found in its photos; ``meta`` describes the model before."""
     parts = []
-    for results in found:
-        kept = [r.select(r.labels < len(before.meta.categories)) for r in results]
-        result = score(dataset, dataset.photos, kept, before.meta)
+    for results in zip(*pairs, strict=True):
+        kept = [r.select(r.labels < len(meta.categories)) for r in results]
+        result = score(dataset, dataset.photos, kept, meta)
         parts.append(Part(result.box, result.mask))
     return OldPrecision(before=parts[0], after=parts[1], photos=len(dataset.photos))
 
@@ -80,26 +77,26 @@ def new_precision(found: Sequence[Detections], dataset: Dataset, classes: Sequen
 
 def compare(
     before: Session, after: Session, photos: Sequence[Any], kept: int, track: Track
-) -> tuple[Retention, list[Detections]]:
-    """Run both models on photos (anything with ``read()``) and compare the earlier classes' detections; also what the
-    second model finds in the first ``kept`` photos.
+) -> tuple[Retention, list[Pair]]:
+    """Run both models on photos (anything with ``read()``) and compare the earlier classes' detections; also what they
+    find in the first ``kept`` photos.
 
     In PyTorch the trunk up to the box head's output, whose weights have the same hash in both files, runs once a photo;
     all that follows it runs in each model.
     """
-    found: list[Detections] = []
+    found: list[Pair] = []
 
-    def pairs() -> Iterator[tuple[Detections, Detections]]:
+    def pairs() -> Iterator[Pair]:
         for photo in track(photos, "comparing old detections"):
             pair = _detect_both(before, after, photo.read())
             if len(found) < kept:
-                found.append(pair[1])
+                found.append(pair)
             yield pair
 
     return retention(pairs(), len(before.meta.categories)), found
 
 
-def _detect_both(before: Session, after: Session, photo: np.ndarray) -> tuple[Detections, Detections]:
+def _detect_both(before: Session, after: Session, photo: np.ndarray) -> Pair:
     if not (isinstance(before, TorchSession) and isinstance(after, TorchSession)):
         return detect(before, photo), detect(after, photo)
     canvas = fit(photo, before.meta.input_size)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edgekit.adaptation.bases import open_base
-from edgekit.adaptation.held_out import proposal_recall
+from edgekit.adaptation.held_out import proposed_objects
 from edgekit.adaptation.inputs import read_inputs
 from edgekit.adaptation.job import Job
 from edgekit.adaptation.processes import processes
@@ -21,7 +20,7 @@ from edgekit.adaptation.training import Training
 from edgekit.artifacts import default_cache, kind_of, output_folder
 from edgekit.deployment.assembly import prepare
 from edgekit.errors import EdgekitError
-from edgekit.progress import Track, silent
+from edgekit.progress import Say, Track, silent, unsaid
 
 LOW_RECALL = 0.8  # of the RPN, below which advice is given
 
@@ -33,10 +32,13 @@ class Adaptation:
     output: Path
     base: str
     architecture: str
+    recognised: Mapping[str, str]  # how a base that says nothing of itself was understood
+    old_classes: int  # all that the base has, without the background
     classes: tuple[str, ...]
     photos: int  # learned from
     objects: dict[str, int]  # annotated objects by new class, in those
-    proposal_recall: dict[str, float]  # share of these that the RPN proposes, by class
+    proposed: dict[str, int]  # how many of these the RPN proposes, by class
+    proposal_recall: dict[str, float]  # their share
     settings: dict[str, Any]
     trunk: str  # what ran it
     trunk_seconds: float  # to export it, or to find it exported
@@ -80,6 +82,7 @@ def adapt(
     seed: int = 0,
     skip_bad_images: bool = False,
     track: Track = silent,
+    say: Say = unsaid,
 ) -> Adaptation:
     """Add the classes annotated in ``data`` to a model and write the larger model to ``output``.
 
@@ -87,7 +90,7 @@ def adapt(
     hold out, or the share of the photos (0 to 1) that is. Only predictor rows train, on RoI
     features that the frozen trunk computes once. Afterwards base and adapted model both run on every photo; in exact
     scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is written beside
-    the output as ``*.retention.json``.
+    the output as ``*.retention.json``. ``say`` is told, before training, what the frozen RPN proposes.
     """
     settings = Settings(
         scoring, train, init, epochs, lr, schedule, warm_up, weight_decay, protect, old_objects, views, seed, trunk
@@ -101,45 +104,68 @@ def adapt(
             )
         meta = source.meta
         has_masks = source.predictors.mask_predictor is not None
+        source.check(scoring)
+        settings.check_masks(has_masks)
+        known = meta.categories
         inputs = read_inputs(
-            data, images, meta.categories, has_masks, classes, val, replay, probe, old_data, seed, skip_bad_images
+            data, images, known, has_masks, scoring, classes, val, replay, probe, old_data, seed, skip_bad_images
         )
         output_folder(output.absolute().parent)
-        torch.manual_seed(seed)
         job = Job(source, inputs, settings, ranks, track if ranks.first else silent)
 
         ready = job.prepare(cache or default_cache(), cache_gb)
-        recall = proposal_recall(ready.learn[: len(inputs.learn)], job.new_labels)
+        proposed = proposed_objects(ready.learn[: len(inputs.learn)], job.new_labels)
+        recall = {name: proposed[name] / count for name, count in inputs.objects.items()}
+        if ranks.first:
+            counts = ", ".join(f"{proposed[name]} of {count} {name}" for name, count in inputs.objects.items())
+            say(f"annotated objects that the frozen RPN proposes: {counts}")
         extracted = time.monotonic()
         predictors, generation, training = job.learn(ready.learn, ready.held_out)
         trained = time.monotonic()
 
         def finish() -> Adaptation:
-            proof = job.write(base, output, predictors, generation, recall, max_old_drop)
+            files = {"data": data, "images": images, "val": val, "replay": replay, "probe": probe, "old_data": old_data}
+            checked = {"proposed": proposed, "proposal_recall": recall}
+            proof = job.write(base, output, predictors, generation, max_old_drop, files=files, **checked)
+            seconds = round(time.monotonic() - trained, 2)
+            unprepared = _prepare(output, track) if scoring == "exact" and kind_of(output) != "onnx" else ()
             return Adaptation(
                 output=output,
                 base=str(base),
                 architecture=meta.architecture,
+                recognised=meta.recognised,
+                old_classes=len(known) - 1,
                 classes=inputs.classes,
                 photos=len(inputs.learn),
                 objects=inputs.objects,
+                proposed=proposed,
                 proposal_recall=recall,
                 settings=dataclasses.asdict(settings),
                 trunk=ready.runtime,
                 trunk_seconds=round(ready.trunk_seconds, 2),
                 feature_seconds=round(ready.feature_seconds, 2),
                 training_seconds=round(trained - extracted, 2),
-                proof_seconds=round(time.monotonic() - trained, 2),
+                proof_seconds=seconds,
                 training=training,
                 proof=proof,
-                advice=_advice(recall, training),
+                advice=(*_advice(recall, training), *unprepared),
                 skipped=inputs.skipped,
             )
 
-        result = finish() if ranks.first else None
-        if result is not None and scoring == "exact" and kind_of(output) != "onnx":
-            prepare(output, track)
+        result = ranks.together(lambda: finish() if ranks.first else None)
         return ranks.same(result)  # type: ignore[return-value]  # the first process's
+
+
+def _prepare(output: Path, track: Track) -> tuple[str, ...]:
+    """Prepare the export of the written model, in the cache where ``export`` looks; what is to be said if that fails.
+
+    The model is whole without it.
+    """
+    try:
+        prepare(output, track)
+    except (EdgekitError, OSError) as error:
+        return (f"the model is written, but its export could not be prepared and will take longer: {error}",)
+    return ()
 
 
 def _advice(recall: dict[str, float], training: Training) -> tuple[str, ...]:

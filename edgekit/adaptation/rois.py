@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.roi_heads import project_masks_on_boxes
-from torchvision.ops import box_iou
+from torchvision.ops import box_area, box_iou
 
 from edgekit.adaptation.trunk import MASK_ROIS, Trunk
 from edgekit.adaptation.views import View
 
 FOREGROUND_IOU = 0.5  # a RoI that overlaps an object this much shows it; torchvision's box_fg_iou_thresh
-CROWD_IOU = 0.3  # a RoI that overlaps a crowd region this much says nothing
+CROWD_SHARE = 0.5  # a RoI of which this much is in a crowd region says nothing: it may show one of the crowd
 IGNORED = -1  # the label of such a RoI
 
 
@@ -38,8 +38,11 @@ class ViewFeatures:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def view_features(trunk: Trunk, coder: BoxCoder, view: View, rng: np.random.Generator) -> ViewFeatures:
-    """Run the trunk on a view; the annotated objects are RoIs too, in front of the proposals."""
+def view_features(
+    trunk: Trunk, coder: BoxCoder, view: View, rng: np.random.Generator, first_mask: int = 1
+) -> ViewFeatures:
+    """Run the trunk on a view; the annotated objects are RoIs too, in front of the proposals. The RoIs for masks are
+    drawn among those of the labels from ``first_mask`` on."""
     levels, proposals = trunk.look(view.pixels)
     objects = torch.from_numpy(view.boxes)
     proposed = box_iou(objects, torch.from_numpy(proposals)) if len(proposals) else torch.zeros(len(objects), 1)
@@ -47,14 +50,14 @@ def view_features(trunk: Trunk, coder: BoxCoder, view: View, rng: np.random.Gene
     rois = torch.from_numpy(boxes)
     labels, matched = match(rois, objects, torch.from_numpy(view.labels))
     if len(view.crowds):
-        crowded = box_iou(rois, torch.from_numpy(view.crowds)).amax(dim=1) >= CROWD_IOU
+        crowded = covered(rois, torch.from_numpy(view.crowds)).amax(dim=1) >= CROWD_SHARE
         labels = torch.where(crowded & (labels == 0), IGNORED, labels)
     deltas = torch.zeros(len(rois), 4)
     shown = labels > 0
     if shown.any():
         (deltas[shown],) = coder.encode([objects[matched[shown]]], [rois[shown]])
 
-    chosen = torch.nonzero(shown)[:, 0].numpy()
+    chosen = torch.nonzero(labels >= first_mask)[:, 0].numpy()
     if len(chosen) > MASK_ROIS:
         chosen = np.sort(rng.choice(chosen, MASK_ROIS, replace=False))
     index = torch.from_numpy(chosen)
@@ -84,3 +87,10 @@ def match(rois: torch.Tensor, objects: torch.Tensor, labels: torch.Tensor) -> tu
         return torch.zeros(len(rois), dtype=torch.int64), torch.zeros(len(rois), dtype=torch.int64)
     overlap, matched = box_iou(rois, objects).max(dim=1)
     return labels[matched] * (overlap >= FOREGROUND_IOU), matched
+
+
+def covered(rois: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+    """The share [R, M] of each RoI [R, 4] that lies in each region [M, 4], as COCO measures overlap with crowds."""
+    top_left = torch.maximum(rois[:, None, :2], regions[:, :2])
+    sides = (torch.minimum(rois[:, None, 2:], regions[:, 2:]) - top_left).clamp(min=0)
+    return sides.prod(dim=2) / box_area(rois)[:, None].clamp(min=1e-6)

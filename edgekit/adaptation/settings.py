@@ -47,6 +47,13 @@ class Settings:
         """How many views of each photo, the plain one included: more of few photos."""
         return self.views or min(MOST_VIEWS, max(LEAST_VIEWS, math.ceil(VIEWS_IN_ALL / max(photos, 1))))
 
+    def check_masks(self, has_masks: bool) -> None:
+        """Raise if only masks would train of a model that has none."""
+        if self.train == "mask" and not has_masks:
+            raise EdgekitError(
+                "--train mask: the base model, a Faster R-CNN, has no masks", "give predictors or last:K"
+            )
+
     def check(self, max_old_drop: float | None, old_data: Path | None, cache_gb: float) -> None:
         """Raise for a value that cannot be meant."""
         for name, choices in CHOICES.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,7 +41,9 @@ class TorchTrunk:
 
     def __init__(self, module: GenerationalRCNN, size: tuple[int, int], sha256: str) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.module, self.size = module.to(self.device), size
+        # The predictors learn on the CPU, where the features are: only a copy goes elsewhere.
+        self.module = module if self.device.type == "cpu" else copy.deepcopy(module).to(self.device)
+        self.size = size
         self.runtime = f"pytorch {self.device.type}"
         self.key = f"{sha256} {size} {self.runtime} {PROPOSALS}"
 

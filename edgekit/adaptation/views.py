@@ -81,7 +81,8 @@ def _mask(item: Annotation, photo: Photo) -> np.ndarray:
         return item.mask()
     x, y, width, height = item.bbox
     filled = np.zeros((photo.height, photo.width), bool)
-    filled[round(y) : max(round(y + height), round(y) + 1), round(x) : max(round(x + width), round(x) + 1)] = True
+    left, top = min(round(x), photo.width - 1), min(round(y), photo.height - 1)
+    filled[top : max(round(y + height), top + 1), left : max(round(x + width), left + 1)] = True
     return filled
 
 

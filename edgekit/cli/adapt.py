@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edgekit.cli.console import show, suggest, track
+from edgekit.cli.console import say, show, suggest, track
 from edgekit.cli.options import (
     FILE,
     FileOrShare,
@@ -57,7 +57,7 @@ def adapt(as_json: bool, **options: Any) -> None:
     from edgekit.adaptation import recipes
     from edgekit.report.tables import adaptation_table
 
-    result = recipes.adapt(**options, track=track)
+    result = recipes.adapt(**options, track=track, say=say)
     show(result, as_json, [adaptation_table(result)] if not as_json else [])
     output = result.output
     if output.suffix == ".onnx":

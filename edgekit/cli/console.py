@@ -43,6 +43,11 @@ def track(items: Iterable[T], description: str, /) -> Iterator[T]:
         yield from progress.track(items, description=description)
 
 
+def say(line: str, /) -> None:
+    """Print a line on stderr, while the work goes on."""
+    click.echo(line, err=True)
+
+
 def show(result: Any, as_json: bool, tables: Sequence[Any]) -> None:
     """Print a result as JSON or as tables; of several processes that torchrun started, only the first does."""
     if os.environ.get("RANK", "0") != "0":

@@ -6,7 +6,9 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
 
 from edgekit.data.dataset import Annotation, Dataset, Photo
 from edgekit.data.formats import detect_format
@@ -79,7 +81,17 @@ def read_coco(annotations: Path, images: Path) -> Dataset:
     return Dataset(annotations, tuple(names.values()), photos)
 
 
-def readable(photos: Iterable[Photo], skip_bad: bool) -> tuple[list[Photo], list[str]]:
+class Readable(Protocol):
+    """A photo in a file."""
+
+    def read(self) -> np.ndarray:
+        """The pixels, RGB uint8 [H, W, 3]; raises EdgekitError."""
+
+
+AnyPhoto = TypeVar("AnyPhoto", bound=Readable)
+
+
+def readable(photos: Iterable[AnyPhoto], skip_bad: bool) -> tuple[list[AnyPhoto], list[str]]:
     """The photos whose files can be read, and what is wrong with the others; raises on these unless ``skip_bad``."""
     good, bad = [], []
     for photo in photos:

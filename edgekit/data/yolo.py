@@ -71,11 +71,25 @@ def _refuse_shared(files: list[tuple[Path, Path]]) -> None:
             )
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """PyYAML's safe loader, which by itself keeps only the last of several values of a key."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See ``yaml.SafeLoader``; raises for a key given twice."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(problem=f"{key} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(config: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(config.read_text(encoding="utf-8"))
+        document = yaml.load(config.read_text(encoding="utf-8"), _UniqueKeys)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise EdgekitError(f"{config}: is not YAML ({' '.join(str(error).split())})", "write it again") from None
+        raise EdgekitError(
+            f"{config}: cannot be read as YAML ({' '.join(str(error).split())})", "write it again"
+        ) from None
     if not isinstance(document, dict) or not isinstance(document.get("names"), dict | list):
         raise EdgekitError(f"{config}: lists no class names", "write them as: names: [frog, chicken]")
     return document

@@ -35,15 +35,20 @@ def append_generation(base: Path, output: Path, generation: Generation, meta: Mo
     is appended reads the trunk's values and the earlier logits.
     """
     graph, base_meta = read_whole_onnx(base)
-    if base_meta.best_only:
-        raise EdgekitError(f"{base}: drops covered detections, so no classes can be added to it", AGAIN)
-    if base_meta.reserved:
-        raise EdgekitError(f"{base}: has room for {base_meta.reserved} classes", "fill it with: edgekit export --into")
-    if base_meta.precision != "fp32":
-        raise EdgekitError(f"{base}: is {base_meta.precision}; classes are added in fp32", AGAIN)
+    check_appendable(base_meta, base)
     appended(graph, base_meta, generation, base)
     check_static(graph)
     write_onnx(output, graph, replace(meta, precision=base_meta.precision))
+
+
+def check_appendable(meta: ModelMeta, base: Path) -> None:
+    """Raise if no generation can be added to the graph ``base``, which ``meta`` describes."""
+    if meta.best_only:
+        raise EdgekitError(f"{base}: drops covered detections, so no classes can be added to it", AGAIN)
+    if meta.reserved:
+        raise EdgekitError(f"{base}: has room for {meta.reserved} classes", "fill it with: edgekit export --into")
+    if meta.precision != "fp32":
+        raise EdgekitError(f"{base}: is {meta.precision}; classes are added in fp32", AGAIN)
 
 
 def appended(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, source: Path) -> None:

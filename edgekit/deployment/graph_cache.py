@@ -30,14 +30,27 @@ def cached_graph(
     import onnx
 
     cached = cached_file(kind, about)
-    if not cached.exists():
+    graph = _load(cached)
+    if graph is None:
         graph = build()
         with atomic_path(cached) as temporary:
             onnx.save(graph, temporary)
         if most is not None:
             _prune(cached.parent, most)
     cached.touch()
-    return onnx.load(cached)
+    return graph
+
+
+def _load(cached: Path) -> onnx.ModelProto | None:
+    """A cached graph; None where there is none or its file is damaged."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        graph = onnx.load(cached)
+    except (FileNotFoundError, DecodeError):
+        return None
+    return graph if graph.graph.node else None  # an empty file is an empty graph
 
 
 def cached_file(kind: str, about: list[Any]) -> Path:

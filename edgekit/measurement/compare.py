@@ -15,12 +15,16 @@ from edgekit.data.masks import Crop
 class Retention:
     """What became of the old classes' detections between two models on the same photos.
 
-    A detection changed if its box, label, score or mask differs in any bit, or if only one model has it.
+    Detections of the same label that overlap are one detection of both models. It changed if its box, score or mask
+    differs in any bit, if its place among the others is all that differs in a photo, or if only one model has it.
     """
 
     images: int
-    compared: int
-    changed: int
+    compared: int  # that either model has
+    changed: int  # of these; ``lost`` and ``added`` are among them
+    lost: int  # that only the model before has
+    added: int  # that only the model after has
+    # Of detections that both have.
     largest_score_difference: float
     largest_box_difference: float  # pixels
 
@@ -61,21 +65,27 @@ class Parity:
 
 def retention(pairs: Iterable[tuple[Detections, Detections]], old_labels: int) -> Retention:
     """Compare (before, after) detections of labels below ``old_labels``, exactly and in order."""
-    images = compared = changed = 0
+    images = compared = changed = lost = added = 0
     scores, boxes = 0.0, 0.0
     for before, after in pairs:
         before, after = before.select(before.labels < old_labels), after.select(after.labels < old_labels)
-        count = min(len(before), len(after))
-        differs = np.zeros(count, bool)
-        for a, b in zip(_arrays(before), _arrays(after), strict=True):
-            differs |= (a[:count] != b[:count]).any(axis=tuple(range(1, a.ndim)))
         images += 1
         compared += len(before)
-        changed += int(differs.sum()) + max(len(before), len(after)) - count
-        if count:
-            scores = max(scores, float(np.abs(before.scores[:count] - after.scores[:count]).max()))
-            boxes = max(boxes, float(np.abs(before.boxes[:count] - after.boxes[:count]).max()))
-    return Retention(images, compared, changed, scores, boxes)
+        if len(before) == len(after) and not _differ(before, after).any():
+            continue
+        first, second, _ = paired(before, after, -np.inf)
+        a, b = before.select(first), after.select(second)
+        differ = _differ(a, b)
+        only_before, only_after = len(before) - len(first), len(after) - len(second)
+        if not (differ.any() or only_before or only_after):
+            differ = first != second  # the same ones in another order
+        lost += only_before
+        added += only_after
+        compared += only_after
+        changed += int(differ.sum()) + only_before + only_after
+        scores = max(scores, float(np.abs(a.scores - b.scores).max(initial=0)))
+        boxes = max(boxes, float(np.abs(a.boxes - b.boxes).max(initial=0)))
+    return Retention(images, compared, changed, lost, added, scores, boxes)
 
 
 def parity(
@@ -162,5 +172,10 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
 
 
-def _arrays(found: Detections) -> tuple[np.ndarray, ...]:
-    return found.boxes, found.labels, found.scores, found.masks
+def _differ(first: Detections, second: Detections) -> np.ndarray:
+    """Which of two models' equally many detections differ in any bit: bool [N]."""
+    differ = np.zeros(len(first), bool)
+    for name in ("boxes", "labels", "scores", "masks"):
+        a, b = getattr(first, name), getattr(second, name)
+        differ |= (a != b).any(axis=tuple(range(1, a.ndim)))
+    return differ

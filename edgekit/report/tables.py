@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 def adaptation_table(result: Adaptation) -> Table:
     """What was added, what it cost, what became of the earlier classes."""
     table = _plain(f"adapted {result.architecture}, {result.settings['scoring']} scoring")
+    recognised = result.recognised.get("architecture", "as its file says")
+    names = f", names: {result.recognised['class names']}" if "class names" in result.recognised else ""
+    table.add_row("base model", f"{result.architecture} ({recognised}), {result.old_classes} classes{names}")
     objects = ", ".join(f"{n} {c}" for c, n in result.objects.items())
     table.add_row("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)")
-    recall = ", ".join(f"{c} {share:.0%}" for c, share in result.proposal_recall.items())
-    table.add_row("proposed by the RPN", recall)
+    proposed = ", ".join(f"{result.proposed[c]} of {n} {c}" for c, n in result.objects.items())
+    table.add_row("proposed by the RPN", proposed)
     seconds = f"trunk {result.trunk_seconds} ({result.trunk}), features {result.feature_seconds}"
     table.add_row("seconds", f"{seconds}, training {result.training_seconds}, proof {result.proof_seconds}")
     epochs = result.training.epochs
@@ -36,6 +39,7 @@ def adaptation_table(result: Adaptation) -> Table:
     kept = proof.retention
     table.add_row("old detections changed", f"{kept.changed} of {kept.compared} on {kept.images} photos")
     if kept.changed:
+        table.add_row("found by one model only", f"{kept.lost} by the base, {kept.added} by the adapted model")
         differences = f"score {kept.largest_score_difference:.2g}, box {kept.largest_box_difference:.2g} pixels"
         table.add_row("largest differences", differences)
     table.add_row(

@@ -47,6 +47,15 @@ def test_earlier_entries_make_room_and_this_runs_stay(tmp_path: Path) -> None:
     assert cache.holds("one")
 
 
+def test_what_another_process_of_the_run_wrote_stays(tmp_path: Path) -> None:
+    filled(tmp_path, "theirs")
+    size = FeatureCache(tmp_path, 1.0).path("theirs").stat().st_size
+    cache = FeatureCache(tmp_path, (size + 100) / 1e9, used={"theirs", "mine"})
+    with pytest.raises(EdgekitError, match="need more than"):
+        cache.write("mine", TENSORS)
+    assert cache.holds("theirs")
+
+
 def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

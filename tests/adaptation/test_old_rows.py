@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from edgekit.adaptation.initialise import new_generation
-from edgekit.adaptation.old_rows import SURE, old_likenesses, old_rows
+from edgekit.adaptation.old_rows import SURE, complete_rows, old_likenesses, old_rows
 from edgekit.model.checkpoint import load_model
-from edgekit.model.predictors import Predictors
+from edgekit.model.predictors import Predictors, normalised
 
 
 def sources(predictors: Predictors, number: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,3 +40,27 @@ def test_classes_of_later_generations_have_likenesses_too() -> None:
     likenesses = old_likenesses(later, features, draws)
     rows = old_rows(later, "cls_score", "weight", 1)[:, 0]
     assert (likenesses @ rows.t()).argmax(dim=1).eq(len(rows) - 1).float().mean() > 0.9
+
+
+def test_rows_that_a_graph_lacks_follow_from_the_adapter() -> None:
+    predictors = load_model("demo")[0].predictors
+    generation = new_generation(predictors, 2, "random", ("background",), adapter=True)
+    adapter = generation.adapter
+    assert adapter is not None
+    assert adapter.mask is not None
+    features, _ = sources(predictors, 200)
+    with torch.no_grad():
+        adapter.cls_score.weight.normal_(std=0.1)
+        adapter.raw.weight.normal_(std=0.1)
+        generation.cls_score.weight.zero_()
+        generation.cls_score.bias.zero_()
+    later = Predictors(predictors.box_predictor, predictors.mask_predictor, [generation])
+    complete_rows(later, 3 * features)
+    logits, expected = generation.cls_score(3 * features), adapter.scores(3 * features)
+    assert torch.nn.functional.cosine_similarity(logits, expected, dim=0).min() > 0.99
+    assert (logits - expected).abs().mean() < 0.1 * expected.abs().mean()
+    assert generation.mask_fcn_logits is not None
+    assert torch.equal(generation.mask_fcn_logits.weight, adapter.mask.mask_fcn_logits.weight)
+    kept = generation.cls_score.weight.clone()
+    complete_rows(later, normalised(features))  # rows that are there stay
+    assert torch.equal(generation.cls_score.weight, kept)

@@ -11,6 +11,42 @@ import pytest
 from edgekit.data.coco import Dataset
 from edgekit.model.checkpoint import load_model
 
+CHECK = """
+import torch
+
+from edgekit.adaptation.processes import processes
+from edgekit.errors import EdgekitError
+
+with processes() as ranks:
+    nobodys, one, both = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
+    both.grad = torch.ones(2)
+    if not ranks.first:
+        one.grad = torch.ones(2)
+    ranks.sum_gradients([nobodys, one, both])
+    assert nobodys.grad is None
+    assert one.grad.tolist() == [1, 1]
+    assert both.grad.tolist() == [2, 2]
+    assert ranks.together(lambda: ranks.rank) == ranks.rank
+
+    def fail():
+        if ranks.first:
+            raise EdgekitError("the old AP fell", "use another --protect")
+
+    try:
+        ranks.together(fail)
+    except EdgekitError as error:
+        print(f"{ranks.rank}: {error}", flush=True)
+"""
+
+
+def test_processes_agree_on_errors_and_gradients(tmp_path: Path) -> None:
+    script = tmp_path / "check.py"
+    script.write_text(CHECK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert all(f"{rank}: the old AP fell (use another --protect)" in done.stdout for rank in (0, 1))
+
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(new_train: Dataset, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import torchvision
 
 from edgekit.adaptation.held_out import split
 from edgekit.adaptation.recipes import Adaptation, adapt
-from edgekit.data.coco import Dataset
+from edgekit.adaptation.settings import Settings
+from edgekit.data.coco import Dataset, read_dataset
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import retention
@@ -31,11 +32,30 @@ def changed(before: str | Path, after: Path, photos: Dataset, labels: int) -> in
     return result.changed
 
 
+def renamed(data: Dataset, before: str, after: str, folder: Path) -> Dataset:
+    """The data with a class of another name."""
+    document = json.loads(data.file.read_text())
+    for category in document["categories"]:
+        category["name"] = after if category["name"] == before else category["name"]
+    for image in document["images"]:
+        image["file_name"] = str(data.file.parent / image["file_name"])
+    file = folder / f"{after}.json"
+    file.write_text(json.dumps(document))
+    return read_dataset(file, folder)
+
+
 @pytest.mark.parametrize("train", ["predictors", "mask", "last:1", "last:2", "last:3"])
 def test_every_strategy_is_exact(train: str, new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
     result = adapted(new_train, tmp_path / "a.safetensors", train=train)
     assert result.proof.retention.changed == 0
     assert changed("demo", result.output, mixed_test, OLD) == 0
+
+
+def test_masks_of_a_model_without_masks_cannot_train() -> None:
+    settings = Settings("exact", "mask", "mean", 1, 1e-3, "cosine", 0.0, 0.0, "l2", "background", None, 0, "onnx")
+    settings.check_masks(has_masks=True)
+    with pytest.raises(EdgekitError, match="--train mask: the base model, a Faster R-CNN, has no masks"):
+        settings.check_masks(has_masks=False)
 
 
 @pytest.mark.parametrize("init", ["mean", "random", "prototype", "dog"])
@@ -55,6 +75,9 @@ def test_what_is_not_trained_stays_as_it_began(new_train: Dataset, tmp_path: Pat
     assert start.mask_fcn_logits is not None
     assert masks.mask_fcn_logits is not None
     assert not torch.equal(start.mask_fcn_logits.weight, masks.mask_fcn_logits.weight)
+    features = torch.rand(20, start.cls_score.in_features)
+    for given, expected in zip(masks(features), start(features), strict=True):  # what edgekit runs, not the rows alone
+        assert torch.allclose(given, expected, atol=1e-6)
     assert torch.equal(start.cls_score.weight, last.cls_score.weight)
     assert not torch.equal(start.bbox_pred.weight, last.bbox_pred.weight)
     assert last.adapter is None
@@ -142,6 +165,23 @@ def test_replayed_photos_are_learned_from(new_train: Dataset, mixed_test: Datase
     assert with_old.training.epochs != without.training.epochs
 
 
+@pytest.mark.parametrize(
+    "options", [{"scoring": "joint", "protect": "distill"}, {"old_objects": "ignore"}, {"schedule": "constant"}]
+)
+def test_other_choices_learn_otherwise(options: dict[str, Any], new_train: Dataset, tmp_path: Path) -> None:
+    plain = adapted(new_train, tmp_path / "a.safetensors", **{k: v for k, v in options.items() if k == "scoring"})
+    other = adapted(new_train, tmp_path / "b.safetensors", **options)
+    assert other.training.epochs[-1].classification > 0
+    states = [load_model(r.output)[0].predictors.state_dict() for r in (plain, other)]
+    assert any(not torch.equal(states[0][name], value) for name, value in states[1].items())
+
+
+def test_photos_to_probe_are_compared_too(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
+    result = adapted(new_train, tmp_path / "a.safetensors", epochs=0, probe=mixed_test.file.parent)
+    assert result.proof.retention.images == len(new_train.photos) + len(mixed_test.photos)
+    assert result.proof.retention.changed == 0
+
+
 def test_three_generations_stay_exact(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
     third = write_demo_set("mixed-test", 4, tmp_path / "third", seed=5)
     document = json.loads(third.file.read_text())
@@ -204,6 +244,9 @@ def test_an_onnx_file_alone_can_be_adapted(
     assert changed(base_onnx, result.output, mixed_test, OLD) == 0
     with pytest.raises(EdgekitError, match="joint scoring needs the checkpoint"):
         adapted(new_train, tmp_path / "b.onnx", base_onnx, scoring="joint")
+    again = adapted(renamed(new_train, "frog", "toad", tmp_path), tmp_path / "c.onnx", result.output, classes=("toad",))
+    assert again.proof.retention.changed == 0
+    assert changed(result.output, again.output, mixed_test, OLD + 2) == 0
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
 
 from edgekit.adaptation.views import plain_view, varied_view
-from edgekit.data.coco import Dataset
+from edgekit.data.coco import Annotation, Dataset, Photo
 
 LABELS = {"chicken": 13, "frog": 14}
 
@@ -33,3 +36,20 @@ def test_varied_views_move_pixels_and_masks_together(new_train: Dataset) -> None
             assert bright[mask].mean() > 0.9
             x0, y0, x1, y1 = box.astype(int)
             assert mask[y0:y1, x0:x1].sum() == mask.sum()
+
+
+def one_box(folder: Path, bbox: tuple[float, float, float, float], size: tuple[int, int]) -> int:
+    """How many objects a view of ``size`` has of a photo of 100x100 pixels with one box."""
+    file = folder / "photo.png"
+    Image.new("RGB", (100, 100)).save(file)
+    photo = Photo(1, file, 100, 100, (Annotation("frog", bbox, bbox[2] * bbox[3], None),))
+    return len(plain_view(photo, LABELS, size).labels)
+
+
+def test_a_box_at_the_border_is_seen(tmp_path: Path) -> None:
+    assert one_box(tmp_path, (99.6, 10, 0.4, 20), (100, 100)) == 1
+    assert one_box(tmp_path, (10, 99.7, 20, 0.3), (100, 100)) == 1
+
+
+def test_a_box_too_small_for_the_canvas_is_not(tmp_path: Path) -> None:
+    assert one_box(tmp_path, (50, 50, 1, 1), (32, 32)) == 0

@@ -130,6 +130,14 @@ def test_yolo_object_whose_parts_a_converter_joined(tmp_path: Path) -> None:
     assert iou(item.mask(), raster(*PARTS)) > 0.95
 
 
+def test_yolo_class_ids_given_twice_are_refused(tmp_path: Path) -> None:
+    images = write_yolo(tmp_path, {"a": yolo_row(0, HEN)})
+    config = tmp_path / "data.yaml"
+    config.write_text("names:\n  0: chicken\n  0: frog\n")
+    with pytest.raises(EdgekitError, match=r"data\.yaml.*0 is given twice.*line 2"):
+        read_dataset(config, images)
+
+
 def test_yolo_splits_are_not_mixed(tmp_path: Path) -> None:
     write_yolo(tmp_path, {"a": yolo_row(1, FROG)})
     images = write_yolo(tmp_path, {"b": yolo_row(0, HEN)}, "val", train="images/train")

@@ -22,6 +22,23 @@ def test_retention_counts_every_kind_of_change() -> None:
     assert retention([(before, found([0.9, 0.8, 0.7], [1, 2, 1], shift=1))], 13).changed == 3
 
 
+def test_retention_pairs_what_overlaps() -> None:
+    before = found([0.9, 0.8], [1, 1])
+    result = retention([(before, before.select(np.array([1])))], 13)  # the first one is gone, the second stays
+    assert (result.compared, result.changed, result.lost, result.added) == (2, 1, 1, 0)
+    assert result.largest_box_difference == 0
+    result = retention([(before.select(np.array([1])), before)], 13)
+    assert (result.compared, result.changed, result.lost, result.added) == (2, 1, 0, 1)
+    result = retention([(before, found([0.9, 0.8], [1, 2]))], 13)
+    assert (result.compared, result.changed, result.lost, result.added) == (3, 2, 1, 1)
+
+
+def test_retention_looks_at_the_order_too() -> None:
+    before = found([0.9, 0.8], [1, 1])
+    result = retention([(before, before.select(np.array([1, 0])))], 13)
+    assert (result.changed, result.lost, result.largest_box_difference) == (2, 0, 0)
+
+
 def test_retention_compares_masks() -> None:
     before, after = found([0.9], [1]), found([0.9], [1])
     after.masks[0, 3, 3] = 1e-7

@@ -1,0 +1,55 @@
+"""The loop: when it stops early, and what is kept then."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import torch
+from torch import nn
+
+from edgekit.adaptation.features import PhotoFeatures
+from edgekit.adaptation.objectives import Batch
+from edgekit.adaptation.processes import Processes
+from edgekit.adaptation.rois import ViewFeatures
+from edgekit.adaptation.training import BATCH, LEAST, Schedule, train
+
+NONE, LABELS = torch.zeros(0), torch.zeros(1, dtype=torch.int64)
+MASKS = (torch.zeros(0, 1, 14, 14), LABELS[:0], torch.zeros(0, 28, 28))
+VIEW = ViewFeatures(torch.zeros(1, 4), torch.ones(1, 2), LABELS, torch.zeros(1, 4), *MASKS, NONE, NONE, NONE)
+
+
+class Exploding:
+    """A loss of one layer that is no number from some step on."""
+
+    def __init__(self, layer: nn.Linear, sound_steps: int) -> None:
+        self.layer, self.sound_steps, self.seen = layer, sound_steps, 0
+        self.weights: list[torch.Tensor] = []
+
+    def counts(self, _batch: Batch) -> torch.Tensor:
+        return torch.tensor([1, 1])
+
+    def losses(self, batch: Batch, _counts: torch.Tensor) -> torch.Tensor:
+        self.seen += 1
+        self.weights.append(self.layer.weight.detach().clone())
+        value = self.layer(batch.box).sum() * (1 if self.seen <= self.sound_steps else torch.nan)
+        return torch.stack([value, *torch.zeros(3)])
+
+
+def test_a_loss_that_becomes_nan_keeps_the_last_sound_epoch() -> None:
+    layer = nn.Linear(2, 1)
+    epoch = LEAST // BATCH
+    objective = Exploding(layer, sound_steps=2 * epoch + 1)
+    photo = cast(PhotoFeatures, SimpleNamespace(load=lambda _view: VIEW))
+    schedule = Schedule(epochs=5, lr=0.1, weight_decay=0.0, warm_up=0.0, schedule="constant")
+    result = train(layer, [(list(layer.parameters()), 1.0)], objective, [photo], schedule, 0, Processes())
+    assert len(result.epochs) == result.best_epoch == 2
+    assert result.stopped is not None
+    assert "use a smaller --lr than 0.1" in result.stopped
+    assert torch.equal(layer.weight, objective.weights[2 * epoch])  # as the third epoch found it
+
+
+def test_a_constant_schedule_stays_at_its_peak() -> None:
+    constant, cosine = (Schedule(1, 1.0, 0.0, 0.1, name) for name in ("constant", "cosine"))
+    assert [constant.factor(step, 100) for step in (0, 9, 10, 50, 99)] == [0.1, 1, 1, 1, 1]
+    assert cosine.factor(99, 100) < 0.01
