@@ -13,6 +13,7 @@ from edgekit.adaptation.recipes import Adaptation, adapt
 from edgekit.adaptation.settings import Settings
 from edgekit.data.coco import Dataset, read_dataset
 from edgekit.data.demo_sets import write_demo_set
+from edgekit.deployment.compose import read_heads
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import retention
 from edgekit.model.checkpoint import load_model
@@ -244,8 +245,11 @@ def test_an_onnx_file_alone_can_be_adapted(
     assert changed(base_onnx, result.output, mixed_test, OLD) == 0
     with pytest.raises(EdgekitError, match="joint scoring needs the checkpoint"):
         adapted(new_train, tmp_path / "b.onnx", base_onnx, scoring="joint")
-    again = adapted(renamed(new_train, "frog", "toad", tmp_path), tmp_path / "c.onnx", result.output, classes=("toad",))
+    toads = renamed(new_train, "frog", "toad", tmp_path)
+    again = adapted(toads, tmp_path / "c.onnx", result.output, classes=("toad",), init="frog", epochs=0)
     assert again.proof.retention.changed == 0
+    (rows,) = read_heads(again.output)[0].predictors.generations[1].cls_score.weight
+    assert rows.any()  # the graph held no plain rows of a frog, but its adapter
     assert changed(result.output, again.output, mixed_test, OLD + 2) == 0
 
 
