@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +41,7 @@ class Base(Protocol):
         """Raise if no classes can be added to it in this scoring."""
 
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
-        """The frozen trunk in "onnx" (exported to ``cache`` on first use) or "torch"."""
+        """The frozen trunk in "torch" or, exported to ``cache`` on first use, in onnxruntime: "onnx" or "tensorrt"."""
 
     def session(self) -> Session:
         """The model, ready to run."""
@@ -77,7 +76,7 @@ class CheckpointBase:
             for _ in track(range(1), "exporting the frozen trunk"):
                 export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS)
 
-        return _exported_trunk(self, cache, make)
+        return _exported_trunk(self, runtime, cache, make)
 
     def session(self) -> Session:
         """See ``Base``."""
@@ -127,7 +126,7 @@ class OnnxBase:
             for _ in track(range(1), "cutting out the frozen trunk"):
                 extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS)
 
-        return _exported_trunk(self, cache, make)
+        return _exported_trunk(self, runtime, cache, make)
 
     def session(self) -> Session:
         """See ``Base``."""
@@ -159,17 +158,24 @@ def open_base(
     return OnnxBase(path)
 
 
-def _exported_trunk(base: Base, cache: Path, make: Callable[[Path], None]) -> OnnxTrunk:
-    """The trunk from its folder in the cache, made where it is not there or cannot be opened."""
-    size = base.meta.input_size
+def _exported_trunk(base: Base, runtime: str, cache: Path, make: Callable[[Path], None]) -> OnnxTrunk:
+    """The trunk from its folder in the cache, made where it is not there or cannot be opened.
+
+    "onnx" runs it on CUDA where that can be used, else on the CPU; "tensorrt" is onnxruntime's provider of this name.
+    """
+    size, provider = base.meta.input_size, "tensorrt" if runtime == "tensorrt" else ""
     folder = cache / "trunks" / f"{base.trunk_sha256[:24]}-{size[0]}x{size[1]}-{LAYOUT}"
     if folder.exists():
-        with contextlib.suppress(Exception):  # onnxruntime's errors have no class of their own
-            trunk = OnnxTrunk(folder, size, base.trunk_sha256)
-            if (trunk.mask_head is not None) == (base.predictors.mask_predictor is not None):
-                return trunk
+        try:
+            trunk = OnnxTrunk(folder, size, base.trunk_sha256, provider)
+        except EdgekitError:  # the provider cannot be had
+            raise
+        except Exception:  # a damaged file; onnxruntime's errors have no class of their own
+            trunk = None
+        if trunk is not None and (trunk.mask_head is not None) == (base.predictors.mask_predictor is not None):
+            return trunk
     make(folder)
-    return OnnxTrunk(folder, size, base.trunk_sha256)
+    return OnnxTrunk(folder, size, base.trunk_sha256, provider)
 
 
 def _trunk_of(module: GenerationalRCNN) -> str:

@@ -15,7 +15,7 @@ CHOICES = {
     "schedule": ("cosine", "constant"),
     "protect": ("distill", "l2", "frozen", "none"),
     "old_objects": ("background", "ignore"),
-    "trunk": ("onnx", "torch"),
+    "trunk": ("onnx", "tensorrt", "torch"),
 }
 LEAST_VIEWS, MOST_VIEWS, VIEWS_IN_ALL = 3, 36, 180  # of a photo, of a photo, of all photos (docs/log.md)
 

@@ -71,13 +71,13 @@ class TorchTrunk:
 class OnnxTrunk:
     """A trunk exported as ``body.onnx``, ``box_head.onnx`` and, with masks, ``mask_head.onnx``, in onnxruntime."""
 
-    def __init__(self, folder: Path, size: tuple[int, int], sha256: str) -> None:
-        self.body = open_ort(str(folder / "body.onnx"), by_turns=True)
-        self.box_head = open_ort(str(folder / "box_head.onnx"), by_turns=True)
+    def __init__(self, folder: Path, size: tuple[int, int], sha256: str, provider: str = "") -> None:
+        self.body = open_ort(str(folder / "body.onnx"), provider, by_turns=True)
+        self.box_head = open_ort(str(folder / "box_head.onnx"), provider, by_turns=True)
         mask_head = folder / "mask_head.onnx"
-        self.mask_head = open_ort(str(mask_head), by_turns=True) if mask_head.exists() else None
-        provider = self.body.get_providers()[0].removesuffix("ExecutionProvider").lower()
-        self.runtime = f"onnxruntime {provider}"
+        self.mask_head = open_ort(str(mask_head), provider, by_turns=True) if mask_head.exists() else None
+        used = self.body.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.runtime = f"onnxruntime {used}"
         self.key = f"{sha256} {size} {self.runtime} {PROPOSALS}"
 
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:

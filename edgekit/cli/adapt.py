@@ -45,7 +45,7 @@ from edgekit.cli.options import (
 @base_classes_option
 @architecture_option
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
-@click.option("--trunk", default="onnx", show_default=True, help="What runs the frozen trunk: onnx or torch.")
+@click.option("--trunk", default="onnx", show_default=True, help="What runs the frozen trunk: onnx, tensorrt or torch.")
 @click.option("--views", type=int, default=None, help="Views of each photo.  [default: 3, up to 36 of few photos]")
 @click.option("--cache", type=FILE, default=None, help="Folder for trunks and features.  [default: ~/.cache/edgekit]")
 @click.option("--cache-gb", default=10.0, show_default=True, help="The most the cached features may take.")

@@ -15,7 +15,9 @@ from edgekit.adaptation.rois import IGNORED, view_features
 from edgekit.adaptation.trunk import Trunk
 from edgekit.adaptation.views import plain_view
 from edgekit.data.coco import Dataset, Photo
+from edgekit.errors import EdgekitError
 from edgekit.progress import silent
+from edgekit.runtime.gpu import DEVICE_FILES
 
 LABELS = {"chicken": 13, "frog": 14}
 SIZE = (320, 320)
@@ -58,6 +60,13 @@ def test_both_runtimes_give_the_same_training_set(trunks: dict[str, Trunk], new_
         for name in ("deltas", "box", "mask", "mask_targets"):
             a, b = getattr(onnx, name).float(), getattr(torch_, name).float()
             assert torch.allclose(a, b, atol=2e-2, rtol=1e-2), name
+
+
+@pytest.mark.skipif(any(Path(f).exists() for f in DEVICE_FILES), reason="there is an NVIDIA GPU")
+def test_a_provider_that_is_not_there_is_named(trunks: dict[str, Trunk], cache: Path) -> None:
+    assert trunks["onnx"].runtime == "onnxruntime cpu"
+    with pytest.raises(EdgekitError, match="TensorrtExecutionProvider"):
+        open_base("demo").trunk("tensorrt", cache, silent)
 
 
 def test_an_interrupted_run_goes_on(trunks: dict[str, Trunk], new_train: Dataset, tmp_path: Path) -> None:
