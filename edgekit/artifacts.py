@@ -171,9 +171,7 @@ def sha256(path: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:  # a link to nothing, a folder, no rights
-        raise EdgekitError(
-            f"{path}: cannot be read: {error.strerror or error}", "replace or remove it, or check its rights"
-        ) from None
+        raise EdgekitError(f"{path}: cannot be read: {error.strerror or error}", "replace or remove it") from None
     return digest.hexdigest()
 
 
@@ -194,9 +192,7 @@ def output_folder(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise EdgekitError(
-            f"{folder}: cannot be written: {error.strerror or error}", "choose another output folder"
-        ) from None
+        raise EdgekitError(f"{folder}: cannot be written: {error.strerror or error}", "choose another folder") from None
     return folder
 
 
@@ -217,9 +213,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise EdgekitError(
-            f"{path}: cannot be written: {error.strerror or error}", "free space or change -o"
-        ) from error
+        raise EdgekitError(f"{path}: cannot be written: {error.strerror or error}", "free space or change -o") from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -77,7 +77,7 @@ def test_power_streams_and_layers(tiny: Path) -> None:
     assert (row.streams.count, row.streams.threads_each is not None) == (2, True)
     assert row.streams.images_per_s > 0
     kinds = {x.kind: x for x in row.layers}
-    assert kinds["MatMul"].count == 2, "the graph has two"
+    assert kinds["MatMul"].count == 1, "the graph has two, of which onnxruntime fuses one with an addition"
     assert sum(x.share for x in row.layers) == pytest.approx(1, abs=0.01)
 
 
