@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 comma := ,
 
+# Two tests at a time, on one thread each: most of a test is Python's own, and OpenMP's threads wait for one another.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+
 # What bench installs, and the Python it runs with: on a Jetson that of docs/jetson.md's environment, since pip's own
 # torch, onnxruntime and TensorRT do not run there; elsewhere TensorRT where there is an NVIDIA GPU.
 ifneq ($(wildcard /etc/nv_tegra_release),)
@@ -29,10 +32,10 @@ bench: $(BENCH_NEEDS)
 	$(BENCH_PYTHON) benchmarks/readme_tables.py
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 test-slow: $(VENV)/installed
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(PYTEST) -m "slow and not gpu"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -40,13 +40,13 @@ def test_a_damaged_trunk_is_made_again(damage: str, tmp_path: Path) -> None:
         for name in ("body", "box_head", "mask_head"):
             write_tiny_detector(folder / f"{name}.onnx")
 
-    _exported_trunk(base, tmp_path, make)
+    _exported_trunk(base, "onnx", tmp_path, make)
     part = folders[0] / "mask_head.onnx"
     content = part.read_bytes()
     if damage == "gone":
         part.unlink()
     elif damage != "none":
         part.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
-    trunk = _exported_trunk(base, tmp_path, make)
+    trunk = _exported_trunk(base, "onnx", tmp_path, make)
     assert trunk.mask_head is not None
     assert len(folders) == (1 if damage == "none" else 2)
