@@ -17,6 +17,7 @@ from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size
 from edgekit.model.checkpoint import load_model, read_checkpoint, split_generations
 from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.predictors import Generation
 from edgekit.progress import Track, silent
 from edgekit.runtime.graph_names import INNER, OUTPUTS
 
@@ -41,10 +42,8 @@ def assemble(
     module is made. ``generations`` leaves out what later adaptations added; ``base_classes`` and ``architecture``: see
     ``load_model``.
     """
-    weights, meta = read_checkpoint(model, base_classes, architecture)
+    meta, added = _apart(model, base_classes, architecture)
     meta = dataclasses.replace(meta, input_size=check_size(shape.size))
-    added = split_generations(weights.tensors, meta.group_sizes)
-    meta = dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta))
     kept = meta if generations is None else meta.until(generations, resolve(model))
 
     def build() -> onnx.ModelProto:
@@ -63,14 +62,21 @@ def assemble(
 def prepare(model: Path, track: Track = silent) -> None:
     """Build what an adapted checkpoint's newest generation adds to its graph, which takes seconds, so that its export
     finds it; only where the base model was exported before at its own shape, and is in the cache."""
-    weights, meta = read_checkpoint(model)
+    meta, _ = _apart(model)
     shape = Shape(meta.input_size)
-    split_generations(weights.tensors, meta.group_sizes)  # what remains is the base model's
-    meta = dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta))
     if not cached_file("graphs", _about_base(meta, shape)).exists():
         return
     for _ in track(range(1), "preparing its export"):
         assemble(model, shape)
+
+
+def _apart(
+    model: str | Path, base_classes: Path | None = None, architecture: str | None = None
+) -> tuple[ModelMeta, list[Generation]]:
+    """What a checkpoint is, its base model's digest included, and the generations that were added to that."""
+    weights, meta = read_checkpoint(model, base_classes, architecture)
+    added = split_generations(weights.tensors, meta.group_sizes)  # what remains is the base model's
+    return dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta)), added
 
 
 def _about_base(meta: ModelMeta, shape: Shape) -> list[Any]:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.artifacts import output_folder
+from edgekit.artifacts import output_file
 from edgekit.errors import EdgekitError
 
 
@@ -19,8 +19,7 @@ def staged(output: Path) -> Iterator[Path]:
     When the block ends well they move to where ``output`` belongs, ``output`` itself last. When it fails what was there
     stays, and the error names the files by the places that they were for.
     """
-    output_folder(output.parent)
-    _check_place(output)
+    output_file(output)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}.") as name:
         try:
             yield Path(name)
@@ -29,7 +28,7 @@ def staged(output: Path) -> Iterator[Path]:
             raise EdgekitError(*texts) from error
         made = sorted(Path(name).iterdir(), key=lambda p: (p.name == output.name, p.name))  # an engine, then its JSON
         for path in made:
-            _check_place(output.with_name(path.name))
+            output_file(output.with_name(path.name))
         try:
             for path in made:
                 os.replace(path, output.with_name(path.name))
@@ -37,8 +36,3 @@ def staged(output: Path) -> Iterator[Path]:
             raise EdgekitError(
                 f"{output}: cannot be written: {error.strerror or error}", "free space or change -o"
             ) from error
-
-
-def _check_place(path: Path) -> None:
-    if path.is_dir():
-        raise EdgekitError(f"{path}: is a folder", "give the name of the file to write")
