@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgekit.artifacts import ModelMeta, resolve
 from edgekit.deployment import reserve
@@ -20,9 +19,6 @@ from edgekit.progress import Track
 from edgekit.runtime.selection import Selected
 from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
-
-if TYPE_CHECKING:
-    import onnx
 
 MOST_BATCH = 64
 TOP_K = 3840  # the most that TensorRT's TopK takes
@@ -41,12 +37,27 @@ def of_checkpoint(
     architecture: str | None,
     track: Track,
 ) -> Source:
-    """A checkpoint's graph (see ``onnx_export.export`` for the options), to be compared with PyTorch."""
+    """A checkpoint's graph (see ``onnx_export.export`` for the options), to be compared with PyTorch.
+
+    It is put together from the base model's and the generations where the shape allows it.
+    """
     as_given = (base_classes, architecture)
     shape = Shape(check_size(size or read_checkpoint(model, *as_given)[1].input_size), batch, proposals, detections)
     check(shape)
-    graph, meta = graph_of(model, shape, generations, best_only, reserve_classes, *as_given, track)
-    return Source(graph, meta, _reference(model, proposals, detections, *as_given))
+    reference = _reference(model, proposals, detections, *as_given)
+    if batch == 1 and not best_only:
+        graph, meta = assemble(model, shape, generations, *as_given, track)
+        if reserve_classes:
+            meta = reserve.reserve(graph, meta, reserve_classes, resolve(model))
+        return Source(graph, meta, reference)
+    if reserve_classes:
+        raise EdgekitError(
+            "--reserve-classes: goes with one canvas a run and all detections", "leave --best-only, --batch"
+        )
+    module, meta = load_model(model, generations, *as_given, shape.size)
+    for _ in track(range(1), "building the static graph"):
+        graph = to_onnx(module, shape, best_only)
+    return Source(graph, dataclasses.replace(meta, best_only=best_only), reference)
 
 
 def of_room(model: str | Path, into: Path) -> Source:
@@ -71,32 +82,6 @@ def _reference(
         return Selected(TorchSession(module, fp32), fp32, meta.best_only)
 
     return opened
-
-
-def graph_of(
-    model: str | Path,
-    shape: Shape,
-    generations: int | None,
-    best_only: bool,
-    reserve_classes: int,
-    base_classes: Path | None,
-    architecture: str | None,
-    track: Track,
-) -> tuple[onnx.ModelProto, ModelMeta]:
-    """A checkpoint's graph: put together from the base model's and the generations where the shape allows it."""
-    if shape.batch == 1 and not best_only:
-        graph, meta = assemble(model, shape, generations, base_classes, architecture, track)
-        if reserve_classes:
-            meta = reserve.reserve(graph, meta, reserve_classes, resolve(model))
-        return graph, meta
-    if reserve_classes:
-        raise EdgekitError(
-            "--reserve-classes: goes with one canvas a run and all detections", "leave --best-only, --batch"
-        )
-    module, meta = load_model(model, generations, base_classes, architecture, shape.size)
-    for _ in track(range(1), "building the static graph"):
-        graph = to_onnx(module, shape, best_only)
-    return graph, dataclasses.replace(meta, best_only=best_only)
 
 
 def check(shape: Shape) -> None:
