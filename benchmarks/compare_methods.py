@@ -24,10 +24,11 @@ import torch
 from adaptation_methods import METHODS, Task, run
 from scenarios import Scenario, demo_scenario, msrc_scenario
 
-from edgekit.artifacts import ModelMeta, tool_versions, write_text
+from edgekit.artifacts import ModelMeta, tool_versions
 from edgekit.data.coco import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
+from edgekit.files import write_text
 from edgekit.measurement.compare import retention
 from edgekit.measurement.evaluate import score
 from edgekit.model.checkpoint import load_model

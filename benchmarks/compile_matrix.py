@@ -20,9 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import read_onnx, sha256, tool_versions, write_onnx, write_text
+from edgekit.artifacts import read_onnx, tool_versions, write_onnx
 from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 SHOWN = {
+    "PyTorch": "PyTorch, before the export",
     "fp32": "fp32",
     "fp16": "fp16",
     "int8 tensorrt, percentile, keep auto": "int8, for TensorRT",
@@ -23,7 +24,9 @@ def precision_table(result: dict[str, Any]) -> str:
         table.append(
             [title, f"{row['box_AP']:.1f}", f"{row['mask_AP']:.1f}", f"{row['MB']:.1f}", f"`{kept}`" if kept else ""]
         )
-    head = f"AP (%) of the embedded model on {result['scenes']['count']} scenes, run in onnxruntime on a CPU:\n\n"
+    head = (
+        f"AP (%) of the embedded model on {result['scenes']['count']} scenes, graphs run in onnxruntime on a CPU:\n\n"
+    )
     return head + lines(["", "box AP", "mask AP", "MB", "kept in float32"], table)
 
 

@@ -22,8 +22,9 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.artifacts import tool_versions, write_text
+from edgekit.artifacts import tool_versions
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
+from edgekit.files import write_text
 from edgekit.measurement.machine.system import machine
 
 

@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from edgekit.artifacts import tool_versions, write_text
+from edgekit.artifacts import tool_versions
 from edgekit.data.masks import crops, encode, paste
+from edgekit.files import write_text
 from edgekit.measurement.machine.system import machine
 
 PHOTO = (1080, 1920)

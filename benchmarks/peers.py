@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 import edgekit
-from edgekit.artifacts import tool_versions, write_text
+from edgekit.artifacts import tool_versions
 from edgekit.data.coco import Dataset
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.errors import EdgekitError
+from edgekit.files import write_text
 from edgekit.measurement.bench.forms import failed
 from edgekit.measurement.bench.harness import Subject, interleave
 from edgekit.measurement.bench.result import Latency

@@ -2,9 +2,10 @@
 
     python benchmarks/precision_ap.py --work /tmp/precision --output benchmarks/results/precision.json
 
-All graphs come from one float32 export. int8 is calibrated on calibration/demo.json. AP is measured in onnxruntime on
-the CPU, which computes what the graph says for either target. It has no half arithmetic there and widens it, so fp16
-is measured a second time with each half value rounded ("fp16, rounded"). Speed is interleaved, as a ratio.
+All graphs come from one float32 export; "PyTorch" is the model it was made of. int8 is calibrated on
+calibration/demo.json. AP is measured in onnxruntime on the CPU, which computes what the graph says for either target.
+It has no half arithmetic there and widens it, so fp16 is measured a second time with each half value rounded ("fp16,
+rounded"). Speed is interleaved, as a ratio.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from edgekit.artifacts import read_onnx, tool_versions, write_onnx, write_text
+from edgekit.artifacts import EMBEDDED, read_onnx, tool_versions, write_onnx
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import list_images, read_image
 from edgekit.deployment.onnx_export import export
 from edgekit.deployment.precision.calibration import METHODS
 from edgekit.deployment.precision.conversion import AUTO, convert
 from edgekit.deployment.precision.quantise import TARGETS
+from edgekit.files import write_text
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.evaluate import evaluate
 from edgekit.measurement.machine.system import machine
 from edgekit.runtime.onnx_session import OnnxSession
 
 CALIBRATION = Path(__file__).resolve().parent.parent / "calibration" / "demo.json"
+PYTORCH = "PyTorch"
 SEED = 11  # of the test scenes
 SEARCHED = ("entropy", "percentile")  # calibrators to measure with --keep auto too
 WAYS: dict[str, dict[str, Any]] = {"fp16": {"precision": "fp16"}}
@@ -61,8 +64,8 @@ def main() -> None:
         return
     base = export("demo", args.work / "fp32.onnx").output
     meta = read_onnx(base)[1]
-    rows = [{"name": "fp32"} | measured(base, scenes)]
-    reference = rows[0]
+    rows = [in_pytorch(scenes), {"name": "fp32"} | measured(base, scenes)]
+    reference = rows[1]
     files = {"fp32": base}
     for name, options in WAYS.items():
         files[name] = args.work / f"{name.replace(', ', '-').replace(' ', '-')}.onnx"
@@ -105,6 +108,9 @@ def measure_again(part: str, output: Path, work: Path, scenes: Path) -> None:
     result = json.loads(output.read_text())
     base = export("demo", work / "fp32.onnx").output
     reference = measured(base, scenes)
+    if part in PYTORCH:
+        row = in_pytorch(scenes) | {"fp32": reference, "machine": machine()}
+        result["rows"] = [row, *(r for r in result["rows"] if r["name"] != PYTORCH)]
     for row in result["rows"]:
         if part in row["name"] and row["name"] in WAYS:
             file = work / "again.onnx"
@@ -114,6 +120,12 @@ def measure_again(part: str, output: Path, work: Path, scenes: Path) -> None:
             row.update(again | {"fp32": reference, "machine": machine()})
             print(json.dumps(row), flush=True)
             write_text(output, json.dumps(result, indent=1) + "\n")
+    write_text(output, json.dumps(result, indent=1) + "\n")
+
+
+def in_pytorch(scenes: Path) -> dict[str, Any]:
+    """The row of the model that the graphs come from, as torchvision's modules in PyTorch."""
+    return {"name": PYTORCH} | measured(EMBEDDED["demo"], scenes)
 
 
 def written(base: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from r50_speed import SIZE, in_a_process, prepare
 
 import edgekit
 from edgekit.adaptation.initialise import new_generation
-from edgekit.artifacts import tool_versions, write_text
+from edgekit.artifacts import tool_versions
 from edgekit.deployment import assembly
+from edgekit.files import write_text
 from edgekit.measurement.machine.system import machine
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN

@@ -23,8 +23,9 @@ from r50_speed import PHOTOS, SIZE, in_a_process, prepare
 from torch import nn
 
 import edgekit
-from edgekit.artifacts import tool_versions, write_text
+from edgekit.artifacts import tool_versions
 from edgekit.data.images import list_images, read_image
+from edgekit.files import write_text
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
 from edgekit.measurement.stock import StockSession, export_stock

@@ -27,9 +27,10 @@ from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
 
 import edgekit
 from edgekit.adaptation.baseline import fine_tune_naively
-from edgekit.artifacts import tool_versions, write_text
+from edgekit.artifacts import tool_versions
 from edgekit.data.coco import read_dataset, write_dataset
 from edgekit.data.images import fit
+from edgekit.files import write_text
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
 

@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 import edgekit
-from edgekit.artifacts import tool_versions, write_text
+from edgekit.artifacts import tool_versions
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import fit, read_image
 from edgekit.data.video import Frame, Frames, VideoFile, open_video
 from edgekit.errors import EdgekitError
+from edgekit.files import write_text
 from edgekit.measurement.machine.system import machine
 from edgekit.measurement.telemetry.sampler import Sampler
 from edgekit.report.live import watch

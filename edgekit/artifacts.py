@@ -1,4 +1,4 @@
-"""Model files and what they say of themselves: checkpoints (safetensors) and ONNX, written whole or not at all."""
+"""Model files and what they say of themselves: checkpoints (safetensors) and ONNX."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgekit.errors import EdgekitError
+from edgekit.files import atomic_path
 
 if TYPE_CHECKING:
     import onnx
@@ -163,18 +162,6 @@ def _torchvision_weights(name: str) -> Path:
     return path
 
 
-def sha256(path: Path) -> str:
-    """The file's SHA-256 in hex; raises EdgekitError if it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:  # a link to nothing, a folder, no rights
-        raise EdgekitError(f"{path}: cannot be read: {error.strerror or error}", "replace or remove it") from None
-    return digest.hexdigest()
-
-
 def tensors_sha256(tensors: Mapping[str, np.ndarray], about: str = "") -> str:
     """The SHA-256 in hex of ``about`` and of all tensors' names, types, shapes and bytes."""
     digest = hashlib.sha256(about.encode())
@@ -183,52 +170,6 @@ def tensors_sha256(tensors: Mapping[str, np.ndarray], about: str = "") -> str:
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.data)
     return digest.hexdigest()
-
-
-def output_folder(folder: Path) -> Path:
-    """Make a folder to write into, or say why that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise EdgekitError(f"{folder}: cannot be written: {error.strerror or error}", "choose another folder") from None
-    return folder
-
-
-def output_file(path: Path) -> Path:
-    """Make the folder of a file to write, or say why it cannot be written."""
-    output_folder(path.parent)
-    if path.is_dir():
-        raise EdgekitError(f"{path}: is a folder", "give the name of the file to write")
-    return path
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that is renamed to it when the block ends well and removed when it fails."""
-    output_file(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise EdgekitError(f"{path}: cannot be written: {error.strerror or error}", "free space or change -o") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def default_cache() -> Path:
-    """``$EDGEKIT_CACHE``, else ``edgekit`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
-    if own := os.environ.get("EDGEKIT_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekit"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, np.ndarray], meta: ModelMeta) -> None:

@@ -14,12 +14,13 @@ import numpy as np
 
 from edgekit.adaptation.baseline import fine_tune_naively
 from edgekit.adaptation.recipes import adapt
-from edgekit.artifacts import output_folder, read_checkpoint, tool_versions, write_text
+from edgekit.artifacts import read_checkpoint, tool_versions
 from edgekit.data.coco import Dataset, Photo
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.detections import Detections
 from edgekit.data.scenes import NEW_CLASSES
 from edgekit.deployment.onnx_export import export
+from edgekit.files import output_folder, write_text
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.compare import retention
 from edgekit.measurement.evaluate import Evaluation, score

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.artifacts import ModelMeta, atomic_path, read_checkpoint, resolve, sha256, write_checkpoint
+from edgekit.artifacts import ModelMeta, read_checkpoint, resolve, write_checkpoint
 from edgekit.errors import EdgekitError
+from edgekit.files import atomic_path, sha256
 
 META = ModelMeta("maskrcnn_mobilenet_v2_fpn", (("__background__", "dog"), ("frog",)), (320, 320))
 

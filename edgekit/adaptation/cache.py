@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from edgekit.artifacts import atomic_path, output_folder
 from edgekit.errors import EdgekitError
+from edgekit.files import atomic_path, output_folder
 
 SUFFIX = ".safetensors"
 

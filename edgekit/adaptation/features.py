@@ -16,8 +16,8 @@ from edgekit.adaptation.processes import Processes
 from edgekit.adaptation.rois import ViewFeatures, view_features
 from edgekit.adaptation.trunk import MASK_ROIS, Trunk
 from edgekit.adaptation.views import plain_view, varied_view
-from edgekit.artifacts import sha256
 from edgekit.data.coco import Photo
+from edgekit.files import sha256
 from edgekit.progress import Track, silent
 
 LAYOUT = 2  # of an entry; a change makes earlier entries void

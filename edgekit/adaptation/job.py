@@ -28,7 +28,8 @@ from edgekit.adaptation.settings import Settings
 from edgekit.adaptation.strategies import new_parameters, old_parameters, trained_layers, wants_adapter
 from edgekit.adaptation.training import Training, train
 from edgekit.adaptation.trunk import Trunk
-from edgekit.artifacts import ModelMeta, atomic_path, resolve, sha256, tool_versions, write_text
+from edgekit.artifacts import ModelMeta, resolve, tool_versions
+from edgekit.files import atomic_path, sha256, write_text
 from edgekit.model.predictors import Generation, Predictors
 from edgekit.progress import Track
 from edgekit.runtime.session import open_session

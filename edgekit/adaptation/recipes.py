@@ -17,9 +17,10 @@ from edgekit.adaptation.processes import processes
 from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.settings import Settings
 from edgekit.adaptation.training import Training
-from edgekit.artifacts import default_cache, kind_of, output_folder
+from edgekit.artifacts import kind_of
 from edgekit.deployment.assembly import prepare
 from edgekit.errors import EdgekitError
+from edgekit.files import default_cache, output_folder
 from edgekit.progress import Say, Track, silent, unsaid
 
 LOW_RECALL = 0.8  # of the RPN, below which advice is given

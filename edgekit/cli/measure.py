@@ -67,7 +67,7 @@ def bench(context: click.Context, as_json: str | None, **options: Any) -> None:
 
     Exits 1 if a model could not be measured (the others are) or --fail-if-slower found one slower.
     """
-    from edgekit.artifacts import output_file
+    from edgekit.files import output_file
     from edgekit.report.bench import bench
     from edgekit.report.bench_tables import remarks, rich_table, sheets
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve, sha256
+from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve
 from edgekit.data.detections import Detections
 from edgekit.data.images import fit
 from edgekit.deployment.graph_shape import limits_of
 from edgekit.deployment.parity_stages import Stage, look_inside, stages
 from edgekit.deployment.verify import Photos, Verification, judge, photos_of, run
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256
 from edgekit.measurement.compare import parity
 from edgekit.measurement.tolerance import Tolerance
 from edgekit.progress import Track, silent

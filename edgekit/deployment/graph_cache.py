@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgekit.artifacts import atomic_path, default_cache
 from edgekit.deployment import nms
 from edgekit.deployment.graph import CANDIDATES
 from edgekit.deployment.static_onnx import OPSET
+from edgekit.files import atomic_path, default_cache
 
 if TYPE_CHECKING:
     import onnx

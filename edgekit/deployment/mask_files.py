@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.artifacts import ModelMeta, sha256, write_onnx
+from edgekit.artifacts import ModelMeta, write_onnx
 from edgekit.deployment.graph_shape import canvases_of
 from edgekit.deployment.mask_graphs import cut_masks
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256, writing
 
 if TYPE_CHECKING:
     import onnx
@@ -56,12 +57,8 @@ def write(output: Path, graph: onnx.ModelProto, meta: ModelMeta, masks: str) -> 
     if masks == "all":
         write_onnx(output, graph, meta)
         return Written(output, graph)
-    try:
+    with writing(output):
         return write_parts(output, graph, meta)
-    except OSError as error:
-        raise EdgekitError(
-            f"{output}: cannot be written: {error.strerror or error}", "free space or change -o"
-        ) from error
 
 
 def write_parts(output: Path, graph: onnx.ModelProto, meta: ModelMeta) -> Written:

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import kind_of, resolve, sha256, tool_versions
+from edgekit.artifacts import kind_of, resolve, tool_versions
 from edgekit.deployment import export_options as options
 from edgekit.deployment.float_input import set_input_type
 from edgekit.deployment.graph_shape import canvases_of
@@ -18,6 +18,7 @@ from edgekit.deployment.precision.conversion import check_calibration, convert
 from edgekit.deployment.source import of_graph
 from edgekit.deployment.staged import staged
 from edgekit.deployment.verify import Verification, verified
+from edgekit.files import sha256
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import Engine
 from edgekit.runtime.onnx_session import OnnxSession

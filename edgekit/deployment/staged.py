@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.artifacts import output_file
 from edgekit.errors import EdgekitError
+from edgekit.files import output_file, writing
 
 
 @contextlib.contextmanager
@@ -29,10 +29,6 @@ def staged(output: Path) -> Iterator[Path]:
         made = sorted(Path(name).iterdir(), key=lambda p: (p.name == output.name, p.name))  # an engine, then its JSON
         for path in made:
             output_file(output.with_name(path.name))
-        try:
+        with writing(output):
             for path in made:
                 os.replace(path, output.with_name(path.name))
-        except OSError as error:
-            raise EdgekitError(
-                f"{output}: cannot be written: {error.strerror or error}", "free space or change -o"
-            ) from error

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from edgekit.artifacts import TORCHVISION, ModelMeta, atomic_path
+from edgekit.artifacts import TORCHVISION, ModelMeta
+from edgekit.files import atomic_path
 from edgekit.model.checkpoint import merged_state
 from edgekit.model.generations import GenerationalRCNN
 

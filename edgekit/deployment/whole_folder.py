@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.artifacts import output_folder
 from edgekit.errors import EdgekitError
+from edgekit.files import output_folder
 
 
 @contextlib.contextmanager

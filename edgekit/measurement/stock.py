@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgekit.artifacts import ModelMeta, atomic_path
+from edgekit.artifacts import ModelMeta
+from edgekit.files import atomic_path
 from edgekit.model.architectures import limit, without_weights
 from edgekit.model.checkpoint import load_model, merged_state
 from edgekit.runtime.onnx_session import open_ort

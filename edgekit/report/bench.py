@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgekit.artifacts import output_file, write_text
 from edgekit.errors import EdgekitError
+from edgekit.files import output_file, write_text
 from edgekit.measurement.bench.against import compare, read_old, refuse_other_machine, slower_than, unjudged
 from edgekit.measurement.bench.result import Benchmark, Failure
 from edgekit.measurement.bench.run import measure

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve, sha256
+from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve
+from edgekit.files import sha256
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.flavours import TITLES
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from edgekit.artifacts import atomic_path
 from edgekit.data.video import Frames
 from edgekit.errors import EdgekitError
+from edgekit.files import atomic_path
 from edgekit.progress import Track, silent
 from edgekit.report.stages import Found, Medians, Reading, Writing
 from edgekit.runtime.session import Session, detect

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jinja2
 from PIL import Image
 
-from edgekit.artifacts import write_text
+from edgekit.files import write_text
 
 if TYPE_CHECKING:
     from edgekit.report.summary import DemoSummary

@@ -1,4 +1,4 @@
-"""Plots as inline SVG, which need no script, font or file beside the page they stand in."""
+"""Plots as SVG, which need no script, font or file beside them: to stand in a page, or as files of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ WIDTH, HEIGHT = 760, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 28, 40
 COLOURS = ("#4361c2", "#c2410c", "#12805c", "#9333ea", "#a16207", "#0e7490", "#be185d", "#475569")
 TICKS = 6
+STYLE = (
+    "svg { font: 12px system-ui, sans-serif; fill: #5b6675; background: #fff } "
+    "polyline { fill: none; stroke-width: 1.8 } .grid { stroke: #dde3ea }"
+)
 
 
 def distribution(series: Mapping[str, Sequence[float]], unit: str) -> str:
@@ -27,8 +31,20 @@ def distribution(series: Mapping[str, Sequence[float]], unit: str) -> str:
 
 def over_time(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], unit: str) -> str:
     """Values over seconds, one line a series."""
+    return curves(series, "seconds", unit)
+
+
+def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_unit: str, y_unit: str) -> str:
+    """Values y over x, one line a series."""
     lines = {name: (np.asarray(x, float), np.asarray(y, float)) for name, (x, y) in series.items()}
-    return _plot(lines, "seconds", unit)
+    return _plot(lines, x_unit, y_unit)
+
+
+def as_file(plot: str) -> str:
+    """A plot as the text of an SVG file."""
+    return plot.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
+        ">", f"><style>{STYLE}</style>", 1
+    )
 
 
 def _plot(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], x_unit: str, y_unit: str, highest: float = 0.0) -> str:

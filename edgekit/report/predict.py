@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import atomic_path, output_folder, write_text
 from edgekit.data.images import list_images, read_image
 from edgekit.data.video import Frames, check_output, is_video, open_camera, open_video
 from edgekit.errors import EdgekitError
+from edgekit.files import atomic_path, output_folder, write_text
 from edgekit.progress import Track, silent
 from edgekit.report.live import Stream, watch
 from edgekit.report.pictures import draw

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import ModelMeta, atomic_path
+from edgekit.artifacts import ModelMeta
 from edgekit.errors import EdgekitError
+from edgekit.files import atomic_path
 from edgekit.runtime.flavours import TITLES
 
 SUFFIX = ".engine"

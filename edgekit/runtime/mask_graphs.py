@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta, sha256
+from edgekit.artifacts import ModelMeta
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256
 
 
 class MaskGraphs:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta, default_cache, read_onnx
+from edgekit.artifacts import ModelMeta, read_onnx
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
+from edgekit.files import default_cache
 from edgekit.runtime.gpu import DEVICE_FILES
 from edgekit.runtime.graph_names import OUTPUTS
 from edgekit.runtime.mask_graphs import MaskGraphs

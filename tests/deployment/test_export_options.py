@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edgekit.artifacts import sha256
 from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.deployment.comparison import compare
 from edgekit.deployment.onnx_export import export
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256
 from tests.tiny_detector import META, write_tiny_detector
 
 AHEAD: dict[str, Any] = {"trt": "fp32", "compute_capability": ("8.6",)}

@@ -9,9 +9,10 @@ import onnxruntime as ort
 import pytest
 from google.protobuf import text_format
 
-from edgekit.artifacts import read_onnx, sha256
+from edgekit.artifacts import read_onnx
 from edgekit.deployment.triton import write_repository
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256
 from edgekit.runtime.engine_file import Engine, Tensor, write_engine
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -18,7 +19,7 @@ from edgekit.measurement.bench.result import Benchmark, Failure, Memory, Power, 
 from edgekit.measurement.telemetry.result import Series
 from edgekit.report.bench_page import page
 from edgekit.report.bench_tables import markdown, remarks
-from edgekit.report.plots import distribution, over_time
+from edgekit.report.plots import as_file, curves, distribution, over_time
 from tests.devices import install, write_stand_in
 from tests.measurement.bench.results import benchmark, latency, measured, telemetry
 from tests.tiny_detector import write_tiny_detector
@@ -66,7 +67,7 @@ def test_tables_are_shown_though_a_disk_fills_up_meanwhile(
         raise EdgekitError(f"{path}: cannot be written: No space left on device", "free space")
 
     monkeypatch.setattr("edgekit.report.bench.write_text", full)
-    monkeypatch.setattr("edgekit.artifacts.write_text", full)
+    monkeypatch.setattr("edgekit.files.write_text", full)
     files = [str(tmp_path / name) for name in ("r.json", "r.md", "r.html")]
     options = ["--json", files[0], "--markdown", files[1], "--html", files[2]]
     assert main(["bench", str(tiny), "--runs", "1", *options]) == 1
@@ -195,6 +196,14 @@ def test_plots_draw_the_values() -> None:
     line = points(over_time({"a": ([0.0, 1.0, 2.0], [5.0, 10.0, 5.0])}, "W"))
     assert line[0][1] == line[2][1] > line[1][1]
     assert points(over_time({"a": ([1.0], [0.0])}, "W"))
+
+
+def test_a_plot_as_a_file_is_xml_with_its_own_style() -> None:
+    plot = curves({"a & b": ([1.0, 2.0], [3.0, 4.0])}, "proposals", "ms")
+    root = ElementTree.fromstring(as_file(plot))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "polyline" in (root[0].text or "")
+    assert points(as_file(plot)) == points(plot)
 
 
 def test_engines_are_benched_without_torch(tmp_path: Path) -> None:

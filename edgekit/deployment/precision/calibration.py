@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.artifacts import sha256, write_text
 from edgekit.data.images import fit, list_images, read_image
 from edgekit.deployment.graph_shape import canvases_of
 from edgekit.deployment.precision.entropy import least_divergent
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256, write_text
 from edgekit.progress import Track, silent
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import sha256, write_text
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import list_images
 from edgekit.data.scenes import SPLITS
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256, write_text
 from edgekit.progress import Track, silent
 
 FORMAT = "edgekit calibration set 1"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import read_whole_onnx, sha256
+from edgekit.artifacts import read_whole_onnx
 from edgekit.deployment.tensorrt.network import parse, tensors_of
 from edgekit.deployment.tensorrt.options import (
     LEAST_WORKSPACE_MB,
@@ -24,6 +24,7 @@ from edgekit.deployment.tensorrt.suppression import counts_in_half
 from edgekit.deployment.tensorrt.target import Target, choose_target
 from edgekit.deployment.tensorrt.timing_cache import attach, cache_file, keep
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256
 from edgekit.progress import Track, silent
 from edgekit.runtime.buffers import check_detector
 from edgekit.runtime.engine_file import SUFFIX, Engine, write_engine

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import read_whole_onnx, sha256
+from edgekit.artifacts import read_whole_onnx
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256
 from edgekit.runtime.engine_file import Engine, describe_engine, write_engine
 from edgekit.runtime.engine_session import load_engine
 

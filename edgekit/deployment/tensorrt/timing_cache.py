@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import atomic_path
 from edgekit.deployment.tensorrt.target import Target
+from edgekit.files import atomic_path
 
 
 def cache_file(folder: Path | None, target: Target) -> Path | None:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.artifacts import resolve, sha256, tool_versions
+from edgekit.artifacts import resolve, tool_versions
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256
 from edgekit.measurement.bench.accuracy import Annotated, average_precision, read_annotated
 from edgekit.measurement.bench.alone import try_alone
 from edgekit.measurement.bench.forms import Form, failed, fallen_back, forms, open_form

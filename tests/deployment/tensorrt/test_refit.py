@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifacts import read_onnx, sha256
+from edgekit.artifacts import read_onnx
 from edgekit.deployment import export_options
 from edgekit.deployment.onnx_export import export
 from edgekit.deployment.tensorrt import refit as module
@@ -19,6 +19,7 @@ from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.tensorrt.refit import can_refit, refit
 from edgekit.deployment.tensorrt.target import Target
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256
 from edgekit.runtime.engine_file import read_engine, sidecar_of
 from edgekit.runtime.flavours import Messages
 from tests.deployment.tensorrt.versions import ORIN, tensorrt

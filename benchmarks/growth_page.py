@@ -1,0 +1,85 @@
+"""Write docs/latency.md and its plots from benchmarks/results/latency_growth.json; ``--check`` only says whether they
+are up to date.
+
+python benchmarks/growth_page.py [--check]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from export_tables import lines
+
+from edgekit.report.plots import as_file, curves
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "latency_growth.json"
+PAGE = ROOT / "docs" / "latency.md"
+PLOTS = ROOT / "docs" / "latency"
+TITLES = {
+    "size": ("Input size", "pixels of the input's side"),
+    "proposals": ("Proposals (`--proposals`)", "proposals"),
+    "detections": ("Detection slots (`--detections`)", "slots"),
+    "classes": ("Classes", "classes"),
+    "batch": ("Images a run (`--batch`)", "images a run"),
+}
+FIGURES = {"inference_p50_ms": "inference", "p50_ms": "photo to pasted masks"}
+HEAD = """# How latency grows
+
+Written by `benchmarks/growth_page.py` from `benchmarks/results/latency_growth.json`; do not edit it.
+
+The model that comes with edgekit ({model}), fp32 in onnxruntime on {cpu}, {threads} threads; its own numbers
+where a table does not say otherwise. Medians of {runs} runs; the rows of a table were timed in turns. More classes than
+its own: its architecture with random weights, with the objects that these find. AP is of {scenes} drawn scenes.
+"""
+
+
+def main() -> int:
+    wanted = files(json.loads(RESULT.read_text()))
+    if "--check" in sys.argv:
+        return int(any(not path.exists() or path.read_text() != text for path, text in wanted.items()))
+    PLOTS.mkdir(exist_ok=True)
+    for path, text in wanted.items():
+        path.write_text(text)
+    return 0
+
+
+def files(result: dict[str, Any]) -> dict[Path, str]:
+    """The page and its plots, as text by path."""
+    machine = result["machine"]
+    page = [HEAD.format(**result, cpu=machine["cpu"], threads=machine["threads"])]
+    plots = {}
+    for name, (title, unit) in TITLES.items():
+        rows = result["tables"][name]
+        xs = [abscissa(row[name]) for row in rows]
+        series = {text: (xs, [row[figure] for row in rows]) for figure, text in FIGURES.items()}
+        plots[PLOTS / f"{name}.svg"] = as_file(curves(series, unit, "ms"))
+        page += [f"## {title}\n", table(name, rows), f"![Milliseconds by {unit}](latency/{name}.svg)\n"]
+    by_speed = sorted(result["tables"]["proposals"], key=lambda row: float(row["inference_p50_ms"]))
+    ms = [row["inference_p50_ms"] for row in by_speed]
+    series = {f"{kind} AP": (ms, [row[f"{kind}_AP"] for row in by_speed]) for kind in ("box", "mask")}
+    plots[PLOTS / "proposals-ap.svg"] = as_file(curves(series, "ms, inference", "AP, %"))
+    page.insert(page.index("## Detection slots (`--detections`)\n"), "![AP by ms](latency/proposals-ap.svg)\n")
+    return {PAGE: "\n".join(page), **plots}
+
+
+def table(name: str, rows: list[dict[str, Any]]) -> str:
+    """One table: every figure of a row, and how many times as long it takes as the first."""
+    figures = [key for key in rows[0] if key != name]
+    first = rows[0]["inference_p50_ms"]
+    cells = [
+        [str(row[name]), *(f"{row[f]:.1f}" for f in figures), f"{row['inference_p50_ms'] / first:.2f}"] for row in rows
+    ]
+    return lines([name, *(f.replace("_", " ") for f in figures), "inference, times the first"], cells)
+
+
+def abscissa(value: str) -> float:
+    """Where a row stands: its number, or the first side of its size."""
+    return float(value.strip("()").split(",")[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

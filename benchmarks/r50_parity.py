@@ -1,0 +1,65 @@
+"""How much of what PyTorch detects with Mask R-CNN R50-FPN its exported graph detects too, on photos.
+
+    python benchmarks/r50_parity.py --work /tmp/r50 --output benchmarks/results/r50_parity.json
+
+Weights are random (see r50_speed.py), photos are COCO's in ../shared/photos. A detection matches within the tolerance
+that every export is held to (``edgekit compare``). Random weights score their classes nearly alike, which makes the
+comparison harder than a trained model does: a last bit decides which box or class comes first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from r50_speed import PHOTOS, SIZE, prepare
+
+import edgekit
+from edgekit.artifacts import tool_versions
+from edgekit.data.images import list_images
+from edgekit.files import write_text
+from edgekit.measurement.machine.system import machine
+from edgekit.measurement.tolerance import TOLERANCES
+from edgekit.model.checkpoint import load_model, save_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the model and its graph")
+    parser.add_argument("--output", type=Path, required=True, help="result file to write (.json)")
+    parser.add_argument("--photos", type=int, default=100)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    weights, names, _ = prepare(args.work, 8)
+    module, meta = load_model(weights, base_classes=names, size=SIZE)
+    checkpoint, graph = args.work / "parity.safetensors", args.work / "parity.onnx"
+    save_model(checkpoint, module, meta)
+    del module
+    edgekit.export(checkpoint, graph, size=SIZE, no_verify=True)
+    photos = args.work / "parity-photos"
+    photos.mkdir(exist_ok=True)
+    for file in list_images(PHOTOS / "images")[: args.photos]:
+        (photos / file.name).unlink(missing_ok=True)
+        (photos / file.name).symlink_to(file)
+    found = edgekit.compare(checkpoint, graph, images=photos)
+    parity = found.verification.parity
+    result: dict[str, Any] = {
+        "model": "maskrcnn_resnet50_fpn, random weights",
+        "size": SIZE,
+        "runtimes": found.runtimes,
+        "tolerance": dataclasses.asdict(TOLERANCES["fp32"]),
+        "matched_share": round(parity.matched_share, 5),
+        "parity": dataclasses.asdict(parity),
+        "stages": [dataclasses.asdict(s) for s in found.stages],
+        "machine": machine(),
+        "versions": tool_versions(),
+    }
+    write_text(args.output, json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
