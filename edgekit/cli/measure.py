@@ -56,6 +56,8 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @click.option("--providers", type=Names(), default=(), help="Run each ONNX file on each of: cpu, cuda, tensorrt.")
 @click.option("--compile", "compiled", is_flag=True, help="Also run each checkpoint under torch.compile.")
 @click.option("--profile", is_flag=True, help="Also time by kind of layer.")
+@base_classes_option
+@architecture_option
 @click.option("--against", type=FILE, default=None, help="Compare with an older result of --json FILE.")
 @click.option("--fail-if-slower", type=Share(), default=None, help="Exit 1 if a p50 grew by more, as 5%.")
 @click.option("--markdown", type=FILE, default=None, help="Write the tables to this file.")

@@ -26,6 +26,8 @@ def bench(
     providers: Sequence[str] = (),
     compiled: bool = False,
     profile: bool = False,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
     against: Path | None = None,
     fail_if_slower: float | None = None,
     markdown: Path | None = None,
@@ -36,7 +38,8 @@ def bench(
 
     Each is timed ``runs`` times (50), or all of them for ``seconds``. ``data`` annotates the photos for AP.
     ``providers`` are onnxruntime's to run each ONNX file on (cpu, cuda, tensorrt). ``compiled`` adds each checkpoint
-    under torch.compile. An artifact that cannot be measured is named in ``failed``, and the others are measured; so is
+    under torch.compile; ``base_classes`` (a file of names) and ``architecture`` say what a checkpoint of others does
+    not say of itself. An artifact that cannot be measured is named in ``failed``, and the others are measured; so is
     a page that cannot be written.
 
     ``against`` is a result that ``--json`` wrote. ``fail_if_slower`` (0.05 is 5%) names artifacts in ``slower`` and
@@ -50,7 +53,8 @@ def bench(
     for page in (markdown, html):
         if page is not None:
             output_file(page)
-    result = measure(models, images, data, runs, seconds, batch, streams, providers, compiled, profile, track)
+    wanted = (models, images, data, runs, seconds, batch, streams, providers, compiled, profile)
+    result = measure(*wanted, base_classes, architecture, track)
     if old is not None and against is not None:
         rows = [row.latency for row in result.artifacts]
         comparison = compare(rows, result.machine, old, against, result.telemetry.settings)

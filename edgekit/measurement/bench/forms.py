@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from edgekit.artifacts import kind_of, resolve
 from edgekit.errors import EdgekitError
@@ -14,30 +15,46 @@ from edgekit.runtime.session import Session, open_session
 
 @dataclass(frozen=True)
 class Form:
-    """A model as one runtime is to run it; ``provider`` is onnxruntime's, "" for its default; ``name`` is unique."""
+    """A model as one runtime is to run it; ``provider`` is onnxruntime's, "" for its default; ``name`` is unique.
+
+    ``base_classes`` and ``architecture`` say what a checkpoint of others does not say of itself (``load_model``).
+    """
 
     model: str
     name: str
     provider: str = ""
     compiled: bool = False
+    base_classes: str | None = None
+    architecture: str | None = None
 
 
-def forms(models: Sequence[str | Path], providers: Sequence[str] = (), compiled: bool = False) -> list[Form]:
+def forms(
+    models: Sequence[str | Path],
+    providers: Sequence[str] = (),
+    compiled: bool = False,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
+) -> list[Form]:
     """Each model once; an ONNX file on each provider named, a checkpoint also compiled if that is asked for."""
     from edgekit.runtime.onnx_session import PROVIDERS
 
     for provider in providers:
         if provider not in PROVIDERS:
             raise EdgekitError(f"--providers {provider}: there is no such provider", f"give of {','.join(PROVIDERS)}")
+    kinds = {model: _kind(model) for model in map(str, models)}
+    says: dict[str, Any] = {"base_classes": base_classes and str(base_classes), "architecture": architecture}
+    if any(says.values()) and "checkpoint" not in kinds.values():
+        raise EdgekitError("--base-classes, --architecture: are about a checkpoint, and none is given", "leave them")
     found = []
     for model in map(str, models):
-        kind = _kind(model)
+        kind = kinds[model]
         if kind == "onnx" and providers:
             found += [Form(model, f"{model} on {p}" if len(providers) > 1 else model, p) for p in providers]
+        elif kind == "checkpoint":
+            names = [model, f"{model}, compiled"][: 1 + compiled]
+            found += [Form(model, name, compiled=name != model, **says) for name in names]
         else:
             found.append(Form(model, model))
-        if kind == "checkpoint" and compiled:
-            found.append(Form(model, f"{model}, compiled", compiled=True))
     return [_renamed(form, found[:place]) for place, form in enumerate(found)]
 
 
@@ -49,11 +66,12 @@ def open_form(form: Form, threads: int = 0, trace: str = "") -> Session:
             from edgekit.runtime.onnx_session import OnnxSession
 
             return OnnxSession(path, form.provider, threads, trace)
+        base_classes = None if form.base_classes is None else Path(form.base_classes)
         if form.compiled:
             from edgekit.runtime.torch_session import TorchSession, compile_session
 
-            return compile_session(TorchSession.load(form.model))
-        return open_session(form.model)
+            return compile_session(TorchSession.load(form.model, base_classes, form.architecture))
+        return open_session(form.model, base_classes=base_classes, architecture=form.architecture)
     except EdgekitError:
         raise
     except ImportError as error:
@@ -92,4 +110,4 @@ def _kind(model: str) -> str:
 def _renamed(form: Form, earlier: Sequence[Form]) -> Form:
     """The same model given twice is measured twice, under two names."""
     same = sum(form.name == other.name for other in earlier)
-    return form if not same else Form(form.model, f"{form.name} #{same + 1}", form.provider, form.compiled)
+    return form if not same else replace(form, name=f"{form.name} #{same + 1}")

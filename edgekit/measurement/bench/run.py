@@ -85,13 +85,15 @@ def measure(
     providers: Sequence[str] = (),
     compiled: bool = False,
     profile: bool = False,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
     track: Track = silent,
     sources: Sequence[Source | Missing] | None = None,
     alone_seconds: float = ALONE,
 ) -> Benchmark:
     """Measure artifacts side by side on the photos of a folder; see ``edgekit.bench``."""
     _check_numbers(runs, seconds, batch, streams)
-    wanted = forms(models, providers, compiled)
+    wanted = forms(models, providers, compiled, base_classes, architecture)
     annotated = read_annotated(data, images) if data is not None else None
     plan = Plan(_photos(images), batch, streams, profile, alone_seconds, annotated)
     sizes = Counter("x".join(map(str, read_image(p).shape[:2])) for p in plan.photos)  # and each can be read

@@ -19,6 +19,7 @@ from edgekit.measurement.bench.forms import Form, fallen_back, forms, open_form
 from edgekit.measurement.bench.run import measure
 from edgekit.measurement.telemetry.source import Missing, Reading
 from edgekit.runtime.gpu import Gpu, NoGpu
+from tests.checkpoints import random_detector, write
 from tests.tiny_detector import write_tiny_detector
 
 PHOTO = Path(__file__).parents[3] / "edgekit" / "assets" / "verify" / "0.jpg"
@@ -197,6 +198,25 @@ def test_forms_of_models() -> None:
         ("a.onnx on cpu #2", "cpu", False),
         ("a.onnx on cuda #2", "cuda", False),
     ]
+
+
+def test_what_a_checkpoint_of_others_does_not_say_goes_to_checkpoints_only(tmp_path: Path) -> None:
+    found = forms(["a.onnx", "b.pth"], compiled=True, base_classes=tmp_path / "names.txt", architecture="maskrcnn")
+    said = [(f.name, f.base_classes, f.architecture) for f in found]
+    names = str(tmp_path / "names.txt")
+    assert said == [("a.onnx", None, None), ("b.pth", names, "maskrcnn"), ("b.pth, compiled", names, "maskrcnn")]
+    with pytest.raises(EdgekitError, match="none is given"):
+        forms(["a.onnx"], architecture="maskrcnn")
+
+
+def test_a_checkpoint_of_others_is_benched_as_what_it_is_said_to_be(tmp_path: Path) -> None:
+    name = "fasterrcnn_mobilenet_v3_large_320_fpn"
+    checkpoint = write(random_detector(name, 5), tmp_path / "others.pth")
+    classes = tmp_path / "classes.txt"
+    classes.write_text("a\nb\nc\nd\n")
+    session = open_form(forms([checkpoint], base_classes=classes, architecture=name)[0])
+    assert session.meta.architecture == name
+    assert session.meta.categories[1:] == ("a", "b", "c", "d")
 
 
 def test_a_runtime_that_is_not_installed(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
