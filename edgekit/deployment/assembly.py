@@ -86,11 +86,12 @@ def _about_base(meta: ModelMeta, shape: Shape) -> list[Any]:
 def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> onnx.ModelProto:
     """The static graph of a module; raises if it holds what TensorRT cannot run, or fewer slots than were asked for.
 
-    The values that a later generation builds on (``INNER``, in graphs for one canvas) have these names in it, but are
-    no outputs.
+    The values that a later generation builds on (``INNER``; in a graph for several canvases the first one's proposals
+    alone, which say how many there are) have these names in it, but are no outputs.
     """
     names = list(OUTPUTS if module.has_masks else OUTPUTS[:3])
     canvas = torch.zeros(shape.batch, *shape.size, 3, dtype=torch.uint8)
+    shown = list(INNER) if shape.batch == 1 else ["trunk.proposals"]
     static = StaticRCNN(module, shape, best_only)
     classes = module.predictors.box_predictor.cls_score.out_features - 1
     most = min(CANDIDATES, min(2, classes) * static.trunk.proposal_count)
@@ -100,7 +101,7 @@ def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> 
             f"can fill",
             f"give at most {most}, or more --proposals",
         )
-    graph = static_onnx(static, (canvas,), ["images"], names + list(INNER) * (shape.batch == 1))
+    graph = static_onnx(static, (canvas,), ["images"], names + shown)
     name_parameters(graph, static)
     inner = [v for v in graph.graph.output if v.name in INNER]
     for value in inner:

@@ -33,8 +33,8 @@ class StaticRCNN(nn.Module):
     Takes uint8 [N, H, W, 3]; returns boxes [N, D, 4] (xyxy, pixels), labels [N, D], scores [N, D] and, of a Mask
     R-CNN, masks [N, D, 28, 28], with D detection slots for each generation in turn; a slot with score 0 is empty.
     Where N is 1, then what a later generation needs: the trunk's table, proposals and proposed, the box head's output,
-    and the logits of all classes. ``best_only`` empties the slots that a better-scored one of another generation
-    covers.
+    and the logits of all classes; else the first canvas's proposals only. ``best_only`` empties the slots that a
+    better-scored one of another generation covers.
     """
 
     def __init__(self, model: GenerationalRCNN, shape: Shape, best_only: bool = False) -> None:
@@ -49,7 +49,7 @@ class StaticRCNN(nn.Module):
         seen = self.trunk.each(images)
         found = [self._detect(*one) for one in seen]
         outputs = tuple(torch.stack(values) for values in zip(*(f for f, _ in found), strict=True))
-        return outputs if len(seen) > 1 else (*outputs, *seen[0], *found[0][1])
+        return (*outputs, seen[0][1]) if len(seen) > 1 else (*outputs, *seen[0], *found[0][1])
 
     def _detect(
         self, table: torch.Tensor, proposals: torch.Tensor, proposed: torch.Tensor

@@ -16,8 +16,8 @@ def canvases_of(graph: onnx.ModelProto) -> int:
 
 
 def limits_of(graph: onnx.ModelProto, meta: ModelMeta) -> tuple[int | None, int]:
-    """The proposals of a canvas, None where the graph does not name them (more than one a run), and the detection
-    slots of the base model, which are those that every generation was to have."""
+    """The proposals of a canvas, None where the graph does not name them (one of others), and the detection slots of
+    the base model, which are those that every generation was to have."""
     values = [*graph.graph.value_info, *graph.graph.output]
     found = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
     proposals = found["trunk.proposals"][0] if "trunk.proposals" in found else None

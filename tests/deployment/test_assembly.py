@@ -9,8 +9,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from edgekit.artifacts import read_onnx
 from edgekit.data.scenes import render_scene
 from edgekit.deployment import append, assembly
+from edgekit.deployment.graph_shape import limits_of
 from edgekit.deployment.onnx_export import export
 from edgekit.errors import EdgekitError
 from edgekit.runtime.session import open_session
@@ -40,13 +42,14 @@ def test_an_adaptation_prepares_its_export(adapted: Path, tmp_path: Path, monkey
     export(adapted, tmp_path / "adapted.onnx", no_verify=True)
 
 
-def test_batch_finds_in_each_image_what_one_finds(base_onnx: Path, tmp_path: Path) -> None:
-    batched = export("demo", tmp_path / "two.onnx", batch=2)
+def test_batch_finds_in_each_image_what_one_finds(tmp_path: Path) -> None:
+    batched = export("demo", tmp_path / "two.onnx", batch=2, proposals=48)
+    assert limits_of(*read_onnx(batched.output)) == (48, 6)
     assert batched.verification is not None
     assert batched.verification.parity.matched_share == 1
     scenes = np.stack([render_scene("mixed-test", i).image for i in range(2)])
     boxes, labels, scores, _ = ort.InferenceSession(str(batched.output)).run(None, {"images": scenes})
-    single = open_session(base_onnx)
+    single = open_session(export("demo", tmp_path / "one.onnx", proposals=48, no_verify=True).output)
     for i in range(2):
         one = single.infer(scenes[i])
         found = one.scores > 0.1

@@ -7,7 +7,7 @@ import pytest
 
 from edgekit.measurement.machine.jetson import read_jetson
 from edgekit.measurement.machine.packages import assigned, installed_packages, needed_tensorrt
-from edgekit.measurement.machine.system import read_system
+from edgekit.measurement.machine.system import processor, read_system
 from tests.machines import AGX_ORIN, DESKTOP, MACHINES, ORIN_NANO, THOR, FakeMachine
 
 
@@ -47,6 +47,22 @@ def test_desktop(tmp_path: Path) -> None:
     assert system.driver == "560.35.03"
     assert system.gpus == ("NVIDIA GeForce RTX 3080",)
     assert system.cpu == "AMD Ryzen 9 7950X 16-Core Processor"
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ("fpu sse avx2 fma", "AMD EPYC (AVX2)"),
+        ("avx2 avx512f avx512_vnni", "AMD EPYC (AVX-512, VNNI)"),
+        ("avx2 avx_vnni", "AMD EPYC (AVX2, VNNI)"),
+        ("sse2", "AMD EPYC"),
+    ],
+)
+def test_processors_of_one_name_are_told_apart(flags: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    a_core = f"processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: {flags}\nvmx flags\t: avx512f\n\n"
+    (tmp_path / "proc" / "cpuinfo").write_text(2 * a_core)
+    assert processor(tmp_path) == name
 
 
 def test_an_empty_tree_is_a_machine_of_which_nothing_is_known(tmp_path: Path) -> None:
