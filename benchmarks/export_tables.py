@@ -14,20 +14,23 @@ SHOWN = {
 }
 
 
-def precision_table(result: dict[str, Any]) -> str:
-    """AP and size of the embedded model's graph by precision."""
+def precision_table(result: dict[str, Any], full_size: dict[str, Any]) -> str:
+    """AP and size of the embedded model's graph by precision; how near a full-size one is to PyTorch."""
     rows = {r["name"]: r for r in result["rows"]}
     table = []
     for name, title in SHOWN.items():
         row = rows[name]
         kept = ", ".join(row.get("kept", ()))
-        table.append(
-            [title, f"{row['box_AP']:.1f}", f"{row['mask_AP']:.1f}", f"{row['MB']:.1f}", f"`{kept}`" if kept else ""]
-        )
+        size = f"{row['MB']:.1f}" if "MB" in row else ""
+        table.append([title, f"{row['box_AP']:.1f}", f"{row['mask_AP']:.1f}", size, f"`{kept}`" if kept else ""])
     head = (
         f"AP (%) of the embedded model on {result['scenes']['count']} scenes, graphs run in onnxruntime on a CPU:\n\n"
     )
-    return head + lines(["", "box AP", "mask AP", "MB", "kept in float32"], table)
+    seen, bounds = full_size["parity"], full_size["tolerance"]
+    note = f"\nMask R-CNN R50-FPN (random weights) at {'x'.join(map(str, full_size['size']))}: the fp32 graph finds "
+    note += f"{seen['matched']} of PyTorch's {seen['compared']} detections in {seen['images']} photos (IoU at least "
+    note += f"{bounds['min_iou']}, score within {bounds['max_score_difference']}), {seen['extra']} more.\n"
+    return head + lines(["", "box AP", "mask AP", "MB", "kept in float32"], table) + note
 
 
 def latency_table(result: dict[str, Any], floor: dict[str, Any]) -> str:
@@ -66,7 +69,10 @@ def compile_table(result: dict[str, Any]) -> str:
             row = [cells.get(f"{model}/{p}/{capability}") for p in precisions]
             if any(row):
                 table.append([f"{model}, {capability}", *(_cell(c) for c in row)])
-    head = "Seconds to compile ahead of time on this CPU, by model and compute capability (engines were not run):\n\n"
+    head = (
+        "Seconds to compile ahead of time on a CPU with other work on it, by model and compute capability; the engines "
+    )
+    head += "were not run:\n\n"
     return head + lines(["", *precisions], table)
 
 

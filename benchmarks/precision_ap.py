@@ -124,8 +124,10 @@ def measure_again(part: str, output: Path, work: Path, scenes: Path) -> None:
 
 
 def in_pytorch(scenes: Path) -> dict[str, Any]:
-    """The row of the model that the graphs come from, as torchvision's modules in PyTorch."""
-    return {"name": PYTORCH} | measured(EMBEDDED["demo"], scenes)
+    """The row of the model that the graphs come from, as torchvision's modules in PyTorch; it has no graph's size."""
+    row = {"name": PYTORCH} | measured(EMBEDDED["demo"], scenes)
+    del row["MB"]
+    return row
 
 
 def written(base: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]:

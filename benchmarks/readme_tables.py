@@ -39,7 +39,7 @@ def with_tables(text: str) -> str:
         "methods, scenes": methods_table(results["methods_demo"], "mixed", "old only"),
         "methods, photos": methods_table(results["methods_msrc"], "test", "test"),
         "R50-FPN": r50_table(results["r50_adaptation"]),
-        "precision": export_tables.precision_table(results["precision"]),
+        "precision": export_tables.precision_table(results["precision"], results["r50_parity"]),
         "R50-FPN latency": export_tables.latency_table(results["r50_latency"], results["r50_floor"]),
         "R50-FPN assembly": export_tables.assembly_table(results["r50_assembly"]),
         "peers": benchmarks_page.readme_table(results["peers"]),
