@@ -34,20 +34,26 @@ def precision_table(result: dict[str, Any], full_size: dict[str, Any]) -> str:
 
 
 def latency_table(result: dict[str, Any], floor: dict[str, Any]) -> str:
-    """R50-FPN on a CPU, edgekit's graphs beside torchvision's ways."""
-    settings, machine = result["settings"], result["machine"]
-    size = "x".join(map(str, result["size"]))
-    head = f"Mask R-CNN R50-FPN (random weights) at {size}, {machine['cpu']}, {machine['threads']} threads, "
-    head += f"photo to pasted masks, p50 of {result['runs']} interleaved runs, ms:\n\n"
-    columns = [""] + [
-        f"{s['proposals']} proposals, at most {s['detections']} detections ({_objects(s):.0f} found)" for s in settings
-    ]
-    table = [[name, *(f"{s['p50_ms'][name]:.0f}" for s in settings)] for name in settings[0]["p50_ms"]]
-    floors = " and ".join(
-        f"{r['floor_ms']:.0f} ms (the fp32 graph takes {r['times_the_floor']} times that)" for r in floor["rows"]
-    )
-    note = f"\nThe graphs' multiply-adds alone take {floors} at this machine's measured peak.\n"
-    return head + lines(columns, table) + note
+    """R50-FPN on CPUs, edgekit's graphs beside torchvision's ways."""
+    machines = result["machines"]
+    first = next(iter(machines.values()))
+    head = f"Mask R-CNN R50-FPN (random weights) at {'x'.join(map(str, first['size']))}, photo to pasted masks, p50 of "
+    head += "interleaved runs, ms:\n\n"
+    columns, measured, notes = [""], [], []
+    for name, column in machines.items():
+        for setting in column["settings"]:
+            shape = f"{setting['proposals']} proposals, at most {setting['detections']} detections"
+            columns.append(f"{name}: {shape} ({_objects(setting):.0f} found)")
+            measured.append(setting["p50_ms"])
+        if name in floor["machines"]:
+            rows = floor["machines"][name]["rows"]
+            floors = " and ".join(
+                f"{r['floor_ms']:.0f} ms (the fp32 graph takes {r['times_the_floor']} times that)" for r in rows
+            )
+            notes.append(f"- {name}: the multiply-adds alone take {floors} at its measured peak.\n")
+    ways = list(dict.fromkeys(way for setting in measured for way in setting))
+    table = [[way, *(f"{s[way]:.0f}" if way in s else "not measured" for s in measured)] for way in ways]
+    return head + lines(columns, table) + "\n" + "".join(notes)
 
 
 def assembly_table(result: dict[str, Any]) -> str:

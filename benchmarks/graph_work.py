@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from by_machine import add
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifacts import tool_versions
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
-from edgekit.files import write_text
 from edgekit.measurement.machine.system import machine
 
 
@@ -107,7 +107,7 @@ def time_by_kind(path: Path, canvas: np.ndarray, runs: int, folder: Path) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("graphs", type=Path, nargs="+")
-    parser.add_argument("--output", type=Path, required=True, help="result file to write (.json)")
+    parser.add_argument("--output", type=Path, required=True, help="result file to add this machine to (.json)")
     parser.add_argument("--runs", type=int, default=10)
     args = parser.parse_args()
     photo = read_image(list_images(SAMPLE_PHOTOS)[0])
@@ -125,9 +125,7 @@ def main() -> None:
             row["ms_by_node_kind"] = time_by_kind(path, canvas, args.runs, Path(folder))
         rows.append(row)
         print(json.dumps(row, indent=1), flush=True)
-    write_text(
-        args.output, json.dumps({"rows": rows, "machine": machine(), "versions": tool_versions()}, indent=1) + "\n"
-    )
+    add(args.output, {"rows": rows, "machine": machine(), "versions": tool_versions()})
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from by_machine import add
 
 import edgekit
 from edgekit.artifacts import tool_versions
@@ -25,7 +26,6 @@ from edgekit.data.coco import Dataset
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.errors import EdgekitError
-from edgekit.files import write_text
 from edgekit.measurement.bench.forms import failed
 from edgekit.measurement.bench.harness import Subject, interleave
 from edgekit.measurement.bench.result import Latency
@@ -55,10 +55,7 @@ def main() -> None:
             column = measured(work, args.runs)
         except EdgekitError as error:
             sys.exit(f"benchmarks/peers.py: {error}")
-    result = json.loads(args.output.read_text()) if args.output.exists() else {"machines": {}}
-    result["model"] = "demo (Mask R-CNN, MobileNetV2-FPN)"
-    result["machines"][name_of(column["machine"])] = column
-    write_text(args.output, json.dumps(result, indent=1) + "\n")
+    add(args.output, column)
     print(json.dumps(column["rows"], indent=1))
 
 
@@ -243,11 +240,6 @@ def figures(row: Latency) -> dict[str, Any]:
         "postprocess_p50_ms": round(row.split.postprocess_ms, 2),
         "settled": row.stable,
     }
-
-
-def name_of(described: dict[str, Any]) -> str:
-    """A machine's column: the device where there is one, else processor and cores."""
-    return str(described.get("device") or f"{described['cpu']}, {described['cores']} cores")
 
 
 if __name__ == "__main__":

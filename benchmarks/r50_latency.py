@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from adaptation_methods import peak_rss_mb
+from by_machine import add
 from peer_sessions import PEERS, Torchvision
 from r50_speed import PHOTOS, SIZE, in_a_process, prepare
 from torch import nn
@@ -25,7 +26,6 @@ from torch import nn
 import edgekit
 from edgekit.artifacts import tool_versions
 from edgekit.data.images import list_images, read_image
-from edgekit.files import write_text
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
 from edgekit.measurement.stock import StockSession, export_stock
@@ -43,7 +43,7 @@ FORMS = ("fp32", f"fp32{FOUND}", "int8 cpu", f"int8 cpu{FOUND}")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for models")
-    parser.add_argument("--output", type=Path, required=True, help="result file to write (.json)")
+    parser.add_argument("--output", type=Path, required=True, help="result file to add this machine to (.json)")
     parser.add_argument("--runs", type=int, default=8)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def main() -> None:
         )
         print(json.dumps(result["settings"][-1], indent=1), flush=True)
     result |= {"runs": args.runs, "machine": machine() | {"threads": torch.get_num_threads()}}
-    write_text(args.output, json.dumps(result | {"versions": tool_versions()}, indent=1) + "\n")
+    add(args.output, result | {"versions": tool_versions()})
 
 
 def export(checkpoint: Path, output: Path, proposals: int, detections: int, form: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import shutil
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from adaptation_methods import peak_rss_mb
+from by_machine import add
 from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
 
 import edgekit
@@ -30,7 +30,7 @@ from edgekit.adaptation.baseline import fine_tune_naively
 from edgekit.artifacts import tool_versions
 from edgekit.data.coco import read_dataset, write_dataset
 from edgekit.data.images import fit
-from edgekit.files import write_text
+from edgekit.measurement.machine.system import machine
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
 
@@ -44,7 +44,7 @@ FOUND = 20  # detections a photo that the base model is made to have
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the model, the cache and the result")
-    parser.add_argument("--output", type=Path, required=True, help="result file to write (.json)")
+    parser.add_argument("--output", type=Path, required=True, help="result file to add this machine to (.json)")
     parser.add_argument("--photos", type=int, default=80, help="photos to learn from")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -55,17 +55,17 @@ def main() -> None:
     loop.append(in_a_process(time_loop, base, names, data))
     a_photo = sum(t["seconds_a_photo"] for t in loop) / len(loop)
     extrapolated = a_photo * adapted["photos"] * adapted["epochs"]
-    result = {
+    result: dict[str, Any] = {
         "model": f"maskrcnn_resnet50_fpn, random weights, about {FOUND} detections a photo",
         "size": SIZE,
         "adapt": adapted,
         "torchvision_loop": loop,
         "torchvision_loop_seconds_extrapolated": round(extrapolated),
         "times_faster": round(extrapolated / adapted["seconds"], 1),
-        "machine": {"cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        "machine": machine() | {"threads": torch.get_num_threads()},
         "versions": tool_versions(),
     }
-    write_text(args.output, json.dumps(result, indent=1) + "\n")
+    add(args.output, result)
     print(json.dumps(result, indent=1))
 
 

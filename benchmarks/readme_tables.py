@@ -152,24 +152,26 @@ def _best_only_row(name: str, rows: list[dict[str, Any]], columns: int) -> list[
 
 
 def r50_table(result: dict[str, Any]) -> str:
-    """Adaptation against torchvision's loop on R50-FPN."""
-    own, loop = result["adapt"], result["torchvision_loop"]
-    size = "x".join(map(str, result["size"]))
-    a_photo = sum(t["seconds_a_photo"] for t in loop) / len(loop)
-    cores = result["machine"]["cores"]
-    head = f"Mask R-CNN R50-FPN (random weights) at {size}, {own['photos']} photos to learn from and "
-    head += f"{own['held_out_photos']} held out, {own['epochs']} epochs, {cores} cores:\n\n"
-    parts = ", ".join(f"{part} {own[f'{part}_seconds']:.0f}" for part in ("trunk", "feature", "training", "proof"))
-    rows = [
-        ["`edgekit adapt`, whole, with the trunk's export", f"{own['seconds']:.0f} ({parts})", f"{own['peak_rss_mb']}"],
-        [
-            f"torchvision's loop, extrapolated from {a_photo:.2f} s a photo",
-            f"{result['torchvision_loop_seconds_extrapolated']}",
-            f"{max(t['peak_rss_mb'] for t in loop)}",
-        ],
-    ]
-    note = f"\n{result['times_faster']} times faster; at most {own['largest_view_mb']} MB of cache a photo and view.\n"
-    return head + lines(["", "seconds", "peak MB"], rows) + note
+    """Adaptation against torchvision's loop on R50-FPN, machine by machine."""
+    machines = result["machines"]
+    first = next(iter(machines.values()))
+    own = first["adapt"]
+    head = (
+        f"Mask R-CNN R50-FPN (random weights) at {'x'.join(map(str, first['size']))}, {own['photos']} photos to learn "
+    )
+    head += f"from and {own['held_out_photos']} held out, {own['epochs']} epochs; seconds and peak MB:\n\n"
+    columns = ["", "`edgekit adapt`, whole, with the trunk's export", "peak MB", "torchvision's loop, extrapolated"]
+    rows = []
+    for name, column in machines.items():
+        own, loop = column["adapt"], column["torchvision_loop"]
+        parts = ", ".join(f"{part} {own[f'{part}_seconds']:.0f}" for part in ("trunk", "feature", "training", "proof"))
+        a_photo = sum(t["seconds_a_photo"] for t in loop) / len(loop)
+        extrapolated = f"{column['torchvision_loop_seconds_extrapolated']} (from {a_photo:.2f} a photo)"
+        row = [name, f"{own['seconds']:.0f} ({parts})", f"{own['peak_rss_mb']}", extrapolated]
+        rows.append([*row, f"{max(t['peak_rss_mb'] for t in loop)}", f"{column['times_faster']}"])
+    most = max(column["adapt"]["largest_view_mb"] for column in machines.values())
+    note = f"\nAt most {most} MB of cache a photo and view.\n"
+    return head + lines([*columns, "peak MB", "times as fast"], rows) + note
 
 
 def _ap50(evaluation: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from edgekit.data.images import fit
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import Retention, retention
 from edgekit.measurement.evaluate import Part, score
+from edgekit.model.generations import GenerationalRCNN, MaskFeatures
 from edgekit.progress import Track
 from edgekit.runtime.session import Session, detect
 from edgekit.runtime.torch_session import TorchSession, outputs
@@ -81,14 +82,15 @@ def compare(
     """Run both models on photos (anything with ``read()``) and compare the earlier classes' detections; also what they
     find in the first ``kept`` photos.
 
-    In PyTorch the trunk up to the box head's output, whose weights have the same hash in both files, runs once a photo;
-    all that follows it runs in each model.
+    In PyTorch the trunk, whose weights have the same hash in both files, runs once a photo; so does its mask head where
+    both models have the same boxes. All else runs in each model; the new classes, which nothing is compared with, in
+    the kept photos only.
     """
     found: list[Pair] = []
 
     def pairs() -> Iterator[Pair]:
         for photo in track(photos, "comparing old detections"):
-            pair = _detect_both(before, after, photo.read())
+            pair = _detect_both(before, after, photo.read(), len(found) < kept)
             if len(found) < kept:
                 found.append(pair)
             yield pair
@@ -96,19 +98,32 @@ def compare(
     return retention(pairs(), len(before.meta.categories)), found
 
 
-def _detect_both(before: Session, after: Session, photo: np.ndarray) -> Pair:
+def _detect_both(before: Session, after: Session, photo: np.ndarray, whole: bool) -> Pair:
     if not (isinstance(before, TorchSession) and isinstance(after, TorchSession)):
         return detect(before, photo), detect(after, photo)
     canvas = fit(photo, before.meta.input_size)
     size = canvas.pixels.shape[:2]
     with torch.inference_mode():
         features, proposals = before.module.trunk(torch.tensor(canvas.pixels, device=before.device)[None])
-        box_features = before.module.box_features(features, proposals, size)
-    first, second = (
-        from_canvas(canvas, *outputs(s.module.detect(features, proposals, size, box_features)[0]))
-        for s in (before, after)
-    )
-    return first, second
+        shared = before.module.box_features(features, proposals, size), _once(before.module, features, size)
+    earlier = None if whole else len(before.meta.group_sizes)
+    first = before.module.detect(features, proposals, size, *shared)
+    second = after.module.detect(features, proposals, size, *shared, groups=earlier)
+    return from_canvas(canvas, *outputs(first[0])), from_canvas(canvas, *outputs(second[0]))
+
+
+def _once(module: GenerationalRCNN, features: dict[str, torch.Tensor], size: tuple[int, int]) -> MaskFeatures:
+    """The mask head's output, made once for boxes that are the same to the last bit."""
+    known: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def of(boxes: list[torch.Tensor]) -> torch.Tensor:
+        for same, made in known:
+            if torch.equal(same, boxes[0]):
+                return made
+        known.append((boxes[0], module.mask_features(features, boxes, size)))
+        return known[-1][1]
+
+    return of
 
 
 def check(proof: Proof, scoring: str, output: Path, max_old_drop: float | None) -> None:

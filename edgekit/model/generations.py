@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from typing import cast
 
 import torch
@@ -13,6 +15,8 @@ from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_inference
 
 from edgekit.data.images import MEAN, STD
 from edgekit.model.predictors import Generation, Predictors
+
+MaskFeatures = Callable[[list[torch.Tensor]], torch.Tensor]  # of boxes [B, 4] a canvas: [sum of boxes, C, 14, 14]
 
 
 class GenerationalRCNN(nn.Module):
@@ -72,20 +76,28 @@ class GenerationalRCNN(nn.Module):
         proposals: list[torch.Tensor],
         size: tuple[int, int],
         box_features: torch.Tensor | None = None,
+        mask_features: MaskFeatures | None = None,
+        groups: int | None = None,
     ) -> list[dict[str, torch.Tensor]]:
-        """What ``forward`` returns, of what ``trunk`` made of canvases of ``size`` (H, W) and, where they are known
-        already, the proposals' ``box_features``."""
+        """What ``forward`` returns, of what ``trunk`` made of canvases of ``size`` (H, W).
+
+        ``box_features`` are the proposals', where they are known already; ``mask_features`` makes those of boxes,
+        instead of this model's own. ``groups`` leaves out all but the first so many generations (the base model's
+        counts as one).
+        """
         if box_features is None:
             box_features = self.box_features(features, proposals, size)
+        if mask_features is None:
+            mask_features = partial(self.mask_features, features, size=size)
         results = [
-            self._detect(features, proposals, logits, deltas, size, number)
-            for number, (logits, deltas) in enumerate(self.predictors.box_predictions(box_features))
+            self._detect(mask_features, proposals, logits, deltas, size, number)
+            for number, (logits, deltas) in enumerate(islice(self.predictors.box_predictions(box_features), groups))
         ]
         return [{k: torch.cat([r[i][k] for r in results]) for k in results[0][i]} for i in range(len(proposals))]
 
     def _detect(
         self,
-        features: dict[str, torch.Tensor],
+        mask_features: MaskFeatures,
         proposals: list[torch.Tensor],
         logits: torch.Tensor,
         deltas: torch.Tensor,
@@ -98,7 +110,7 @@ class GenerationalRCNN(nn.Module):
         if number > 0:  # its rows have no background
             labels = [label - 1 for label in labels]
         if self.has_masks:
-            mask_logits = self.predictors.mask_logits(self.mask_features(features, boxes, size), number)
+            mask_logits = self.predictors.mask_logits(mask_features(boxes), number)
             masks = [m[:, 0] for m in maskrcnn_inference(mask_logits, labels)]
         else:
             masks = [b.new_zeros(len(b), 0, 0) for b in boxes]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.measurement.bench.harness import LONGEST_WARM_UP, PAUSE, WINDOW, Clock, Subject, interleave
+from edgekit.measurement.bench.harness import LONG_ENOUGH, LONGEST_WARM_UP, PAUSE, WINDOW, Clock, Subject, interleave
 from tests.measurement.bench.clocks import FakeTime
 
 
@@ -43,9 +43,20 @@ def test_warm_up_lasts_until_times_are_stable_but_not_for_ever() -> None:
     (timing,) = interleave([Subject("a", (slow_start,))], [0], 3, clock=fake.clock())
     assert (timing.warm_up, timing.stable) == (4 * WINDOW, True)
     assert 1e3 * timing.seconds[:, 0] == pytest.approx(100.0)
-    growing = scripted(fake, [1.2**i for i in range(100)])
-    (timing,) = interleave([Subject("b", (growing,))], [0], 3, clock=fake.clock())
+    growing = [1.2**i for i in range(100)]
+    (timing,) = interleave([Subject("b", (scripted(fake, growing),))], [0], 3, clock=fake.clock())
     assert (timing.warm_up, timing.stable) == (LONGEST_WARM_UP * WINDOW, False)
+
+
+def test_slow_subjects_are_warm_after_a_time() -> None:
+    fake = FakeTime()
+    seconds = [1e3 * LONG_ENOUGH] + [1e3 * 1.2**i for i in range(100)]  # the first call compiles
+    subjects = [
+        Subject("slow", (scripted(fake, seconds),)),
+        Subject("fast", (scripted(fake, [1e3 * LONG_ENOUGH / 11]),)),
+    ]
+    slow, fast = interleave(subjects, [0], 3, clock=fake.clock())
+    assert (slow.warm_up, slow.stable, fast.stable) == (3 * WINDOW, False, True)
 
 
 def test_each_round_has_one_photo_and_the_other_order() -> None:
