@@ -31,9 +31,9 @@ HEAD = """# How latency grows
 
 Written by `benchmarks/growth_page.py` from `benchmarks/results/latency_growth.json`; do not edit it.
 
-The model that comes with edgekit ({model}), fp32 in onnxruntime on {cpu}, {threads} threads; its own numbers
-where a table does not say otherwise. Medians of {runs} runs; the rows of a table were timed in turns. More classes than
-its own: its architecture with random weights, with the objects that these find. AP is of {scenes} drawn scenes.
+Model: {model}, fp32 in onnxruntime on {cpu}, {threads} threads; its own numbers where a table does not say
+otherwise. Medians of {runs} runs; the rows of a table were timed in turns. Classes: its architecture with random
+weights, which find little, so that masks to paste are few. AP is of {scenes} drawn scenes.
 """
 
 
@@ -71,9 +71,15 @@ def table(name: str, rows: list[dict[str, Any]]) -> str:
     figures = [key for key in rows[0] if key != name]
     first = rows[0]["inference_p50_ms"]
     cells = [
-        [str(row[name]), *(f"{row[f]:.1f}" for f in figures), f"{row['inference_p50_ms'] / first:.2f}"] for row in rows
+        [label(row[name]), *(f"{row[f]:.1f}" for f in figures), f"{row['inference_p50_ms'] / first:.2f}"]
+        for row in rows
     ]
     return lines([name, *(f.replace("_", " ") for f in figures), "inference, times the first"], cells)
+
+
+def label(value: str) -> str:
+    """A row's name: its number, or its size as HxW."""
+    return value.strip("()").replace(", ", "x")
 
 
 def abscissa(value: str) -> float:
