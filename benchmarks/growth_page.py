@@ -60,8 +60,9 @@ def files(result: dict[str, Any]) -> dict[Path, str]:
         page += [f"## {title}\n", table(name, rows), f"![Milliseconds by {unit}](latency/{name}.svg)\n"]
     by_speed = sorted(result["tables"]["proposals"], key=lambda row: float(row["inference_p50_ms"]))
     ms = [row["inference_p50_ms"] for row in by_speed]
+    lowest = 5 * (min(row["mask_AP"] for row in by_speed) // 5)
     series = {f"{kind} AP": (ms, [row[f"{kind}_AP"] for row in by_speed]) for kind in ("box", "mask")}
-    plots[PLOTS / "proposals-ap.svg"] = as_file(curves(series, "ms, inference", "AP, %"))
+    plots[PLOTS / "proposals-ap.svg"] = as_file(curves(series, "ms, inference", "AP, %", lowest))
     page.insert(page.index("## Detection slots (`--detections`)\n"), "![AP by ms](latency/proposals-ap.svg)\n")
     return {PAGE: "\n".join(page), **plots}
 

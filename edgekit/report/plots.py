@@ -34,10 +34,12 @@ def over_time(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], uni
     return curves(series, "seconds", unit)
 
 
-def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_unit: str, y_unit: str) -> str:
-    """Values y over x, one line a series."""
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_unit: str, y_unit: str, lowest: float = 0.0
+) -> str:
+    """Values y over x, one line a series; the y axis begins at ``lowest``."""
     lines = {name: (np.asarray(x, float), np.asarray(y, float)) for name, (x, y) in series.items()}
-    return _plot(lines, x_unit, y_unit)
+    return _plot(lines, x_unit, y_unit, lowest=lowest)
 
 
 def as_file(plot: str) -> str:
@@ -47,21 +49,27 @@ def as_file(plot: str) -> str:
     )
 
 
-def _plot(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], x_unit: str, y_unit: str, highest: float = 0.0) -> str:
+def _plot(
+    lines: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    x_unit: str,
+    y_unit: str,
+    highest: float = 0.0,
+    lowest: float = 0.0,
+) -> str:
     xs = np.concatenate([x for x, _ in lines.values()])
     ys = np.concatenate([y for _, y in lines.values()])
     low, high = float(xs.min()), float(xs.max())
     high = high if high > low else low + 1.0
-    top = highest or float(ys.max()) * 1.05 or 1.0
+    top = highest or lowest + (float(ys.max()) - lowest) * 1.05 or 1.0
 
     def across(value: float) -> float:
         return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
 
     def up(value: float) -> float:
-        return HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM)
+        return HEIGHT - BOTTOM - (value - lowest) / (top - lowest) * (HEIGHT - TOP - BOTTOM)
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 20 * len(lines)}" role="img">']
-    for value in _ticks(0.0, top):
+    for value in _ticks(lowest, top):
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(value):.1f}" y2="{up(value):.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{up(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
     for value in _ticks(low, high):
