@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 comma := ,
 
 # Two tests at a time, on one thread each: most of a test is Python's own, and OpenMP's threads wait for one another.
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What bench installs, and the Python it runs with: on a Jetson that of docs/jetson.md's environment, since pip's own
 # torch, onnxruntime and TensorRT do not run there; elsewhere TensorRT where there is an NVIDIA GPU.
