@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from export_tables import lines
+from generated import write_or_check
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "peers.json"
@@ -38,11 +39,7 @@ how many times as fast as torchvision's module in PyTorch on that machine. Box A
 
 
 def main() -> int:
-    written = page(json.loads(RESULT.read_text()))
-    if "--check" in sys.argv:
-        return int(PAGE.read_text() != written)
-    PAGE.write_text(written)
-    return 0
+    return write_or_check({PAGE: page(json.loads(RESULT.read_text()))})
 
 
 def page(result: dict[str, Any]) -> str:

@@ -23,9 +23,8 @@ def precision_table(result: dict[str, Any], full_size: dict[str, Any]) -> str:
         kept = ", ".join(row.get("kept", ()))
         size = f"{row['MB']:.1f}" if "MB" in row else ""
         table.append([title, f"{row['box_AP']:.1f}", f"{row['mask_AP']:.1f}", size, f"`{kept}`" if kept else ""])
-    head = (
-        f"AP (%) of the embedded model on {result['scenes']['count']} scenes, graphs run in onnxruntime on a CPU:\n\n"
-    )
+    scenes = result["scenes"]["count"]
+    head = f"AP (%) of the embedded model on {scenes} scenes, graphs run in onnxruntime on a CPU:\n\n"
     seen, bounds = full_size["parity"], full_size["tolerance"]
     note = f"\nMask R-CNN R50-FPN (random weights) at {'x'.join(map(str, full_size['size']))}: the fp32 graph finds "
     note += f"{seen['matched']} of PyTorch's {seen['compared']} detections in {seen['images']} photos (IoU at least "
@@ -75,10 +74,8 @@ def compile_table(result: dict[str, Any]) -> str:
             row = [cells.get(f"{model}/{p}/{capability}") for p in precisions]
             if any(row):
                 table.append([f"{model}, {capability}", *(_cell(c) for c in row)])
-    head = (
-        "Seconds to compile ahead of time on a CPU with other work on it, by model and compute capability; the engines "
-    )
-    head += "were not run:\n\n"
+    head = "Seconds to compile ahead of time on a CPU with other work on it, by model and compute capability; the "
+    head += "engines were not run:\n\n"
     return head + lines(["", *precisions], table)
 
 

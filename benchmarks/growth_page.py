@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from export_tables import lines
+from generated import write_or_check
 
 from edgekit.report.plots import as_file, curves
 
@@ -38,13 +39,7 @@ weights, which find little, so that masks to paste are few. AP is of {scenes} dr
 
 
 def main() -> int:
-    wanted = files(json.loads(RESULT.read_text()))
-    if "--check" in sys.argv:
-        return int(any(not path.exists() or path.read_text() != text for path, text in wanted.items()))
-    PLOTS.mkdir(exist_ok=True)
-    for path, text in wanted.items():
-        path.write_text(text)
-    return 0
+    return write_or_check(files(json.loads(RESULT.read_text())))
 
 
 def files(result: dict[str, Any]) -> dict[Path, str]:
@@ -54,38 +49,31 @@ def files(result: dict[str, Any]) -> dict[Path, str]:
     plots = {}
     for name, (title, unit) in TITLES.items():
         rows = result["tables"][name]
-        xs = [abscissa(row[name]) for row in rows]
+        xs = [float(row[name].split("x")[0]) for row in rows]
         series = {text: (xs, [row[figure] for row in rows]) for figure, text in FIGURES.items()}
         plots[PLOTS / f"{name}.svg"] = as_file(curves(series, unit, "ms"))
         page += [f"## {title}\n", table(name, rows), f"![Milliseconds by {unit}](latency/{name}.svg)\n"]
-    by_speed = sorted(result["tables"]["proposals"], key=lambda row: float(row["inference_p50_ms"]))
+        if name == "proposals":
+            plots[PLOTS / "proposals-ap.svg"] = as_file(precision_by_time(rows))
+            page.append("![AP by ms](latency/proposals-ap.svg)\n")
+    return {PAGE: "\n".join(page), **plots}
+
+
+def precision_by_time(rows: list[dict[str, Any]]) -> str:
+    """A plot of the AP over the time that it takes."""
+    by_speed = sorted(rows, key=lambda row: float(row["inference_p50_ms"]))
     ms = [row["inference_p50_ms"] for row in by_speed]
     lowest = 5 * (min(row["mask_AP"] for row in by_speed) // 5)
     series = {f"{kind} AP": (ms, [row[f"{kind}_AP"] for row in by_speed]) for kind in ("box", "mask")}
-    plots[PLOTS / "proposals-ap.svg"] = as_file(curves(series, "ms, inference", "AP, %", lowest))
-    page.insert(page.index("## Detection slots (`--detections`)\n"), "![AP by ms](latency/proposals-ap.svg)\n")
-    return {PAGE: "\n".join(page), **plots}
+    return curves(series, "ms, inference", "AP, %", lowest)
 
 
 def table(name: str, rows: list[dict[str, Any]]) -> str:
     """One table: every figure of a row, and how many times as long it takes as the first."""
     figures = [key for key in rows[0] if key != name]
     first = rows[0]["inference_p50_ms"]
-    cells = [
-        [label(row[name]), *(f"{row[f]:.1f}" for f in figures), f"{row['inference_p50_ms'] / first:.2f}"]
-        for row in rows
-    ]
+    cells = [[row[name], *(f"{row[f]:.1f}" for f in figures), f"{row['inference_p50_ms'] / first:.2f}"] for row in rows]
     return lines([name, *(f.replace("_", " ") for f in figures), "inference, times the first"], cells)
-
-
-def label(value: str) -> str:
-    """A row's name: its number, or its size as HxW."""
-    return value.strip("()").replace(", ", "x")
-
-
-def abscissa(value: str) -> float:
-    """Where a row stands: its number, or the first side of its size."""
-    return float(value.strip("()").split(",")[0])
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def main() -> None:
     photos = [read_image(p) for p in list_images(SAMPLE_PHOTOS)]
     tables: dict[str, list[dict[str, Any]]] = {}
     for name, rows in TABLES.items():
-        files = {str(row[name]): export(args.work, name, row) for row in rows}
+        files = {label(row[name]): export(args.work, name, row) for row in rows}
         timed = time_sessions({k: OnnxSession(f) for k, f in files.items()}, photos, args.runs)
         tables[name] = [{name: r.artifact} | {figure: getattr(r, figure) for figure in FIGURES} for r in timed]
         if name == "batch":
@@ -63,9 +63,14 @@ def main() -> None:
     write_text(args.output, json.dumps(result, indent=1) + "\n")
 
 
+def label(value: int | tuple[int, int]) -> str:
+    """A row's name: its number, or its size as HxW."""
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def export(work: Path, name: str, row: dict[str, Any]) -> Path:
     """The graph of a row."""
-    output = work / f"{name}-{row[name]}.onnx".replace(" ", "")
+    output = work / f"{name}-{label(row[name])}.onnx"
     options = dict(row)
     model: str | Path = "demo"
     if classes := options.pop("classes", None):

@@ -111,6 +111,7 @@ def measure_again(part: str, output: Path, work: Path, scenes: Path) -> None:
     if part in PYTORCH:
         row = in_pytorch(scenes) | {"fp32": reference, "machine": machine()}
         result["rows"] = [row, *(r for r in result["rows"] if r["name"] != PYTORCH)]
+        write_text(output, json.dumps(result, indent=1) + "\n")
     for row in result["rows"]:
         if part in row["name"] and row["name"] in WAYS:
             file = work / "again.onnx"
@@ -120,7 +121,6 @@ def measure_again(part: str, output: Path, work: Path, scenes: Path) -> None:
             row.update(again | {"fp32": reference, "machine": machine()})
             print(json.dumps(row), flush=True)
             write_text(output, json.dumps(result, indent=1) + "\n")
-    write_text(output, json.dumps(result, indent=1) + "\n")
 
 
 def in_pytorch(scenes: Path) -> dict[str, Any]:

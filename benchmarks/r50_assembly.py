@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from r50_speed import SIZE, in_a_process, prepare
+from r50_speed import SIZE, as_checkpoint, in_a_process
 
 import edgekit
 from edgekit.adaptation.initialise import new_generation
@@ -25,7 +25,7 @@ from edgekit.artifacts import tool_versions
 from edgekit.deployment import assembly
 from edgekit.files import write_text
 from edgekit.measurement.machine.system import machine
-from edgekit.model.checkpoint import load_model, save_model
+from edgekit.model.checkpoint import save_model
 from edgekit.model.generations import GenerationalRCNN
 
 ADAPTATIONS = 2  # the second has other weights of the same shapes
@@ -37,10 +37,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="result file to write (.json)")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    weights, names, _ = prepare(args.work, 8)
-    module, meta = load_model(weights, base_classes=names, size=SIZE)
-    base, adapted, graph = (args.work / name for name in ("r50.safetensors", "r50-adapted.safetensors", "r50.onnx"))
-    save_model(base, module, meta)
+    base, module, meta = as_checkpoint(args.work)
+    adapted, graph = args.work / "r50-adapted.safetensors", args.work / "r50.onnx"
     os.environ["EDGEKIT_CACHE"] = str(args.work / "graph-cache")
     shutil.rmtree(args.work / "graph-cache", ignore_errors=True)
 

@@ -20,7 +20,7 @@ import torch
 from adaptation_methods import peak_rss_mb
 from by_machine import add
 from peer_sessions import PEERS, Torchvision
-from r50_speed import PHOTOS, SIZE, in_a_process, prepare
+from r50_speed import PHOTOS, SIZE, as_checkpoint, in_a_process, link_photos
 from torch import nn
 
 import edgekit
@@ -30,7 +30,7 @@ from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
 from edgekit.measurement.stock import StockSession, export_stock
 from edgekit.model.architectures import limit
-from edgekit.model.checkpoint import load_model, save_model
+from edgekit.model.checkpoint import load_model
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 
@@ -47,10 +47,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=8)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    weights, names, _ = prepare(args.work, 8)
-    module, meta = load_model(weights, base_classes=names, size=SIZE)
-    checkpoint = args.work / "r50.safetensors"
-    save_model(checkpoint, module, meta)
+    checkpoint, _, meta = as_checkpoint(args.work)
     photos = [read_image(p) for p in list_images(PHOTOS / "images")[:8]]
     os.environ["EDGEKIT_CACHE"] = str(args.work / "graph-cache")
     result: dict[str, Any] = {"model": "maskrcnn_resnet50_fpn, random weights", "size": SIZE}
@@ -94,11 +91,8 @@ def export(checkpoint: Path, output: Path, proposals: int, detections: int, form
     if form.endswith(FOUND):
         options["masks"] = "found"
     if form.startswith("int8"):
-        folder = output.with_suffix(".photos")
-        folder.mkdir(exist_ok=True)
-        for file in list_images(PHOTOS / "images")[-CALIBRATION_PHOTOS:]:
-            (folder / file.name).unlink(missing_ok=True)
-            (folder / file.name).symlink_to(file)
+        last = list_images(PHOTOS / "images")[-CALIBRATION_PHOTOS:]
+        folder = link_photos(last, output.with_suffix(".photos"))
         options |= {"precision": "int8", "target": "cpu", "calibration": folder, "keep": ("none",)}
     began = time.monotonic()
     done = edgekit.export(checkpoint, output, **options)

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from r50_speed import PHOTOS, SIZE, prepare
+from r50_speed import PHOTOS, SIZE, as_checkpoint, link_photos
 
 import edgekit
 from edgekit.artifacts import tool_versions
@@ -23,7 +23,6 @@ from edgekit.data.images import list_images
 from edgekit.files import write_text
 from edgekit.measurement.machine.system import machine
 from edgekit.measurement.tolerance import TOLERANCES
-from edgekit.model.checkpoint import load_model, save_model
 
 
 def main() -> None:
@@ -33,17 +32,9 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=100)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    weights, names, _ = prepare(args.work, 8)
-    module, meta = load_model(weights, base_classes=names, size=SIZE)
-    checkpoint, graph = args.work / "parity.safetensors", args.work / "parity.onnx"
-    save_model(checkpoint, module, meta)
-    del module
-    edgekit.export(checkpoint, graph, size=SIZE, no_verify=True)
-    photos = args.work / "parity-photos"
-    photos.mkdir(exist_ok=True)
-    for file in list_images(PHOTOS / "images")[: args.photos]:
-        (photos / file.name).unlink(missing_ok=True)
-        (photos / file.name).symlink_to(file)
+    checkpoint = as_checkpoint(args.work)[0]
+    graph = edgekit.export(checkpoint, args.work / "parity.onnx", size=SIZE, no_verify=True).output
+    photos = link_photos(list_images(PHOTOS / "images")[: args.photos], args.work / "parity-photos")
     found = edgekit.compare(checkpoint, graph, images=photos)
     parity = found.verification.parity
     result: dict[str, Any] = {

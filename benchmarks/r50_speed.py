@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
 
 import edgekit
 from edgekit.adaptation.baseline import fine_tune_naively
-from edgekit.artifacts import tool_versions
+from edgekit.artifacts import ModelMeta, tool_versions
 from edgekit.data.coco import read_dataset, write_dataset
 from edgekit.data.images import fit
 from edgekit.measurement.machine.system import machine
-from edgekit.model.checkpoint import load_model
+from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
@@ -85,6 +86,24 @@ def prepare(work: Path, photos: int) -> tuple[Path, Path, Path]:
     find_less(module, [p.read() for p in chosen[:4]])
     torch.save(module.state_dict(), base)
     return base, names, data
+
+
+def as_checkpoint(work: Path) -> tuple[Path, GenerationalRCNN, ModelMeta]:
+    """``prepare``'s model as edgekit's checkpoint: its file, the model, and what it is."""
+    weights, names, _ = prepare(work, 8)
+    module, meta = load_model(weights, base_classes=names, size=SIZE)
+    checkpoint = work / "r50.safetensors"
+    save_model(checkpoint, module, meta)
+    return checkpoint, module, meta
+
+
+def link_photos(files: Sequence[Path], folder: Path) -> Path:
+    """A folder with links to photos."""
+    folder.mkdir(exist_ok=True)
+    for file in files:
+        (folder / file.name).unlink(missing_ok=True)
+        (folder / file.name).symlink_to(file)
+    return folder
 
 
 @torch.inference_mode()

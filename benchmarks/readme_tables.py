@@ -14,6 +14,7 @@ from typing import Any
 import benchmarks_page
 import export_tables
 from export_tables import lines
+from generated import write_or_check
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -21,12 +22,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 def main() -> int:
     readme = ROOT / "README.md"
-    text = readme.read_text()
-    written = with_tables(text)
-    if "--check" in sys.argv:
-        return int(text != written)
-    readme.write_text(written)
-    return 0
+    return write_or_check({readme: with_tables(readme.read_text())})
 
 
 def with_tables(text: str) -> str:
@@ -156,10 +152,8 @@ def r50_table(result: dict[str, Any]) -> str:
     machines = result["machines"]
     first = next(iter(machines.values()))
     own = first["adapt"]
-    head = (
-        f"Mask R-CNN R50-FPN (random weights) at {'x'.join(map(str, first['size']))}, {own['photos']} photos to learn "
-    )
-    head += f"from and {own['held_out_photos']} held out, {own['epochs']} epochs; seconds and peak MB:\n\n"
+    head = f"Mask R-CNN R50-FPN (random weights) at {'x'.join(map(str, first['size']))}, {own['photos']} photos to "
+    head += f"learn from and {own['held_out_photos']} held out, {own['epochs']} epochs; seconds and peak MB:\n\n"
     columns = ["", "`edgekit adapt`, whole, with the trunk's export", "peak MB", "torchvision's loop, extrapolated"]
     rows = []
     for name, column in machines.items():

@@ -44,14 +44,12 @@ def output_file(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, remedy: str = "free space or change -o") -> Iterator[None]:
     """Whatever keeps the block from writing ``path``, as an EdgekitError that names it."""
     try:
         yield
     except OSError as error:
-        raise EdgekitError(
-            f"{path}: cannot be written: {error.strerror or error}", "free space or change -o"
-        ) from error
+        raise EdgekitError(f"{path}: cannot be written: {error.strerror or error}", remedy) from error
 
 
 @contextlib.contextmanager

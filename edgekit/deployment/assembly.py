@@ -42,7 +42,32 @@ def assemble(
     module is made. ``generations`` leaves out what later adaptations added; ``base_classes`` and ``architecture``: see
     ``load_model``.
     """
-    meta, added = _apart(model, base_classes, architecture)
+    apart = _apart(model, base_classes, architecture)
+    return _together(model, apart, shape, generations, base_classes, architecture, track)
+
+
+def prepare(model: Path, track: Track = silent) -> None:
+    """Build what an adapted checkpoint's newest generation adds to its graph, which takes seconds, so that its export
+    finds it; only where the base model was exported before at its own shape, and is in the cache."""
+    meta, added = _apart(model)
+    shape = Shape(meta.input_size)
+    if not cached_file("graphs", _about_base(meta, shape)).exists():
+        return
+    for _ in track(range(1), "preparing its export"):
+        _together(model, (meta, added), shape)
+
+
+def _together(
+    model: str | Path,
+    apart: tuple[ModelMeta, list[Generation]],
+    shape: Shape,
+    generations: int | None = None,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
+    track: Track = silent,
+) -> tuple[onnx.ModelProto, ModelMeta]:
+    """``assemble``'s result, of what ``_apart`` gave of the checkpoint."""
+    meta, added = apart
     meta = dataclasses.replace(meta, input_size=check_size(shape.size))
     kept = meta if generations is None else meta.until(generations, resolve(model))
 
@@ -57,17 +82,6 @@ def assemble(
     for number, generation in enumerate(added[: len(kept.group_sizes) - 1], start=1):
         appended(graph, dataclasses.replace(meta, generations=meta.generations[:number]), generation, resolve(model))
     return graph, kept
-
-
-def prepare(model: Path, track: Track = silent) -> None:
-    """Build what an adapted checkpoint's newest generation adds to its graph, which takes seconds, so that its export
-    finds it; only where the base model was exported before at its own shape, and is in the cache."""
-    meta, _ = _apart(model)
-    shape = Shape(meta.input_size)
-    if not cached_file("graphs", _about_base(meta, shape)).exists():
-        return
-    for _ in track(range(1), "preparing its export"):
-        assemble(model, shape)
 
 
 def _apart(

@@ -9,8 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.errors import EdgekitError
-from edgekit.files import output_folder
+from edgekit.files import output_folder, writing
 
 
 @contextlib.contextmanager
@@ -19,13 +18,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     output_folder(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.", dir=folder.parent))
     try:
-        yield temporary
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        raise EdgekitError(
-            f"{folder}: cannot be written: {error.strerror or error}", "free space or choose another folder"
-        ) from error
+        with writing(folder, "free space or choose another folder"):
+            yield temporary
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -41,20 +41,18 @@ def forms(
     for provider in providers:
         if provider not in PROVIDERS:
             raise EdgekitError(f"--providers {provider}: there is no such provider", f"give of {','.join(PROVIDERS)}")
-    kinds = {model: _kind(model) for model in map(str, models)}
+    kinds = [(model, _kind(model)) for model in map(str, models)]
     says: dict[str, Any] = {"base_classes": base_classes and str(base_classes), "architecture": architecture}
-    if any(says.values()) and "checkpoint" not in kinds.values():
+    if any(says.values()) and all(kind != "checkpoint" for _, kind in kinds):
         raise EdgekitError("--base-classes, --architecture: are about a checkpoint, and none is given", "leave them")
     found = []
-    for model in map(str, models):
-        kind = kinds[model]
+    for model, kind in kinds:
         if kind == "onnx" and providers:
             found += [Form(model, f"{model} on {p}" if len(providers) > 1 else model, p) for p in providers]
-        elif kind == "checkpoint":
-            names = [model, f"{model}, compiled"][: 1 + compiled]
-            found += [Form(model, name, compiled=name != model, **says) for name in names]
         else:
-            found.append(Form(model, model))
+            found.append(Form(model, model, **(says if kind == "checkpoint" else {})))
+        if kind == "checkpoint" and compiled:
+            found.append(replace(found[-1], name=f"{model}, compiled", compiled=True))
     return [_renamed(form, found[:place]) for place, form in enumerate(found)]
 
 
