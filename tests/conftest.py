@@ -1,23 +1,49 @@
-"""Real artifacts, made once a session: a small photo set, an adapted model, its exports."""
+"""Real artifacts, made once a session by whichever test process needs them first: photos, an adapted model, its exports."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from filelock import FileLock
 
 from edgekit.adaptation.recipes import Adaptation, adapt
 from edgekit.data.coco import Dataset
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.deployment.onnx_export import export
 
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the session that all its test processes have in common."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def once(folder: Path, name: str, make: Callable[[Path], T]) -> T:
+    """What ``make`` returns, given the folder ``name`` to write into; the first process that asks makes it for all."""
+    made = folder / f"{name}.pickle"
+    with FileLock(folder / f"{name}.lock"):
+        if not made.exists():
+            (folder / name).mkdir(exist_ok=True)
+            made.write_bytes(pickle.dumps(make(folder / name)))
+        result: T = pickle.loads(made.read_bytes())
+    return result
+
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def cache(shared: Path) -> Iterator[Path]:
     """A cache of the session's own: the trunk is exported once, and nothing of the user's is touched."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = shared / "cache"
+    folder.mkdir(exist_ok=True)
     before = os.environ.get("EDGEKIT_CACHE")
     os.environ["EDGEKIT_CACHE"] = str(folder)
     yield folder
@@ -27,22 +53,25 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def new_train(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def new_train(shared: Path) -> Dataset:
     """Six photos in which only chicken and frog are annotated."""
-    return write_demo_set("new-train", 6, tmp_path_factory.mktemp("new-train"), seed=1)
+    return once(shared, "new-train", lambda folder: write_demo_set("new-train", 6, folder, seed=1))
 
 
 @pytest.fixture(scope="session")
-def mixed_test(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def mixed_test(shared: Path) -> Dataset:
     """Eight photos with everything annotated."""
-    return write_demo_set("mixed-test", 8, tmp_path_factory.mktemp("mixed-test"), seed=1)
+    return once(shared, "mixed-test", lambda folder: write_demo_set("mixed-test", 8, folder, seed=1))
 
 
 @pytest.fixture(scope="session")
-def adaptation(new_train: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Adaptation:
+def adaptation(new_train: Dataset, shared: Path) -> Adaptation:
     """The embedded model with chicken and frog added in a few epochs."""
-    output = tmp_path_factory.mktemp("models") / "adapted.safetensors"
-    return adapt("demo", new_train.file, new_train.file.parent, output, epochs=12)
+
+    def adapted(folder: Path) -> Adaptation:
+        return adapt("demo", new_train.file, new_train.file.parent, folder / "adapted.safetensors", epochs=12)
+
+    return once(shared, "adaptation", adapted)
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +80,11 @@ def adapted(adaptation: Adaptation) -> Path:
 
 
 @pytest.fixture(scope="session")
-def adapted_onnx(adapted: Path) -> Path:
-    return export(adapted, adapted.with_suffix(".onnx")).output
+def adapted_onnx(adapted: Path, base_onnx: Path, shared: Path) -> Path:
+    """Appended to the base model's graph, which the cache has then."""
+    return once(shared, "adapted-onnx", lambda folder: export(adapted, folder / "adapted.onnx").output)
 
 
 @pytest.fixture(scope="session")
-def base_onnx(adapted: Path) -> Path:
-    return export("demo", adapted.with_name("base.onnx")).output
+def base_onnx(shared: Path) -> Path:
+    return once(shared, "base-onnx", lambda folder: export("demo", folder / "base.onnx").output)

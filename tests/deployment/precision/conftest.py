@@ -11,24 +11,18 @@ import pytest
 from edgekit.artifacts import ModelMeta, read_onnx
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import list_images
-from edgekit.deployment.onnx_export import export
 from edgekit.deployment.precision.calibration import Table, calibrate, canvas
 from edgekit.deployment.precision.quantise import calibrated_values, prepare
 
 
 @pytest.fixture(scope="session")
-def fp32_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export("demo", tmp_path_factory.mktemp("fp32") / "demo.onnx").output
+def fp32(base_onnx: Path) -> onnx.ModelProto:
+    return read_onnx(base_onnx)[0]
 
 
 @pytest.fixture(scope="session")
-def fp32(fp32_path: Path) -> onnx.ModelProto:
-    return read_onnx(fp32_path)[0]
-
-
-@pytest.fixture(scope="session")
-def meta(fp32_path: Path) -> ModelMeta:
-    return read_onnx(fp32_path)[1]
+def meta(base_onnx: Path) -> ModelMeta:
+    return read_onnx(base_onnx)[1]
 
 
 @pytest.fixture(scope="session")
