@@ -1,4 +1,4 @@
-"""Real artifacts, made once a session by whichever test process needs them first: photos, an adapted model, its exports."""
+"""Real artifacts, made once a session by the test process that needs them first: photos, a model, its exports."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 
 TRUNK_ROIS = PROPOSALS + 16  # the exported box head's number of boxes: the proposals and a photo's objects
-LAYOUT = 1  # of the exported trunk; a change makes earlier exports void
+LAYOUT = 2  # of the exported trunk; a change makes earlier exports void
 
 
 class Base(Protocol):

@@ -12,6 +12,7 @@ from edgekit.artifacts import ModelMeta, resolve, tensors_sha256
 from edgekit.deployment.append import appended
 from edgekit.deployment.graph import CANDIDATES, Shape, StaticRCNN
 from edgekit.deployment.graph_cache import cached_file, cached_graph
+from edgekit.deployment.norms import folded
 from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size
@@ -24,7 +25,7 @@ from edgekit.runtime.graph_names import INNER, OUTPUTS
 if TYPE_CHECKING:
     import onnx
 
-LAYOUT = 2  # of a graph in the cache; a change of what is exported makes earlier ones void
+LAYOUT = 3  # of a graph in the cache; a change of what is exported makes earlier ones void
 KEPT = 6  # base graphs in the cache, the last used ones
 
 
@@ -106,7 +107,7 @@ def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> 
     names = list(OUTPUTS if module.has_masks else OUTPUTS[:3])
     canvas = torch.zeros(shape.batch, *shape.size, 3, dtype=torch.uint8)
     shown = list(INNER) if shape.batch == 1 else ["trunk.proposals"]
-    static = StaticRCNN(module, shape, best_only)
+    static = StaticRCNN(folded(module), shape, best_only)
     classes = module.predictors.box_predictor.cls_score.out_features - 1
     most = min(CANDIDATES, min(2, classes) * static.trunk.proposal_count)
     if shape.detections is not None and shape.detections > most:

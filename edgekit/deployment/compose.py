@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 from torchvision.models.detection import FasterRCNN
-from torchvision.ops import FrozenBatchNorm2d
 
 from edgekit.artifacts import ModelMeta, read_whole_onnx
+from edgekit.deployment.norms import folded
 from edgekit.deployment.roi_align import Mosaic
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, pooled_mosaic
 from edgekit.deployment.trunk_export import BODY, save, save_heads
@@ -70,7 +70,7 @@ def heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> Generationa
     tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).astype(np.float32)) for t in kept}
     sizes = meta.group_sizes
     base = _without_weights(meta)
-    _fold_norms(base.roi_heads)
+    base.roi_heads = folded(base.roi_heads)
     base.backbone, base.rpn = nn.Identity(), nn.Identity()
     module = GenerationalRCNN(base)
     try:
@@ -97,17 +97,6 @@ def mosaic_of(meta: ModelMeta) -> Mosaic:
     base = _without_weights(meta)
     features = base.backbone(torch.zeros(1, 3, *meta.input_size, device="meta"))
     return pooled_mosaic(base, features, meta.input_size)
-
-
-def _fold_norms(heads: nn.Module) -> None:
-    """Make of each convolution with a batch norm behind it one with a bias, as the exporter does."""
-    for block in list(heads.modules()):
-        if not isinstance(block, nn.Sequential) or len(block) < 2:
-            continue
-        layer, norm = block[0], block[1]
-        if isinstance(layer, nn.Conv2d) and isinstance(norm, FrozenBatchNorm2d):
-            layer.bias = nn.Parameter(torch.empty(layer.out_channels, device="meta"))
-            block[1] = nn.Identity()
 
 
 def _complete(state: dict[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:

@@ -42,8 +42,8 @@ def static_onnx(
 def name_parameters(graph: onnx.ModelProto, module: nn.Module) -> None:
     """Name the weights in a module's graph so that they can be found again.
 
-    A parameter that ``module`` has under several names gets the first of them. A layer's bias is called after its
-    weight and its own: the exporter lets equal ones share, and makes one of a batch norm that it folds into a layer.
+    A parameter that ``module`` has under several names gets the first of them. Every layer has a bias of its own,
+    called after its weight: the exporter lets equal ones share.
     """
     first: dict[int, str] = {}
     named = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]

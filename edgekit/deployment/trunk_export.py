@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from edgekit.deployment.norms import folded
 from edgekit.deployment.static_onnx import static_onnx
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, StaticTrunk
 from edgekit.deployment.whole_folder import whole_folder
@@ -35,7 +36,7 @@ def export_trunk(
 
     The folder appears whole or not at all; one that is there already is replaced.
     """
-    trunk = StaticTrunk(module, size, min(proposals, module.base.rpn.post_nms_top_n()))
+    trunk = StaticTrunk(folded(module), size, min(proposals, module.base.rpn.post_nms_top_n()))
     images = torch.zeros(1, *size, 3, dtype=torch.uint8)
     with whole_folder(folder) as temporary:
         save(static_onnx(trunk, (images,), ["images"], BODY), temporary / "body.onnx")
