@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -30,11 +31,10 @@ class StaticTrunk(nn.Module):
         super().__init__()
         self.base = model.base
         rpn = self.base.rpn
-        with torch.inference_mode():
-            images = normalise(torch.zeros(1, *size, 3, dtype=torch.uint8))
-            features = self.base.backbone(images)
-            levels = list(features.values())
-            anchors = rpn.anchor_generator(ImageList(images, [size]), levels)[0]
+        images = torch.zeros(1, 3, *size)
+        features = copy.deepcopy(self.base.backbone).to("meta")(images.to("meta"))  # for their shapes
+        levels = [torch.zeros(f.shape) for f in features.values()]
+        anchors = rpn.anchor_generator(ImageList(images, [size]), levels)[0]
         cells = rpn.anchor_generator.num_anchors_per_location()
         self.anchor_counts = [a * f.shape[-2] * f.shape[-1] for a, f in zip(cells, levels, strict=True)]
         self.register_buffer("anchors", anchors.clone(), persistent=False)

@@ -18,7 +18,7 @@ from edgekit.errors import EdgekitError
 
 # One weight of each part of the model, how much is added to it, and the stage at which that must show.
 BROKEN = [
-    ("backbone.body.1.conv.0.0.weight", 3.0, "backbone"),
+    ("backbone.body.1.conv.1.weight", 3.0, "backbone"),
     ("backbone.fpn.layer_blocks.0.0.weight", 1.0, "backbone"),
     ("rpn.head.conv.0.0.weight", 3.0, "proposals"),
     ("rpn.head.bbox_pred.weight", 3.0, "proposals"),

@@ -69,7 +69,8 @@ def blocks(graph: onnx.GraphProto) -> tuple[str, ...]:
 def matching(graph: onnx.GraphProto, keep: Iterable[str]) -> frozenset[str]:
     """The names of the layers' nodes that ``keep`` picks; raises EdgekitError for an entry that picks none.
 
-    An entry is a block or a beginning of blocks' names (``body`` for all ``body.N``), of a node's or of a weight's.
+    An entry is a block or a beginning of blocks' names (``body`` for all ``body.N``), a node or a beginning of a
+    weight's name.
     """
     known, picked = layers(graph), set()
     for entry in keep:
@@ -77,7 +78,7 @@ def matching(graph: onnx.GraphProto, keep: Iterable[str]) -> frozenset[str]:
         here = {
             x.node
             for x in known
-            if x.block == entry or x.block.startswith(prefix) or x.node.startswith(entry) or x.weight.startswith(entry)
+            if x.block == entry or x.block.startswith(prefix) or x.node == entry or x.weight.startswith(entry)
         }
         if not entry or not here:
             raise EdgekitError(f"--keep {entry}: no layer of the model", f"its blocks: {', '.join(blocks(graph))}")
