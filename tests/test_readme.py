@@ -1,15 +1,8 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-
-
-def test_tables_are_those_of_the_result_files() -> None:
-    done = subprocess.run([sys.executable, ROOT / "benchmarks" / "readme_tables.py", "--check"])
-    assert done.returncode == 0, "run: python benchmarks/readme_tables.py"
 
 
 def test_tree_names_what_exists() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgekit.artifacts import ModelMeta, resolve
 from edgekit.deployment import reserve
 from edgekit.deployment.assembly import assemble, to_onnx
+from edgekit.deployment.export_options import Reading, Shaping
 from edgekit.deployment.graph import CANDIDATES, Shape
 from edgekit.deployment.graph_shape import limits_of
 from edgekit.deployment.source import Source
@@ -24,40 +25,29 @@ MOST_BATCH = 64
 TOP_K = 3840  # the most that TensorRT's TopK takes
 
 
-def of_checkpoint(
-    model: str | Path,
-    size: tuple[int, int] | None,
-    batch: int,
-    proposals: int | None,
-    detections: int | None,
-    generations: int | None,
-    best_only: bool,
-    reserve_classes: int,
-    base_classes: Path | None,
-    architecture: str | None,
-    track: Track,
-) -> Source:
-    """A checkpoint's graph (see ``onnx_export.export`` for the options), to be compared with PyTorch.
+def of_checkpoint(model: str | Path, reading: Reading, asked: Shaping, track: Track) -> Source:
+    """A checkpoint's graph, to be compared with PyTorch.
 
     It is put together from the base model's and the generations where the shape allows it.
     """
-    as_given = (base_classes, architecture)
-    shape = Shape(check_size(size or read_checkpoint(model, *as_given)[1].input_size), batch, proposals, detections)
+    as_given = (reading.base_classes, reading.architecture)
+    size = check_size(asked.size or read_checkpoint(model, *as_given)[1].input_size)
+    shape = Shape(size, asked.batch, asked.proposals, asked.detections)
     check(shape)
-    reference = _reference(model, proposals, detections, *as_given)
-    if batch == 1 and not best_only:
-        graph, meta = assemble(model, shape, generations, *as_given, track)
-        if reserve_classes:
-            meta = reserve.reserve(graph, meta, reserve_classes, resolve(model))
+    reference = _reference(model, asked.proposals, asked.detections, *as_given)
+    if asked.batch == 1 and not asked.best_only:
+        graph, meta = assemble(model, shape, reading.generations, *as_given, track)
+        if asked.reserve_classes:
+            meta = reserve.reserve(graph, meta, asked.reserve_classes, resolve(model))
         return Source(graph, meta, reference)
-    if reserve_classes:
+    if asked.reserve_classes:
         raise EdgekitError(
             "--reserve-classes: goes with one canvas a run and all detections", "leave --best-only, --batch"
         )
-    module, meta = load_model(model, generations, *as_given, shape.size)
+    module, meta = load_model(model, reading.generations, *as_given, size)
     for _ in track(range(1), "building the static graph"):
-        graph = to_onnx(module, shape, best_only)
-    return Source(graph, dataclasses.replace(meta, best_only=best_only), reference)
+        graph = to_onnx(module, shape, asked.best_only)
+    return Source(graph, dataclasses.replace(meta, best_only=asked.best_only), reference)
 
 
 def of_room(model: str | Path, into: Path) -> Source:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from edgekit.artifacts import ModelMeta
+from edgekit.deployment.export_options import Building
 from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.tensorrt.refit import can_refit, refit
 from edgekit.deployment.tensorrt.target import Target
@@ -31,7 +31,7 @@ class Made:
 def make_engine(
     graph: Path,
     into: Path | None,
-    builder: Mapping[str, Any],
+    building: Building,
     device: Target,
     reference: Callable[[ModelMeta], Session] | None,
     images: Path | None,
@@ -39,16 +39,16 @@ def make_engine(
 ) -> Made:
     """Write the engine of ``graph`` beside it; raises where it runs here and differs from ``reference``'s session.
 
-    The options ``builder`` are those of ``build``. Where ``graph`` is ``into`` with other weights and the engine beside
+    Where ``graph`` is ``into`` with other weights and the engine beside
     ``into`` takes these, that is refitted. ``images`` is the folder of photos to compare on; no ``reference``, no
     comparison. Its session is opened after the build, which needs the memory.
     """
     output, notes = graph.with_suffix(SUFFIX), tuple[str, ...]()
-    built = into.with_suffix(SUFFIX) if into is not None and not builder["compute_capability"] else None
+    built = into.with_suffix(SUFFIX) if into is not None and not building.compute_capability else None
     if built is not None and into is not None and can_refit(built, into):
         engine, notes = refit(built, graph, output), (f"{built} was refitted, not rebuilt",)
     else:
-        engine = build(graph, output, **builder, track=track)
+        engine = build(graph, output, **asdict(building), track=track)
     if reference is None:
         return Made(engine, None, notes)
     if device.gpu is None or device.gpu.compute_capability not in engine.compute_capabilities:

@@ -1,13 +1,18 @@
-"""Do the options of an export go together, and is there what they name? Asked before any long work."""
+"""The options of an export: what they are about, whether they go together, and is there what they name?
+
+All that can be checked is checked before any long work.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts import ModelMeta, resolve
 from edgekit.data.images import INPUT_TYPES, list_images
+from edgekit.deployment.mask_files import MASKS
 from edgekit.deployment.precision.calibration import METHODS
 from edgekit.deployment.precision.conversion import PRECISIONS
 from edgekit.deployment.precision.quantise import TARGETS
@@ -25,6 +30,193 @@ USED = {
 }
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Options about one thing, by the names and with the defaults of ``export``'s parameters."""
+
+    def given(self) -> list[str]:
+        """Those that are not at their defaults, as the command line names them."""
+        return [_option(f.name) for f in fields(self) if getattr(self, f.name) != f.default]
+
+
+@dataclass(frozen=True)
+class Reading(_Group):
+    """What of a checkpoint is taken, and what it does not say of itself."""
+
+    generations: int | None = None
+    base_classes: Path | None = None
+    architecture: str | None = None
+
+
+@dataclass(frozen=True)
+class Shaping(_Group):
+    """The graph's form, which a finished graph has already."""
+
+    size: tuple[int, int] | None = None
+    batch: int = 1
+    proposals: int | None = None
+    detections: int | None = None
+    best_only: bool = False
+    reserve_classes: int = 0
+
+
+@dataclass(frozen=True)
+class Converting(_Group):
+    """How a precision is reached."""
+
+    target: str = "tensorrt"
+    calibration: Path | None = None
+    calibrator: str = "percentile"
+    keep: tuple[str, ...] = ("auto",)
+
+
+@dataclass(frozen=True)
+class Building(_Group):
+    """How an engine is built."""
+
+    compute_capability: tuple[str, ...] = ()
+    workspace_mb: int | None = None
+    timing_cache: Path | None = None
+    refittable: bool = False
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that was asked of an export of ``model`` to the graph ``onnx_file``."""
+
+    model: str | Path
+    onnx_file: Path
+    reading: Reading
+    shaping: Shaping
+    converting: Converting
+    building: Building
+    input: str | None
+    masks: str
+    given_precision: str | None
+    trt: str | None
+    into: Path | None
+    triton: Path | None
+    verify: Path | None
+    no_verify: bool
+
+    @cached_property
+    def path(self) -> Path:
+        """The model's file; torchvision's weights are downloaded first."""
+        return resolve(self.model)
+
+    @property
+    def precision(self) -> str | None:
+        """The precision to convert to; an engine has its graph's."""
+        return self.given_precision or self.trt
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """What stays in float32: names of blocks, "auto", or nothing."""
+        return () if self.converting.keep == ("none",) else self.converting.keep
+
+    def check_weights_only(self) -> None:
+        """Raise for options of the graph, for a format that has none."""
+        files = {"into": self.into, "triton": self.triton, "verify": self.verify}
+        given = [*self.shaping.given(), *self.converting.given(), *self.building.given()]
+        given += named(
+            masks=self.masks != "all", precision=self.given_precision, trt=self.trt, input=self.input, **files
+        )
+        if given:
+            raise EdgekitError(
+                f"--format torchvision: holds weights only, no {', '.join(given)}", "leave the graph's options"
+            )
+
+    def check(self) -> Target | None:
+        """What an engine will be built by and for, None if none is asked for; raises for what cannot be."""
+        self._check_precision()
+        if self.into is not None:
+            self._check_into(self.into)
+        check_used(self.precision or "fp32", self.converting)
+        self._check_masks()
+        device = self._check_engine()
+        if self.verify is not None:
+            list_images(self.verify)
+        if self.triton is not None:
+            check_repository(self.triton, self.onnx_file.stem)
+        return device
+
+    def _check_precision(self) -> None:
+        """Raise for an unknown precision, recipe or method, and for two that differ."""
+        trt, precision, target = self.trt, self.given_precision, self.converting.target
+        known: dict[str, tuple[str | None, tuple[str, ...]]]
+        known = {"--trt": (trt, PRECISIONS), "--precision": (precision, PRECISIONS)}
+        known |= {"--target": (target, TARGETS), "--calibrator": (self.converting.calibrator, METHODS)}
+        for option, (value, names) in known.items():
+            if value is not None and value not in names:
+                raise EdgekitError(f"{option} {value}: unknown", f"give one of: {', '.join(names)}")
+        if trt and precision not in (None, trt):
+            raise EdgekitError(f"--trt {trt} --precision {precision}: differ", "an engine has its graph's precision")
+        if trt == "int8" and target != "tensorrt":
+            raise EdgekitError(f"--trt int8 --target {target}: differ", "leave --target")
+
+    def _check_into(self, into: Path) -> None:
+        """Raise for options that would change the graph ``into``, and for an output that takes its place."""
+        unfit = [*self.reading.given(), *self.shaping.given()]
+        unfit += ["--precision"] if self.given_precision not in (None, self.trt) else []
+        if unfit:
+            raise EdgekitError("--into: takes the graph as it is", f"leave {', '.join(unfit)}")
+        if into.resolve() == self.onnx_file.resolve():
+            other = self.onnx_file.with_stem(f"{self.onnx_file.stem}-filled").name
+            raise EdgekitError(
+                f"{self.onnx_file}: would take the place of the graph with room", f"give another name: -o {other}"
+            )
+
+    def _check_masks(self) -> None:
+        """Raise for an unknown choice of masks and for one that does not go with other options."""
+        if self.masks not in MASKS:
+            raise EdgekitError(f"--masks {self.masks}: unknown", f"give one of: {', '.join(MASKS)}")
+        room = {"reserve_classes": self.shaping.reserve_classes, "into": self.into}
+        others = named(batch=self.shaping.batch > 1, trt=self.trt, triton=self.triton, **room)
+        if self.masks == "found" and others:
+            raise EdgekitError(f"--masks found: does not go with {', '.join(others)}", "leave one of them")
+
+    def _check_engine(self) -> Target | None:
+        """See ``check``."""
+        if self.trt is None:
+            if given := self.building.given():
+                raise EdgekitError(f"{', '.join(given)}: is about an engine", "give its precision: --trt fp16")
+            return None
+        check_one_canvas(self.shaping.batch)
+        asked = self.building
+        device = choose_target(asked.compute_capability)
+        allowed = (asked.refittable, asked.version_compatible, asked.hardware_compatible)
+        check_options(Options(asked.workspace_mb, *allowed), device)
+        if self.triton is not None and device.tensorrt.flavour == "rtx":
+            raise EdgekitError(
+                "--triton: Triton's TensorRT backend cannot load engines of TensorRT-RTX",
+                "leave --trt: Triton's onnxruntime backend serves the graph; or build with TensorRT on the device",
+            )
+        return device
+
+    def check_room(self, meta: ModelMeta) -> None:
+        """Raise for another precision or kind of input than that of the graph ``into``, which ``meta`` describes."""
+        if self.input not in (None, meta.input_type):
+            raise EdgekitError(f"--into: {self.into} takes {meta.input_type} images", "leave --input")
+        if self.trt not in (None, meta.precision):
+            raise EdgekitError(f"--trt {self.trt}: {self.into} is {meta.precision}", f"give --trt {meta.precision}")
+
+    def check_place(self, meta: ModelMeta) -> None:
+        """Raise if another precision of the graph at ``path``, which ``meta`` describes, would take its place."""
+        precision = self.precision or meta.precision
+        if self.onnx_file == self.path.absolute() and precision != meta.precision:
+            other = self.onnx_file.with_stem(f"{self.onnx_file.stem}-{precision}").name
+            raise EdgekitError(
+                f"{self.onnx_file}: its graph would take the place of {self.path}", f"give another name: -o {other}"
+            )
+
+
+def named(**options: Any) -> list[str]:
+    """The options that say something, as the command line names them."""
+    return [_option(name) for name, value in options.items() if value not in (None, False, 0)]
+
+
 def check_form(format: str, output: Path, trt: str | None, input_type: str | None) -> None:
     """Raise for an unknown format or kind of input, and for an output whose name is not one of the format's."""
     if input_type not in (None, *INPUT_TYPES):
@@ -37,57 +229,12 @@ def check_form(format: str, output: Path, trt: str | None, input_type: str | Non
         raise EdgekitError(f"{output}: is an engine's name", "say its precision: --trt fp16")
 
 
-def check_weights_only(others: Mapping[str, bool]) -> None:
-    """Raise for ``others``, options of the graph, with a format that has none."""
-    if given := [name for name, asked in others.items() if asked]:
-        raise EdgekitError(
-            f"--format torchvision: holds weights only, no {', '.join(given)}", "leave the graph's options"
-        )
-
-
-def check_precision(precision: str | None, trt: str | None, target: str, calibrator: str) -> None:
-    """Raise for an unknown precision, recipe or method, and for two that differ."""
-    known: dict[str, tuple[str | None, tuple[str, ...]]]
-    known = {"--trt": (trt, PRECISIONS), "--precision": (precision, PRECISIONS)}
-    known |= {"--target": (target, TARGETS), "--calibrator": (calibrator, METHODS)}
-    for option, (value, names) in known.items():
-        if value is not None and value not in names:
-            raise EdgekitError(f"{option} {value}: unknown", f"give one of: {', '.join(names)}")
-    if trt and precision not in (None, trt):
-        raise EdgekitError(f"--trt {trt} --precision {precision}: differ", "an engine has its graph's precision")
-    if trt == "int8" and target != "tensorrt":
-        raise EdgekitError(f"--trt int8 --target {target}: differ", "leave --target")
-
-
-def check_used(precision: str, options: Mapping[str, bool]) -> None:
-    """Raise for ``options`` of the conversion that one to ``precision`` does not look at; fp32 is none."""
-    unused = [name for name, asked in options.items() if asked and name not in USED[precision]]
+def check_used(precision: str, converting: Converting) -> None:
+    """Raise for options of the conversion that one to ``precision`` does not look at; fp32 is none."""
+    unused = [name for name in converting.given() if name not in USED[precision]]
     if unused:
         which = " or ".join(p for p in USED if set(unused) <= set(USED[p]))
         raise EdgekitError(f"{', '.join(unused)}: has no use here, as nothing is converted to {which}", "leave it")
-
-
-def check_engine(
-    trt: str | None, batch: int, triton: Path | None, builder: Mapping[str, Any], asked: Mapping[str, bool]
-) -> Target | None:
-    """What the engine will be built by and for, None if none is to be built; raises for what cannot be.
-
-    ``builder`` are the options of ``tensorrt.build.build``, ``asked`` says by name which of them were given.
-    """
-    if trt is None:
-        if given := [name for name, is_given in asked.items() if is_given]:
-            raise EdgekitError(f"{', '.join(given)}: is about an engine", "give its precision: --trt fp16")
-        return None
-    check_one_canvas(batch)
-    device = choose_target(builder["compute_capability"])
-    names = ("workspace_mb", "refittable", "version_compatible", "hardware_compatible")
-    check_options(Options(**{name: builder[name] for name in names}), device)
-    if triton is not None and device.tensorrt.flavour == "rtx":
-        raise EdgekitError(
-            "--triton: Triton's TensorRT backend cannot load engines of TensorRT-RTX",
-            "leave --trt: Triton's onnxruntime backend serves the graph; or build with TensorRT on the device",
-        )
-    return device
 
 
 def check_one_canvas(batch: int) -> None:
@@ -96,37 +243,5 @@ def check_one_canvas(batch: int) -> None:
         raise EdgekitError(f"--trt: an engine takes one canvas a run, not {batch}", "leave --batch")
 
 
-def check_folders(verify: Path | None, triton: Path | None, name: str) -> None:
-    """Raise if there are no photos in ``verify``, or if ``triton`` has no place for a model ``name``."""
-    if verify is not None:
-        list_images(verify)
-    if triton is not None:
-        check_repository(triton, name)
-
-
-def check_into(into: Path, onnx_file: Path, others: Mapping[str, bool]) -> None:
-    """Raise for ``others``, options that would change the graph ``into``, and for an output that takes its place."""
-    if unfit := [name for name, asked in others.items() if asked]:
-        raise EdgekitError("--into: takes the graph as it is", f"leave {', '.join(unfit)}")
-    if into.resolve() == onnx_file.resolve():
-        raise EdgekitError(
-            f"{onnx_file}: would take the place of the graph with room",
-            f"give another name: -o {onnx_file.with_stem(f'{onnx_file.stem}-filled').name}",
-        )
-
-
-def check_room(into: Path, trt: str | None, input_type: str | None, meta: ModelMeta) -> None:
-    """Raise for another precision or kind of input than that of the graph ``into``, which ``meta`` describes."""
-    if input_type not in (None, meta.input_type):
-        raise EdgekitError(f"--into: {into} takes {meta.input_type} images", "leave --input")
-    if trt not in (None, meta.precision):
-        raise EdgekitError(f"--trt {trt}: {into} is {meta.precision}", f"give --trt {meta.precision}")
-
-
-def check_place(onnx_file: Path, path: Path, precision: str, meta: ModelMeta) -> None:
-    """Raise if another precision of the graph at ``path``, which ``meta`` describes, would take its place."""
-    if onnx_file == path.absolute() and precision != meta.precision:
-        raise EdgekitError(
-            f"{onnx_file}: its graph would take the place of {path}",
-            f"give another name: -o {onnx_file.with_stem(f'{onnx_file.stem}-{precision}').name}",
-        )
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +19,6 @@ if TYPE_CHECKING:
 MASKS = ("all", "found")
 SHARED_BYTES = 1024  # weights of at least this size are in the shared file
 ALIGNMENT = 4096  # of a tensor in it, so that it can be mapped into memory
-
-
-def check_masks(masks: str, others: Mapping[str, bool]) -> None:
-    """Raise for an unknown choice of masks and for one that does not go with the ``others`` that were given."""
-    if masks not in MASKS:
-        raise EdgekitError(f"--masks {masks}: unknown", f"give one of: {', '.join(MASKS)}")
-    given = [name for name, asked in others.items() if asked]
-    if masks == "found" and given:
-        raise EdgekitError(f"--masks found: does not go with {', '.join(given)}", "leave one of them")
 
 
 @dataclass(frozen=True)

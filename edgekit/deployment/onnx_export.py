@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import time
 from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from edgekit.artifacts import kind_of, resolve, tool_versions
-from edgekit.deployment import export_options as options
+from edgekit.artifacts import ModelMeta, kind_of, tool_versions
+from edgekit.deployment.export_options import (
+    Building,
+    Converting,
+    Reading,
+    Request,
+    Shaping,
+    check_form,
+    check_one_canvas,
+    check_used,
+    named,
+)
 from edgekit.deployment.float_input import set_input_type
 from edgekit.deployment.graph_shape import canvases_of
-from edgekit.deployment.mask_files import check_cut, check_masks, write
+from edgekit.deployment.mask_files import check_cut, write
 from edgekit.deployment.precision.conversion import check_calibration, convert
-from edgekit.deployment.source import of_graph
+from edgekit.deployment.source import Source, of_graph
 from edgekit.deployment.staged import staged
+from edgekit.deployment.tensorrt.target import Target
 from edgekit.deployment.verify import Verification, verified
 from edgekit.files import sha256
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import Engine
 from edgekit.runtime.onnx_session import OnnxSession
 
+if TYPE_CHECKING:
+    import onnx
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclass(frozen=True)
 class Export:
     """What was written; all from ``nodes`` to ``engine`` is of an ONNX graph and empty for other formats."""
 
@@ -34,7 +48,7 @@ class Export:
     precision: str
     input_type: str = "uint8"
     nodes: int = 0
-    node_kinds: dict[str, int] = dataclasses.field(default_factory=dict)
+    node_kinds: dict[str, int] = field(default_factory=dict)
     kept: tuple[str, ...] = ()  # blocks and layers left in float32
     mask_files: tuple[Path, ...] = ()  # beside ``output``, where its masks are made by graphs of their own
     verification: Verification | None = None  # against what it was made from, PyTorch mostly
@@ -105,133 +119,130 @@ def export(
     Whatever fails, nothing is written: all files take their places at the end.
     """
     started = time.monotonic()
-    options.check_form(format, output, trt, input)
+    check_form(format, output, trt, input)
     output = output.absolute()
-    onnx_file, path = output.with_suffix(".onnx"), resolve(model)
-    builder: dict[str, Any] = {
-        "compute_capability": compute_capability,
-        "workspace_mb": workspace_mb,
-        "timing_cache": timing_cache,
-        "refittable": refittable,
-        "version_compatible": version_compatible,
-        "hardware_compatible": hardware_compatible,
-    }
-    # Which options were given, by what they are about.
-    building = {f"--{name.replace('_', '-')}": value not in (None, (), False) for name, value in builder.items()}
-    shaping = {"--size": size is not None, "--batch": batch != 1, "--proposals": proposals is not None}
-    shaping |= {"--detections": detections is not None, "--best-only": best_only}
-    shaping |= {"--reserve-classes": reserve_classes != 0}
-    reading = {"--generations": generations is not None, "--base-classes": base_classes is not None}
-    reading |= {"--architecture": architecture is not None}
-    converting = {"--target": target != "tensorrt", "--calibration": calibration is not None}
-    converting |= {"--calibrator": calibrator != "percentile", "--keep": keep != ("auto",)}
+    onnx_file, compatible = output.with_suffix(".onnx"), (version_compatible, hardware_compatible)
+    asked = Request(
+        model=model,
+        onnx_file=onnx_file,
+        reading=Reading(generations, base_classes, architecture),
+        shaping=Shaping(size, batch, proposals, detections, best_only, reserve_classes),
+        converting=Converting(target, calibration, calibrator, keep),
+        building=Building(compute_capability, workspace_mb, timing_cache, refittable, *compatible),
+        input=input,
+        masks=masks,
+        given_precision=precision,
+        trt=trt,
+        into=into,
+        triton=triton,
+        verify=verify,
+        no_verify=no_verify,
+    )
     if format == "torchvision":
-        others = {"--masks": masks != "all", "--precision": precision is not None, "--trt": trt is not None}
-        others |= {"--into": into is not None, "--triton": triton is not None, "--verify": verify is not None}
-        others |= {"--input": input is not None}
-        options.check_weights_only(shaping | converting | building | others)
-        return _state(model, output, generations, base_classes, architecture, started)
-    options.check_precision(precision, trt, target, calibrator)
-    if into is not None:
-        options.check_into(into, onnx_file, reading | shaping | {"--precision": precision not in (None, trt)})
-    precision, keep = precision or trt, () if keep == ("none",) else keep
-    options.check_used(precision or "fp32", converting)
-    whole = {"--batch": batch > 1, "--trt": trt is not None, "--triton": triton is not None}
-    check_masks(masks, whole | {"--reserve-classes": reserve_classes != 0, "--into": into is not None})
-    device = options.check_engine(trt, batch, triton, builder, building)
-    options.check_folders(verify, triton, output.stem)
+        asked.check_weights_only()
+        return _finished(_state(model, output, asked.reading), started)
+    device = asked.check()
     with staged(onnx_file) as folder:
-        if kind_of(path) == "onnx":
-            source = of_graph(path, precision, reading | shaping | {"--into": into is not None})
-            options.check_place(onnx_file, path, precision or source.meta.precision, source.meta)
-        elif into is not None:
-            from edgekit.deployment.checkpoint_graph import of_room
-
-            source = of_room(model, into)
-            options.check_room(into, trt, input, source.meta)
-        else:
-            from edgekit.deployment.checkpoint_graph import of_checkpoint
-
-            if precision in ("fp16", "int8"):
-                check_calibration(calibration, precision, keep)
-            shape = (size, batch, proposals, detections)
-            reading_as = (base_classes, architecture)
-            source = of_checkpoint(model, *shape, generations, best_only, reserve_classes, *reading_as, track)
-        graph, meta, notes = source.graph, source.meta, source.notes
-        graph_seconds = time.monotonic() - started
-        kept: tuple[str, ...] = ()
-        if masks == "found":
-            check_cut(graph, meta, path)
-        if device is not None:
-            options.check_one_canvas(canvases_of(graph))
-        if precision is None or precision == meta.precision:
-            options.check_used("fp32", converting)
-        else:
-            converted = convert(
-                graph,
-                precision,
-                input_size=meta.input_size,
-                target=target,
-                calibration=calibration,
-                calibrator=calibrator,
-                keep=keep,
-                table=_table(folder, onnx_file) if precision == "int8" else None,
-                track=track,
-            )
-            graph, kept, notes = converted.model, converted.kept, converted.notes
-            meta = dataclasses.replace(meta, precision=converted.precision)
-        meta = dataclasses.replace(meta, parent_sha256=sha256(path), versions=tool_versions())
-        meta = dataclasses.replace(meta, input_type=set_input_type(graph, input, meta.input_type))
+        source = _source(asked, track)
+        graph_seconds = round(time.monotonic() - started, 2)
+        graph, meta, kept, notes = _converted(asked, source, folder, device is not None, track)
         files = write(folder / onnx_file.name, graph, meta, masks)
         seen = None
         if not no_verify:
             seen = verified(files.path, OnnxSession(files.path), source.reference(meta), verify, track=track)
-        kinds = dict(sorted(Counter(n.op_type for n in files.graph.graph.node).items()))
+            notes += tuple(f"{doubt}: --verify DIR" for doubt in seen.doubts)
+        kinds = Counter(n.op_type for n in files.graph.graph.node)
         result = Export(
             output=onnx_file,
             format=format,
             input_size=meta.input_size,
             precision=meta.precision,
             input_type=meta.input_type,
-            nodes=sum(kinds.values()),
-            node_kinds=kinds,
+            nodes=kinds.total(),
+            node_kinds=dict(sorted(kinds.items())),
             kept=kept,
             mask_files=tuple(onnx_file.with_name(name) for name in files.beside),
             verification=seen,
-            graph_seconds=round(graph_seconds, 2),
-            notes=(*notes, *(f"{doubt}: --verify DIR" for doubt in (seen.doubts if seen else ()))),
+            graph_seconds=graph_seconds,
+            notes=notes,
         )
         if device is not None:
-            from edgekit.deployment.engine_export import make_engine
-
-            reference = None if no_verify else source.reference
-            made = make_engine(files.path, into, builder, device, reference, verify, track)
-            engine = dataclasses.replace(made.engine, path=onnx_file.with_suffix(".engine"))
-            told = {"engine_verification": made.verification, "notes": (*result.notes, *made.notes)}
-            result = dataclasses.replace(result, engine=engine, **told)  # type: ignore[arg-type]
+            result = _with_engine(result, asked, files.path, source, device, track)
         if triton is not None:
             from edgekit.deployment.triton import write_repository
 
             served = folder / (result.engine.path.name if result.engine else onnx_file.name)
-            result = dataclasses.replace(result, triton=write_repository(served, triton, graph=files.path))
+            result = replace(result, triton=write_repository(served, triton, graph=files.path))
     return _finished(result, started)
 
 
-def _state(
-    model: str | Path,
-    output: Path,
-    generations: int | None,
-    base_classes: Path | None,
-    architecture: str | None,
-    started: float,
-) -> Export:
+def _source(asked: Request, track: Track) -> Source:
+    """The float32 graph of a checkpoint, or the graph that there is, and what to compare with."""
+    if kind_of(asked.path) == "onnx":
+        fixed = [*asked.reading.given(), *asked.shaping.given(), *named(into=asked.into)]
+        source = of_graph(asked.path, asked.precision, fixed)
+        asked.check_place(source.meta)
+        return source
+    from edgekit.deployment.checkpoint_graph import of_checkpoint, of_room
+
+    if asked.into is not None:
+        source = of_room(asked.model, asked.into)
+        asked.check_room(source.meta)
+        return source
+    if asked.precision in ("fp16", "int8"):
+        check_calibration(asked.converting.calibration, asked.precision, asked.kept)
+    return of_checkpoint(asked.model, asked.reading, asked.shaping, track)
+
+
+def _converted(
+    asked: Request, source: Source, folder: Path, for_engine: bool, track: Track
+) -> tuple[onnx.ModelProto, ModelMeta, tuple[str, ...], tuple[str, ...]]:
+    """The source's graph in the precision and for the input that were asked for, what it is, what is kept in float32
+    and what to know of it. A calibration table is written into ``folder``."""
+    graph, meta, notes, kept = source.graph, source.meta, source.notes, tuple[str, ...]()
+    if asked.masks == "found":
+        check_cut(graph, meta, asked.path)
+    if for_engine:
+        check_one_canvas(canvases_of(graph))
+    if asked.precision in (None, meta.precision):
+        check_used("fp32", asked.converting)
+    else:
+        how = asked.converting
+        converted = convert(
+            graph,
+            asked.precision,
+            input_size=meta.input_size,
+            target=how.target,
+            calibration=how.calibration,
+            calibrator=how.calibrator,
+            keep=asked.kept,
+            table=_table(folder, asked.onnx_file) if asked.precision == "int8" else None,
+            track=track,
+        )
+        graph, kept, notes = converted.model, converted.kept, converted.notes
+        meta = replace(meta, precision=converted.precision)
+    meta = replace(meta, parent_sha256=sha256(asked.path), versions=tool_versions())
+    return graph, replace(meta, input_type=set_input_type(graph, asked.input, meta.input_type)), kept, notes
+
+
+def _with_engine(result: Export, asked: Request, graph: Path, source: Source, device: Target, track: Track) -> Export:
+    """The result with the engine of ``graph``, built or refitted beside it."""
+    from edgekit.deployment.engine_export import make_engine
+
+    reference = None if asked.no_verify else source.reference
+    made = make_engine(graph, asked.into, asked.building, device, reference, asked.verify, track)
+    engine = replace(made.engine, path=asked.onnx_file.with_suffix(".engine"))
+    return replace(result, engine=engine, engine_verification=made.verification, notes=(*result.notes, *made.notes))
+
+
+def _state(model: str | Path, output: Path, reading: Reading) -> Export:
     """A model as torchvision's state dict; see ``export``."""
     from edgekit.deployment.torchvision_export import write_state
     from edgekit.model.checkpoint import load_model
 
-    module, meta = load_model(model, generations, base_classes, architecture)
+    module, meta = load_model(model, reading.generations, reading.base_classes, reading.architecture)
     notes = write_state(output, module, meta)
-    return _finished(Export(output, "torchvision", meta.input_size, "fp32", notes=notes), started)
+    return Export(output, "torchvision", meta.input_size, "fp32", notes=notes)
 
 
 def _table(folder: Path, onnx_file: Path) -> Path:
@@ -246,4 +257,4 @@ def _table(folder: Path, onnx_file: Path) -> Path:
 def _finished(result: Export, started: float) -> Export:
     seconds = round(time.monotonic() - started, 2)
     megabytes = sum(path.stat().st_size for path in (result.output, *result.mask_files)) / 1e6
-    return dataclasses.replace(result, seconds=seconds, megabytes=megabytes)
+    return replace(result, seconds=seconds, megabytes=megabytes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,15 +26,14 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def of_graph(path: Path, precision: str | None, others: Mapping[str, bool]) -> Source:
+def of_graph(path: Path, precision: str | None, fixed: Sequence[str]) -> Source:
     """A graph that was exported before, to be compared with itself; nothing of it needs PyTorch.
 
-    Raises if one of the ``others``, options that need the checkpoint, was given, or if the graph has another reduced
-    precision than ``precision``.
+    Raises if ``fixed`` names any options that were given, since only a checkpoint can follow them, or if the graph has
+    another reduced precision than ``precision``.
     """
-    given = [name for name, asked in others.items() if asked]
-    if given:
-        raise EdgekitError(f"{path}: is a finished graph, {', '.join(given)} cannot change it", "export the checkpoint")
+    if fixed:
+        raise EdgekitError(f"{path}: is a finished graph, {', '.join(fixed)} cannot change it", "export the checkpoint")
     graph, meta = read_whole_onnx(path)
     if precision not in (None, meta.precision) and meta.precision != "fp32":
         raise EdgekitError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import inspect
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.deployment.comparison import compare
+from edgekit.deployment.export_options import Building, Converting, Reading, Shaping
 from edgekit.deployment.onnx_export import export
 from edgekit.errors import EdgekitError
 from edgekit.files import sha256
@@ -36,6 +38,14 @@ def refused(model: Path, message: str, **options: Any) -> None:
         export(model, folder / "x.onnx", **options)
     assert raised.value.hint
     assert {p.name: p.read_text() for p in folder.iterdir()} == {name: f"earlier {name}" for name in names}
+
+
+def test_groups_have_the_defaults_of_the_parameters() -> None:
+    parameters = inspect.signature(export).parameters
+    for group in (Reading(), Shaping(), Converting(), Building()):
+        assert group.given() == []
+        for option in fields(group):
+            assert option.default == parameters[option.name].default, option.name
 
 
 @pytest.mark.parametrize(

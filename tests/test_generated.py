@@ -1,0 +1,17 @@
+"""What scripts write from result files is up to date: the README's tables, docs/benchmarks.md, docs/latency.md."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("script", ["readme_tables", "benchmarks_page", "growth_page"])
+def test_it_is_what_the_result_files_say(script: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "benchmarks" / f"{script}.py", "--check"])
+    assert done.returncode == 0, f"run: python benchmarks/{script}.py"
