@@ -94,20 +94,19 @@ def _flips(masks: np.ndarray, boxes: np.ndarray, photo_size: tuple[int, int], th
     below, after, weight = _positions(pixel, cells, count[box, 0])
     by_column = np.ascontiguousarray(bordered.transpose(0, 2, 1)).reshape(-1, cells)
     values = by_column.take(box * cells + below, axis=0)  # [C, cells]: the column's value at each row of cells
-    values += (by_column.take(box * cells + after, axis=0) - values) * weight[:, None]
+    growth = by_column.take(box * cells + after, axis=0)
+    growth -= values
+    growth *= weight[:, None]
+    values += growth
     column, row, unsure = _crossings(values, threshold, start[box, 1], count[box, 1], cells)
     if len(unsure):
         flagged = np.zeros(len(box), bool)
         flagged[unsure] = True
         kept = ~flagged[column]
-        parts = [(column[kept], row[kept])]
-        for number in np.unique(box[unsure]):
-            own = unsure[box[unsure] == number]
-            where = (below[own], after[own], weight[own])
-            inside = _exact(bordered[number], where, count[number], threshold)
-            turns, which = np.nonzero(np.diff(inside, axis=0, prepend=False, append=False))
-            parts.append((own[which], turns + start[number, 1]))
-        column, row = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        where = (below[unsure], after[unsure], weight[unsure])
+        which, turns = _exact(bordered, box[unsure], where, count, threshold)
+        column = np.concatenate([column[kept], unsure[which]])
+        row = np.concatenate([row[kept], turns + start[box[unsure[which]], 1]])
         order = np.argsort(column * 2**32 + row, kind="stable")
         column, row = column[order], row[order]
     row = np.clip(row, low[box[column], 1], high[box[column], 1])
@@ -156,23 +155,38 @@ def _crossings(
 
 
 def _exact(
-    mask: np.ndarray, where: tuple[np.ndarray, np.ndarray, np.ndarray], count: np.ndarray, threshold: float
-) -> np.ndarray:
-    """Some columns of one mask as PyTorch interpolates them, thresholded: bool [rows of the span, columns]."""
-    left, right, weight = where
-    below, after, down = _positions(np.arange(count[1]), len(mask), np.broadcast_to(count[1], count[1]))
+    bordered: np.ndarray,
+    number: np.ndarray,
+    where: tuple[np.ndarray, np.ndarray, np.ndarray],
+    count: np.ndarray,
+    threshold: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The flips of U columns, of the masks ``number`` [U], as PyTorch interpolates them: which of the columns, and the
+    row of the span, [F] each."""
+    rows = count[number, 1]
+    of = np.repeat(np.arange(len(number)), rows)  # each pixel's column
+    first = np.cumsum(rows) - rows
+    left, right, weight = (a[of] for a in where)
+    below, after, down = _positions(np.arange(len(of)) - first[of], bordered.shape[1], rows[of])
     one = np.float32(1)
-    top, bottom = (one - down)[:, None], down[:, None]
-    corners = [mask[rows][:, columns] for rows in (below, after) for columns in (left, right)]
-    if count.sum() <= SMALL_SIDES:
-        weights = [a * b for a in (top, bottom) for b in (one - weight, weight)]
-        value = _fused(corners[0], weights[0], weights[1] * corners[1])
-        value = _fused(corners[3], weights[3], _fused(corners[2], weights[2], value))
-    else:
-        upper = _fused(corners[0], one - weight, corners[1] * weight)
-        lower = _fused(corners[2], one - weight, corners[3] * weight)
-        value = _fused(upper, top, lower * bottom)
-    return value > np.float32(threshold)
+    top, bottom = one - down, down
+    corners = [bordered[number[of], r, c] for r in (below, after) for c in (left, right)]
+    weights = [a * b for a in (top, bottom) for b in (one - weight, weight)]
+    small = _fused(corners[0], weights[0], weights[1] * corners[1])
+    small = _fused(corners[3], weights[3], _fused(corners[2], weights[2], small))
+    upper = _fused(corners[0], one - weight, corners[1] * weight)
+    lower = _fused(corners[2], one - weight, corners[3] * weight)
+    large = _fused(upper, top, lower * bottom)
+    is_small = (count.sum(axis=1) <= SMALL_SIDES)[number[of]]
+    inside = np.where(is_small, small, large) > np.float32(threshold)
+    begins = first + 2 * np.arange(
+        len(number)
+    )  # with a pixel that is off before each column's first and after its last
+    padded = np.zeros(len(of) + 2 * len(number) + 1, bool)
+    padded[begins[of] + np.arange(len(of)) - first[of] + 1] = inside
+    at = np.flatnonzero(padded[1:] != padded[:-1])
+    which = np.searchsorted(begins, at, side="right") - 1
+    return which, at - begins[which]
 
 
 def _fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -188,14 +202,14 @@ def _fill(flips: _Flips, masks: list[np.ndarray]) -> None:
     rank = np.arange(len(flips.column)) - starts[flips.column]
     tops = np.repeat(flips.low[:, 1], sizes[:, 0])
     # The rows in the crop of each column's 1st, 2nd, ... flip; ``tallest`` is below all of them.
-    table = np.full((int(rank.max(initial=0)) + 1, columns), tallest)
+    table = np.full((int(rank.max(initial=1)) + 1, columns), tallest)
     table[rank, flips.column] = flips.row - tops[flips.column]
-    rows = np.arange(tallest)
-    below = rows >= np.arange(tallest + 1)[:, None]  # [flip, row]: a column that one flip turns on
+    rows = np.arange(tallest, dtype=np.int32)
+    below = rows >= np.arange(tallest + 1, dtype=np.int32)[:, None]  # [flip, row]: a column that one flip turns on
     for mask, begin, end in zip(masks, flips.first_column[:-1], flips.first_column[1:], strict=True):
         column = below[:, : mask.shape[1]]
-        first, *others = table[:, begin:end]
-        mask[:] = column[first]
+        first, second, *others = table[:, begin:end]  # what one flip turns on a second turns off
+        np.bitwise_xor(column[first], column[second], out=mask)
         for later in others:
             some = np.flatnonzero(later < tallest)
             if not len(some):
