@@ -11,7 +11,6 @@ case. edgekit's three forms and torchvision take turns in one run.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -22,11 +21,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from by_machine import add
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from edgekit.artifacts import tool_versions
 from edgekit.data.masks import crops, encode, paste
-from edgekit.files import write_text
 from edgekit.measurement.machine.system import machine
 
 PHOTO = (1080, 1920)
@@ -38,7 +37,7 @@ LIMIT_MS = 15.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="result file")
+    parser.add_argument("--output", type=Path, required=True, help="result file to add this machine to (.json)")
     parser.add_argument("--scenes", type=int, default=20, help="sets of 100 boxes, each timed five times")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -54,7 +53,7 @@ def main() -> None:
         result[kind] = measure(make, options.scenes)
         times = ", ".join(f"{n} {t['p50']:.1f}" for n, t in result[kind]["ms"].items())
         print(f"{kind}: {times} ms (p50); {result[kind]['different_bits']} different bits")
-    write_text(options.output, json.dumps(result, indent=2) + "\n")
+    add(options.output, result)
 
 
 def measure(make: Callable[[np.random.Generator], np.ndarray], scenes: int) -> dict[str, Any]:
