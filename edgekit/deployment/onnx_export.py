@@ -47,6 +47,7 @@ class Export:
     input_size: tuple[int, int]
     precision: str
     input_type: str = "uint8"
+    batch: int = 1  # canvases a run
     nodes: int = 0
     node_kinds: dict[str, int] = field(default_factory=dict)
     kept: tuple[str, ...] = ()  # blocks and layers left in float32
@@ -158,6 +159,7 @@ def export(
             input_size=meta.input_size,
             precision=meta.precision,
             input_type=meta.input_type,
+            batch=canvases_of(files.graph),
             nodes=kinds.total(),
             node_kinds=dict(sorted(kinds.items())),
             kept=kept,

@@ -71,8 +71,9 @@ def export_table(result: Export) -> Table:
     if not result.nodes:
         table.add_row("state dict", f"{result.megabytes:.1f} MB")
     else:
-        bytes_, planes = f"uint8 [N, {height}, {width}, 3], RGB", f"float32 [N, 3, {height}, {width}], RGB, normalised"
-        table.add_row("input", planes if result.input_type == "float" else bytes_)
+        pixels = f"uint8 [{result.batch}, {height}, {width}, 3], RGB"
+        planes = f"float32 [{result.batch}, 3, {height}, {width}], RGB, normalised"
+        table.add_row("input", planes if result.input_type == "float" else pixels)
         table.add_row("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static")
     if result.mask_files:
         table.add_row(

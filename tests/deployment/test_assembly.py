@@ -44,6 +44,7 @@ def test_an_adaptation_prepares_its_export(adapted: Path, tmp_path: Path, monkey
 def test_a_batch_finds_in_each_image_what_is_in_it(tmp_path: Path) -> None:
     batched = export("demo", tmp_path / "two.onnx", batch=2, proposals=48)
     assert limits_of(*read_onnx(batched.output)) == (48, 6)
+    assert batched.batch == 2
     assert batched.verification is not None
     assert batched.verification.parity.matched_share == 1  # in the first image, of what PyTorch finds
     scenes = np.stack([render_scene("mixed-test", i).image for i in range(2)])
