@@ -170,20 +170,20 @@ def _exact(
     below, after, down = _positions(np.arange(len(of)) - first[of], bordered.shape[1], rows[of])
     one = np.float32(1)
     top, bottom = one - down, down
-    corners = [bordered[number[of], r, c] for r in (below, after) for c in (left, right)]
+    mask = number[of]
+    corners = [bordered[mask, r, c] for r in (below, after) for c in (left, right)]
     weights = [a * b for a in (top, bottom) for b in (one - weight, weight)]
     small = _fused(corners[0], weights[0], weights[1] * corners[1])
     small = _fused(corners[3], weights[3], _fused(corners[2], weights[2], small))
     upper = _fused(corners[0], one - weight, corners[1] * weight)
     lower = _fused(corners[2], one - weight, corners[3] * weight)
     large = _fused(upper, top, lower * bottom)
-    is_small = (count.sum(axis=1) <= SMALL_SIDES)[number[of]]
+    is_small = (count.sum(axis=1) <= SMALL_SIDES)[mask]
     inside = np.where(is_small, small, large) > np.float32(threshold)
-    begins = first + 2 * np.arange(
-        len(number)
-    )  # with a pixel that is off before each column's first and after its last
+    # The columns in a row, with a pixel that is off before each one's first and after its last.
     padded = np.zeros(len(of) + 2 * len(number) + 1, bool)
-    padded[begins[of] + np.arange(len(of)) - first[of] + 1] = inside
+    padded[np.arange(len(of)) + 2 * of + 1] = inside
+    begins = first + 2 * np.arange(len(number))
     at = np.flatnonzero(padded[1:] != padded[:-1])
     which = np.searchsorted(begins, at, side="right") - 1
     return which, at - begins[which]

@@ -43,55 +43,56 @@ def assemble(
     module is made. ``generations`` leaves out what later adaptations added; ``base_classes`` and ``architecture``: see
     ``load_model``.
     """
-    apart = _apart(model, base_classes, architecture)
-    return _together(model, apart, shape, generations, base_classes, architecture, track)
+    return _together(_apart(model, base_classes, architecture), shape, generations, track)
 
 
 def prepare(model: Path, track: Track = silent) -> None:
     """Build what an adapted checkpoint's newest generation adds to its graph, which takes seconds, so that its export
     finds it; only where the base model was exported before at its own shape, and is in the cache."""
-    meta, added = _apart(model)
-    shape = Shape(meta.input_size)
-    if not cached_file("graphs", _about_base(meta, shape)).exists():
+    parts = _apart(model)
+    shape = Shape(parts.meta.input_size)
+    if not cached_file("graphs", _about_base(parts.meta, shape)).exists():
         return
     for _ in track(range(1), "preparing its export"):
-        _together(model, (meta, added), shape)
+        _together(parts, shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parts:
+    """A checkpoint, read as ``given`` (base classes, architecture): what it is, its base model's digest included, and
+    the generations that were added to that."""
+
+    model: str | Path
+    given: tuple[Path | None, str | None]
+    meta: ModelMeta
+    added: list[Generation]
 
 
 def _together(
-    model: str | Path,
-    apart: tuple[ModelMeta, list[Generation]],
-    shape: Shape,
-    generations: int | None = None,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
-    track: Track = silent,
+    parts: _Parts, shape: Shape, generations: int | None = None, track: Track = silent
 ) -> tuple[onnx.ModelProto, ModelMeta]:
-    """``assemble``'s result, of what ``_apart`` gave of the checkpoint."""
-    meta, added = apart
-    meta = dataclasses.replace(meta, input_size=check_size(shape.size))
-    kept = meta if generations is None else meta.until(generations, resolve(model))
+    """See ``assemble``."""
+    path, meta = resolve(parts.model), dataclasses.replace(parts.meta, input_size=check_size(shape.size))
+    kept = meta if generations is None else meta.until(generations, path)
 
     def build() -> onnx.ModelProto:
         for _ in track(range(1), "building the base model's graph"):
             first = 0 if meta.scoring == "exact" else None
-            module, _ = load_model(model, first, base_classes, architecture, shape.size)
+            module, _ = load_model(parts.model, first, *parts.given, shape.size)
             graph = to_onnx(module, shape)
         return graph
 
     graph = cached_graph("graphs", _about_base(meta, shape), build, KEPT)
-    for number, generation in enumerate(added[: len(kept.group_sizes) - 1], start=1):
-        appended(graph, dataclasses.replace(meta, generations=meta.generations[:number]), generation, resolve(model))
+    for number, generation in enumerate(parts.added[: len(kept.group_sizes) - 1], start=1):
+        appended(graph, dataclasses.replace(meta, generations=meta.generations[:number]), generation, path)
     return graph, kept
 
 
-def _apart(
-    model: str | Path, base_classes: Path | None = None, architecture: str | None = None
-) -> tuple[ModelMeta, list[Generation]]:
-    """What a checkpoint is, its base model's digest included, and the generations that were added to that."""
+def _apart(model: str | Path, base_classes: Path | None = None, architecture: str | None = None) -> _Parts:
     weights, meta = read_checkpoint(model, base_classes, architecture)
     added = split_generations(weights.tensors, meta.group_sizes)  # what remains is the base model's
-    return dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta)), added
+    meta = dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta))
+    return _Parts(model, (base_classes, architecture), meta, added)
 
 
 def _about_base(meta: ModelMeta, shape: Shape) -> list[Any]:

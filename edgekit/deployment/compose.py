@@ -13,7 +13,7 @@ from torchvision.models.detection import FasterRCNN
 from edgekit.artifacts import ModelMeta, read_whole_onnx
 from edgekit.deployment.norms import folded
 from edgekit.deployment.roi_align import Mosaic
-from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, pooled_mosaic
+from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, feature_shapes, pooled_mosaic
 from edgekit.deployment.trunk_export import BODY, save, save_heads
 from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
@@ -95,8 +95,7 @@ def _without_weights(meta: ModelMeta) -> FasterRCNN:
 def mosaic_of(meta: ModelMeta) -> Mosaic:
     """The mosaic of a model's FPN levels: a backbone without weights has their shapes."""
     base = _without_weights(meta)
-    features = base.backbone(torch.zeros(1, 3, *meta.input_size, device="meta"))
-    return pooled_mosaic(base, features, meta.input_size)
+    return pooled_mosaic(base, feature_shapes(base, meta.input_size), meta.input_size)
 
 
 def _complete(state: dict[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:

@@ -118,11 +118,10 @@ class Request:
 
     def check_weights_only(self) -> None:
         """Raise for options of the graph, for a format that has none."""
+        forms = {"masks": self.masks != "all", "precision": self.given_precision, "trt": self.trt}
         files = {"into": self.into, "triton": self.triton, "verify": self.verify}
         given = [*self.shaping.given(), *self.converting.given(), *self.building.given()]
-        given += named(
-            masks=self.masks != "all", precision=self.given_precision, trt=self.trt, input=self.input, **files
-        )
+        given += named(**forms, **files, input=self.input)
         if given:
             raise EdgekitError(
                 f"--format torchvision: holds weights only, no {', '.join(given)}", "leave the graph's options"

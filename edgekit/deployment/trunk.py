@@ -31,10 +31,9 @@ class StaticTrunk(nn.Module):
         super().__init__()
         self.base = model.base
         rpn = self.base.rpn
-        images = torch.zeros(1, 3, *size)
-        features = copy.deepcopy(self.base.backbone).to("meta")(images.to("meta"))  # for their shapes
+        features = feature_shapes(self.base, size)
         levels = [torch.zeros(f.shape) for f in features.values()]
-        anchors = rpn.anchor_generator(ImageList(images, [size]), levels)[0]
+        anchors = rpn.anchor_generator(ImageList(torch.zeros(1, 3, *size), [size]), levels)[0]
         cells = rpn.anchor_generator.num_anchors_per_location()
         self.anchor_counts = [a * f.shape[-2] * f.shape[-1] for a, f in zip(cells, levels, strict=True)]
         self.register_buffer("anchors", anchors.clone(), persistent=False)
@@ -127,6 +126,12 @@ class MaskFeatures(nn.Module):
     def forward(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """See the class."""
         return self.mask_head(self.mosaic(table, boxes, self.bins))
+
+
+def feature_shapes(base: FasterRCNN, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """The FPN's features on a canvas of ``size`` (H, W), as tensors that have shapes but no values."""
+    features: dict[str, torch.Tensor] = copy.deepcopy(base.backbone).to("meta")(torch.zeros(1, 3, *size, device="meta"))
+    return features
 
 
 def pooled_mosaic(base: FasterRCNN, features: dict[str, torch.Tensor], size: tuple[int, int]) -> Mosaic:

@@ -36,6 +36,7 @@ def test_int8_for_cpus_with_its_table(tmp_path: Path) -> None:
     assert table.exists()
     assert any(kind in result.node_kinds for kind in ("QLinearConv", "DequantizeLinear"))
     again = export("demo", tmp_path / "y.onnx", calibration=table, **options)  # type: ignore[arg-type]
+    assert again.kept == kept
     assert again.node_kinds == result.node_kinds
 
 
