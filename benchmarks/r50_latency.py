@@ -37,7 +37,7 @@ from edgekit.runtime.session import Session
 SETTINGS = ((1000, 100), (300, 20))  # proposals and detections: torchvision's, and an edge's
 CALIBRATION_PHOTOS = 12
 FOUND = ", masks of what is found"
-FORMS = ("fp32", f"fp32{FOUND}", "int8 cpu", f"int8 cpu{FOUND}")
+FORMS = ("fp32", f"fp32{FOUND}", "fp32 cpu", f"fp32 cpu{FOUND}", "int8 cpu", f"int8 cpu{FOUND}")
 
 
 def main() -> None:
@@ -90,10 +90,12 @@ def export(checkpoint: Path, output: Path, proposals: int, detections: int, form
     options: dict[str, Any] = {"size": SIZE, "proposals": proposals, "detections": detections, "no_verify": True}
     if form.endswith(FOUND):
         options["masks"] = "found"
+    if " cpu" in form:
+        options["target"] = "cpu"
     if form.startswith("int8"):
         last = list_images(PHOTOS / "images")[-CALIBRATION_PHOTOS:]
         folder = link_photos(last, output.with_suffix(".photos"))
-        options |= {"precision": "int8", "target": "cpu", "calibration": folder, "keep": ("none",)}
+        options |= {"precision": "int8", "calibration": folder, "keep": ("none",)}
     began = time.monotonic()
     done = edgekit.export(checkpoint, output, **options)
     return {"seconds": round(time.monotonic() - began, 1), "MB": round(done.megabytes, 1), "nodes": done.nodes}

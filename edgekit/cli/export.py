@@ -34,7 +34,7 @@ from edgekit.cli.options import (
 @click.option("--detections", type=int, default=None, help="Slots of a generation.  [default: the model's own number]")
 @click.option("--masks", default="all", show_default=True, help="all: of every slot; found: graphs of their own.")
 @click.option("--precision", default=None, help="fp32, fp16 or int8, written into the graph.  [default: fp32]")
-@click.option("--target", default="tensorrt", show_default=True, help="Whose 8-bit recipe: tensorrt or cpu.")
+@click.option("--target", default="tensorrt", show_default=True, help="What fp32 and int8 are made for: tensorrt, cpu.")
 @click.option("--calibration", type=FILE, default=None, help="For int8: folder of photos, a set's JSON, or a table.")
 @click.option("--calibrator", default="percentile", show_default=True, help="percentile, entropy or minmax.")
 @click.option("--keep", type=Names(), default=("auto",), help="Blocks to keep in fp32; none.  [default: auto]")

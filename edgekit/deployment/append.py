@@ -17,6 +17,7 @@ from edgekit.deployment.graph_shape import limits_of
 from edgekit.deployment.static_check import check_static
 from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.deployment.trunk import MaskFeatures
+from edgekit.deployment.winograd import use_winograd, uses_winograd
 from edgekit.errors import EdgekitError
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation, merged
@@ -38,6 +39,8 @@ def append_generation(base: Path, output: Path, generation: Generation, meta: Mo
     check_appendable(base_meta, base)
     appended(graph, base_meta, generation, base)
     check_static(graph)
+    if uses_winograd(graph):
+        use_winograd(graph)  # the new mask branch too
     write_onnx(output, graph, replace(meta, precision=base_meta.precision))
 
 

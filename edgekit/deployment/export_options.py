@@ -22,9 +22,10 @@ from edgekit.deployment.triton import check_repository
 from edgekit.errors import EdgekitError
 
 SUFFIXES = {"onnx": (".onnx", ".engine"), "torchvision": (".pth", ".pt", ".safetensors")}
-# The options of the conversion that one to a precision looks at.
+# The options of the conversion that one to a precision looks at; that of a checkpoint to fp32 shapes it for a target.
 USED = {
-    "fp32": (),
+    "none": (),
+    "fp32": ("--target",),
     "fp16": ("--calibration", "--keep"),
     "int8": ("--target", "--calibration", "--calibrator", "--keep"),
 }
@@ -152,12 +153,12 @@ class Request:
                 raise EdgekitError(f"{option} {value}: unknown", f"give one of: {', '.join(names)}")
         if trt and precision not in (None, trt):
             raise EdgekitError(f"--trt {trt} --precision {precision}: differ", "an engine has its graph's precision")
-        if trt == "int8" and target != "tensorrt":
-            raise EdgekitError(f"--trt int8 --target {target}: differ", "leave --target")
+        if trt and target != "tensorrt":
+            raise EdgekitError(f"--trt {trt} --target {target}: differ", "leave --target")
 
     def _check_into(self, into: Path) -> None:
         """Raise for options that would change the graph ``into``, and for an output that takes its place."""
-        unfit = [*self.reading.given(), *self.shaping.given()]
+        unfit = [*self.reading.given(), *self.shaping.given(), *self.converting.given()]
         unfit += ["--precision"] if self.given_precision not in (None, self.trt) else []
         if unfit:
             raise EdgekitError("--into: takes the graph as it is", f"leave {', '.join(unfit)}")
@@ -229,7 +230,7 @@ def check_form(format: str, output: Path, trt: str | None, input_type: str | Non
 
 
 def check_used(precision: str, converting: Converting) -> None:
-    """Raise for options of the conversion that one to ``precision`` does not look at; fp32 is none."""
+    """Raise for options of the conversion that one to ``precision`` ("none": there is none) does not look at."""
     unused = [name for name in converting.given() if name not in USED[precision]]
     if unused:
         which = " or ".join(p for p in USED if set(unused) <= set(USED[p]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.artifacts import ModelMeta, write_onnx
 from edgekit.deployment.graph_shape import canvases_of
 from edgekit.deployment.mask_graphs import cut_masks
+from edgekit.deployment.winograd import use_winograd, uses_winograd
 from edgekit.errors import EdgekitError
 from edgekit.files import sha256, writing
 
@@ -38,24 +39,36 @@ def check_cut(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> None:
         raise EdgekitError(
             f"--masks found: {path} has room for {meta.reserved} classes", "leave it, or fill the room first"
         )
+    if uses_winograd(graph):
+        raise EdgekitError(
+            f"--masks found: {path} is made for CPUs already", "give the graph it was made from, and --target cpu here"
+        )
     if canvases_of(graph) > 1:
         raise EdgekitError(f"--masks found: {path} takes {canvases_of(graph)} canvases a run", "give a graph for one")
 
 
-def write(output: Path, graph: onnx.ModelProto, meta: ModelMeta, masks: str) -> Written:
-    """Write a graph, with ``masks`` "found" cut in parts: files beside ``output``."""
+def write(output: Path, graph: onnx.ModelProto, meta: ModelMeta, masks: str, for_cpu: bool = False) -> Written:
+    """Write a graph, with ``masks`` "found" cut in parts: files beside ``output``.
+
+    ``for_cpu`` has the convolutions of all of them by Winograd's method, where that gains.
+    """
     if masks == "all":
+        if for_cpu:
+            use_winograd(graph)
         write_onnx(output, graph, meta)
         return Written(output, graph)
     with writing(output):
-        return write_parts(output, graph, meta)
+        return write_parts(output, graph, meta, for_cpu)
 
 
-def write_parts(output: Path, graph: onnx.ModelProto, meta: ModelMeta) -> Written:
+def write_parts(output: Path, graph: onnx.ModelProto, meta: ModelMeta, for_cpu: bool = False) -> Written:
     """Write a graph's detector to ``output``, its mask graphs and their weights beside it."""
     import onnx
 
     cut = cut_masks(graph, meta)
+    if for_cpu:
+        for part in (cut.detector, *cut.masks.values()):
+            use_winograd(part)
     weights = output.with_name(f"{output.stem}.masks.weights")
     _share_weights(list(cut.masks.values()), weights)
     about: dict[str, dict[str, Any]] = {weights.name: {"sha256": sha256(weights)}}

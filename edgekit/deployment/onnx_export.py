@@ -29,6 +29,7 @@ from edgekit.deployment.source import Source, of_graph
 from edgekit.deployment.staged import staged
 from edgekit.deployment.tensorrt.target import Target
 from edgekit.deployment.verify import Verification, verified
+from edgekit.deployment.winograd import uses_winograd
 from edgekit.files import sha256
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import Engine
@@ -109,8 +110,10 @@ def export(
     ``masks`` "found" cuts the graph: ``output`` has no masks, and graphs of a few slots in files beside it make those
     of what was found; "all" makes those of every slot in the one graph.
     ``precision`` is "fp32", "fp16" or "int8", written into the graph (see ``precision.conversion.convert`` for
-    ``target``, ``calibration``, ``calibrator`` and ``keep``). ``trt``, a precision, builds an engine beside the graph
-    (see ``tensorrt.build.build`` for the options from ``compute_capability`` on).
+    ``target``, ``calibration``, ``calibrator`` and ``keep``). ``target`` "cpu" of a graph in fp32 has its large
+    convolutions computed by Winograd's method (``winograd``), which onnxruntime's kernels do not by themselves.
+    ``trt``, a precision, builds an engine beside the graph (see ``tensorrt.build.build`` for the options from
+    ``compute_capability`` on).
     ``reserve_classes`` leaves room for so many classes, which ``into``, a graph with such room, gives to the model's
     newest ones: only weights differ then. ``triton`` is a Triton model repository to write into.
 
@@ -147,7 +150,10 @@ def export(
         source = _source(asked, track)
         graph_seconds = round(time.monotonic() - started, 2)
         graph, meta, kept, notes = _converted(asked, source, folder, device is not None, track)
-        files = write(folder / onnx_file.name, graph, meta, masks)
+        for_cpu = meta.precision == "fp32" and target == "cpu"
+        files = write(folder / onnx_file.name, graph, meta, masks, for_cpu)
+        if for_cpu and not uses_winograd(files.graph):
+            notes += ("--target cpu: no convolution is large enough to gain by Winograd's method",)
         seen = None
         if not no_verify:
             seen = verified(files.path, OnnxSession(files.path), source.reference(meta), verify, track=track)
@@ -207,7 +213,7 @@ def _converted(
     if for_engine:
         check_one_canvas(canvases_of(graph))
     if asked.precision in (None, meta.precision):
-        check_used("fp32", asked.converting)
+        check_used("fp32" if meta.precision == "fp32" else "none", asked.converting)
     else:
         how = asked.converting
         converted = convert(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts import ModelMeta, read_whole_onnx
+from edgekit.deployment.winograd import uses_winograd
 from edgekit.errors import EdgekitError
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
@@ -44,4 +45,6 @@ def of_graph(path: Path, precision: str | None, fixed: Sequence[str]) -> Source:
             f"{path}: takes normalised images, and precision is set before that",
             f"give the graph it was made from: --precision {precision} --input {meta.input_type}",
         )
+    if precision not in (None, meta.precision) and uses_winograd(graph):
+        raise EdgekitError(f"{path}: is made for CPUs in fp32", "give the graph it was made from, without --target")
     return Source(graph, meta, lambda _: OnnxSession(path))

@@ -60,7 +60,7 @@ def test_groups_have_the_defaults_of_the_parameters() -> None:
         ({"timing_cache": Path("timings")}, "--timing-cache: is about an engine"),
         ({"calibration": SAMPLE_PHOTOS}, "--calibration: has no use here, as nothing is converted to fp16 or int8"),
         ({"precision": "fp32", "keep": ("rpn",)}, "--keep: has no use here"),
-        ({"precision": "fp16", "target": "cpu"}, "--target: has no use here, as nothing is converted to int8"),
+        ({"precision": "fp16", "target": "cpu"}, "--target: has no use here, as nothing is converted to fp32 or int8"),
         ({"verify": Path("gone")}, "gone: no such folder"),
         ({"precision": "int8"}, "needs photos"),
         ({"precision": "int8", "calibration": Path("gone")}, "gone: no such folder"),
