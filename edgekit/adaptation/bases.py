@@ -15,17 +15,19 @@ from edgekit.artifacts import ModelMeta, kind_of, read_whole_onnx, resolve
 from edgekit.deployment.append import append_generation, check_appendable
 from edgekit.deployment.compose import extract_trunk, read_heads
 from edgekit.deployment.trunk_export import export_trunk
+from edgekit.deployment.winograd import gains_here
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation, Predictors
 from edgekit.progress import Track
+from edgekit.runtime.gpu import DEVICE_FILES
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 
 TRUNK_ROIS = PROPOSALS + 16  # the exported box head's number of boxes: the proposals and a photo's objects
-LAYOUT = 2  # of the exported trunk; a change makes earlier exports void
+LAYOUT = 3  # of the exported trunk; a change makes earlier exports void
 
 
 class Base(Protocol):
@@ -74,7 +76,7 @@ class CheckpointBase:
 
         def make(folder: Path) -> None:
             for _ in track(range(1), "exporting the frozen trunk"):
-                export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS)
+                export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS, _by_winograd())
 
         return _exported_trunk(self, runtime, cache, make)
 
@@ -124,7 +126,7 @@ class OnnxBase:
 
         def make(folder: Path) -> None:
             for _ in track(range(1), "cutting out the frozen trunk"):
-                extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS)
+                extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS, _by_winograd())
 
         return _exported_trunk(self, runtime, cache, make)
 
@@ -176,6 +178,11 @@ def _exported_trunk(base: Base, runtime: str, cache: Path, make: Callable[[Path]
             return trunk
     make(folder)
     return OnnxTrunk(folder, size, base.trunk_sha256, provider)
+
+
+def _by_winograd() -> bool:
+    """Whether to export a trunk for the CPU, by Winograd's method: where that gains, and no GPU will run it."""
+    return not any(Path(file).exists() for file in DEVICE_FILES) and gains_here()
 
 
 def _trunk_of(module: GenerationalRCNN) -> str:

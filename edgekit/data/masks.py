@@ -7,7 +7,9 @@ arithmetic of PyTorch's interpolation, so that each bit is that of torchvision's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,17 +46,15 @@ class _Flips:
 def crops(masks: np.ndarray, boxes: np.ndarray, photo_size: tuple[int, int], threshold: float = 0.5) -> list[Crop]:
     """The pixels of masks [N, m, m] (probabilities) in boxes [N, 4] (xyxy) where they are more than ``threshold``."""
     flips = _flips(masks, boxes, photo_size, threshold)
-    found = [np.empty(size, bool) for size in flips.high - flips.low]
-    _fill(flips, found)
-    return [Crop(int(low[1]), int(low[0]), mask.T) for low, mask in zip(flips.low, found, strict=True)]
+    return [Crop(int(low[1]), int(low[0]), mask.T) for low, mask in zip(flips.low, _fill(flips), strict=True)]
 
 
 def paste(masks: np.ndarray, boxes: np.ndarray, photo_size: tuple[int, int], threshold: float = 0.5) -> np.ndarray:
     """``crops`` in whole photos: bool [N, H, W]."""
     flips = _flips(masks, boxes, photo_size, threshold)
     pasted = np.zeros((len(masks), *photo_size[::-1]), bool)
-    bounds = zip(pasted, flips.low, flips.high, strict=True)
-    _fill(flips, [whole[low[0] : high[0], low[1] : high[1]] for whole, low, high in bounds])
+    for whole, low, high, mask in zip(pasted, flips.low, flips.high, _fill(flips), strict=True):
+        whole[low[0] : high[0], low[1] : high[1]] = mask
     return pasted.transpose(0, 2, 1)
 
 
@@ -64,15 +64,20 @@ def encode(
     """``paste`` as COCO's compressed run-length encodings, ready for JSON, without the pixels in between."""
     flips = _flips(masks, boxes, photo_size, threshold)
     height, width = photo_size
-    starts = np.searchsorted(flips.column, flips.first_column)
+    pixels = height * width
+    # All photos in a row, with one pixel between two: what is on until the last is off before the next one's first.
+    left = flips.low[:, 0] * height + np.arange(len(masks)) * (pixels + 1)
+    begins = np.arange(flips.first_column[-1]) * height
+    begins += np.repeat(left - flips.first_column[:-1] * height, np.diff(flips.first_column))
+    at, times = np.unique(begins[flips.column] + flips.row, return_counts=True)
+    at = at[times % 2 == 1]
+    parts = np.searchsorted(at, np.arange(len(masks) + 1) * (pixels + 1))
     found = []
-    for number, (low, first) in enumerate(zip(flips.low, flips.first_column[:-1], strict=True)):
-        part = slice(starts[number], starts[number + 1])
-        at = (flips.column[part] - first + low[0]) * height + flips.row[part]
-        at, times = np.unique(at, return_counts=True)
-        ends = np.concatenate([[0], at[times % 2 == 1], [height * width]])  # a flip at the end of all is none
-        counts = np.diff(ends) if ends[-2] < ends[-1] or len(ends) == 2 else np.diff(ends[:-1])
-        encoded = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+    for number, (begin, end) in enumerate(pairwise(parts)):
+        ends = at[begin:end] - number * (pixels + 1)
+        runs = np.diff(ends, prepend=0, append=pixels)
+        counts = runs[:-1] if len(ends) and ends[-1] == pixels else runs
+        encoded = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
         found.append({"size": [height, width], "counts": encoded["counts"].decode("ascii")})
     return found
 
@@ -92,19 +97,13 @@ def _flips(masks: np.ndarray, boxes: np.ndarray, photo_size: tuple[int, int], th
     box = np.repeat(np.arange(len(masks)), widths)
     pixel = np.arange(len(box)) - (first_column[:-1] + start[:, 0] - low[:, 0])[box]
     below, after, weight = _positions(pixel, cells, count[box, 0])
-    by_column = np.ascontiguousarray(bordered.transpose(0, 2, 1)).reshape(-1, cells)
-    values = by_column.take(box * cells + below, axis=0)  # [C, cells]: the column's value at each row of cells
-    growth = by_column.take(box * cells + after, axis=0)
-    growth -= values
-    growth *= weight[:, None]
-    values += growth
-    column, row, unsure = _crossings(values, threshold, start[box, 1], count[box, 1], cells)
+    where = (below, after, weight)
+    column, row, unsure = _crossings(bordered, box, where, threshold, start[box, 1], count[box, 1])
     if len(unsure):
         flagged = np.zeros(len(box), bool)
         flagged[unsure] = True
         kept = ~flagged[column]
-        where = (below[unsure], after[unsure], weight[unsure])
-        which, turns = _exact(bordered, box[unsure], where, count, threshold)
+        which, turns = _exact(bordered, box[unsure], [w[unsure] for w in where], count, threshold)
         column = np.concatenate([column[kept], unsure[which]])
         row = np.concatenate([row[kept], turns + start[box[unsure[which]], 1]])
         order = np.argsort(column * 2**32 + row, kind="stable")
@@ -134,30 +133,61 @@ def _positions(pixel: np.ndarray, cells: int, count: np.ndarray) -> tuple[np.nda
 
 
 def _crossings(
-    values: np.ndarray, threshold: float, start: np.ndarray, count: np.ndarray, cells: int
+    bordered: np.ndarray,
+    box: np.ndarray,
+    where: Sequence[np.ndarray],
+    threshold: float,
+    start: np.ndarray,
+    count: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The flips (columns and photo rows, [F] each) of columns known at each row of cells, and the columns in which
-    rounding may decide a pixel. ``start`` and ``count`` are the rows each column spans."""
-    above = (values > np.float32(threshold)).reshape(-1)
-    at = np.flatnonzero(above[1:] != above[:-1])  # never between two columns: the border is 0 at both ends
-    column, cell = np.divmod(at, cells)
-    values = values.reshape(-1)
-    near = np.flatnonzero((values > threshold - UNSURE) != (values > threshold + UNSURE))
-    low = values[at].astype(np.float64)
-    slope = values[at + 1] - low
+    """The flips (columns and photo rows, [F] each) of C columns, of the masks ``box`` [C] and ``where`` in them, and
+    the columns in which rounding may decide a pixel. ``start`` and ``count`` [C] are the rows each column spans."""
+    cells = bordered.shape[1]
+    column, cell = _near_edges(bordered, box, where[0], threshold)
+    below, after, weight = (w[column] for w in where)
+    row_of = (box[column] * cells + cell) * cells
+    flat = bordered.reshape(-1)
+    low, high = flat[row_of + below], flat[row_of + cells + below]
+    low += (flat[row_of + after] - low) * weight  # the column's value at this row of cells, and at the next
+    high += (flat[row_of + cells + after] - high) * weight
+    near = column[(low > threshold - UNSURE) != (low > threshold + UNSURE)]
+    flips = np.flatnonzero((low > np.float32(threshold)) != (high > np.float32(threshold)))
+    column, cell, low = column[flips], cell[flips], low[flips].astype(np.float64)
+    slope = high[flips] - low
     scale = count[column] / cells
     crossing = (cell + (threshold - low) / slope + 0.5) * scale - 0.5  # in pixels of the span
     row = np.ceil(crossing)
     # The flip is at the first pixel beyond the crossing; how near are this one and the one before to the threshold?
     distance = np.minimum(row - crossing, crossing - row + 1) * np.abs(slope) / scale
-    unsure = np.unique(np.concatenate([near // cells, column[distance < UNSURE]]))
+    unsure = np.unique(np.concatenate([near, column[distance < UNSURE]]))
     return column, row.astype(np.int64) + start[column], unsure
+
+
+def _near_edges(
+    bordered: np.ndarray, box: np.ndarray, below: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where columns may reach the threshold: which column and, rising in each, from which row of cells to the next.
+
+    Between four cells whose values are all on one side of it a column does not, and few masks have many others.
+    """
+    cells = bordered.shape[1]
+    beside = np.pad(bordered, ((0, 0), (0, 0), (0, 1)))
+    least = np.minimum(beside[:, :, 1:], beside[:, :, :-1])
+    most = np.maximum(beside[:, :, 1:], beside[:, :, :-1])
+    least, most = np.minimum(least[:, 1:], least[:, :-1]), np.maximum(most[:, 1:], most[:, :-1])
+    reached = (least <= threshold + 2 * UNSURE) & (most >= threshold - 2 * UNSURE)  # [N, cells - 1, cells]
+    strip, row = np.nonzero(reached.transpose(0, 2, 1).reshape(-1, cells - 1))
+    begins = np.searchsorted(strip, np.arange(len(bordered) * cells + 1))
+    mine = box * cells + below
+    lengths = begins[mine + 1] - begins[mine]
+    column = np.repeat(np.arange(len(box)), lengths)
+    return column, row[np.arange(len(column)) + (begins[mine] - np.cumsum(lengths) + lengths)[column]]
 
 
 def _exact(
     bordered: np.ndarray,
     number: np.ndarray,
-    where: tuple[np.ndarray, np.ndarray, np.ndarray],
+    where: Sequence[np.ndarray],
     count: np.ndarray,
     threshold: float,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -194,25 +224,13 @@ def _fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return (a.astype(np.float64) * b + c).astype(np.float32)
 
 
-def _fill(flips: _Flips, masks: list[np.ndarray]) -> None:
-    """Write each mask's pixels into its array [w, h]: a pixel is on below an odd number of its column's flips."""
+def _fill(flips: _Flips) -> list[np.ndarray]:
+    """Each mask's pixels [w, h]: all columns in one row, on from every odd flip to the next."""
     sizes = flips.high - flips.low
-    columns, tallest = int(flips.first_column[-1]), int(sizes[:, 1].max(initial=0))
-    starts = np.searchsorted(flips.column, np.arange(columns))
-    rank = np.arange(len(flips.column)) - starts[flips.column]
-    tops = np.repeat(flips.low[:, 1], sizes[:, 0])
-    # The rows in the crop of each column's 1st, 2nd, ... flip; ``tallest`` is below all of them.
-    table = np.full((int(rank.max(initial=1)) + 1, columns), tallest)
-    table[rank, flips.column] = flips.row - tops[flips.column]
-    rows = np.arange(tallest, dtype=np.int32)
-    below = rows >= np.arange(tallest + 1, dtype=np.int32)[:, None]  # [flip, row]: a column that one flip turns on
-    for mask, begin, end in zip(masks, flips.first_column[:-1], flips.first_column[1:], strict=True):
-        column = below[:, : mask.shape[1]]
-        first, second, *others = table[:, begin:end]  # what one flip turns on a second turns off
-        np.bitwise_xor(column[first], column[second], out=mask)
-        for later in others:
-            some = np.flatnonzero(later < tallest)
-            if not len(some):
-                break
-            part = slice(some[0], some[-1] + 1)  # the columns with so many flips are neighbours, mostly
-            mask[part] ^= column[later[part]]
+    ends = np.concatenate([[0], np.cumsum(sizes.prod(axis=1))])
+    tops, heights = (np.repeat(a, sizes[:, 0]) for a in (flips.low[:, 1], sizes[:, 1]))
+    begins = np.cumsum(heights) - heights  # of each column in the row
+    at = begins[flips.column] + flips.row - tops[flips.column]
+    runs = np.diff(at, prepend=0, append=ends[-1])
+    pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return [pixels[a:b].reshape(size) for (a, b), size in zip(pairwise(ends), sizes, strict=True)]

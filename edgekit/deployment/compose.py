@@ -41,7 +41,7 @@ def read_heads(path: Path) -> tuple[GenerationalRCNN, ModelMeta]:
     return heads_of(graph, meta, path), meta
 
 
-def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12) -> None:
+def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12, for_cpu: bool = False) -> None:
     """Write an exported graph's trunk to ``folder`` as ``trunk_export.export_trunk`` does, at the graph's own size.
 
     The body is the graph's own nodes and has all its proposals; the heads are exported from the rebuilt ones.
@@ -56,8 +56,9 @@ def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12
     mosaic = mosaic_of(meta)
     mask = MaskFeatures(module.heads, mosaic) if module.has_masks else None
     with whole_folder(folder) as temporary:
-        save(body, temporary / "body.onnx")
-        save_heads(temporary, BoxFeatures(module.heads, mosaic), mask, shapes["trunk.table"][1], rois, mask_rois)
+        save(body, temporary / "body.onnx", for_cpu)
+        box, channels = BoxFeatures(module.heads, mosaic), shapes["trunk.table"][1]
+        save_heads(temporary, box, mask, channels, rois, mask_rois, for_cpu)
 
 
 def heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> GenerationalRCNN:

@@ -11,6 +11,7 @@ from edgekit.deployment.norms import folded
 from edgekit.deployment.static_onnx import static_onnx
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, StaticTrunk
 from edgekit.deployment.whole_folder import whole_folder
+from edgekit.deployment.winograd import use_winograd
 from edgekit.model.generations import GenerationalRCNN
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def export_trunk(
     proposals: int = 256,
     rois: int = 272,
     mask_rois: int = 12,
+    for_cpu: bool = False,
 ) -> None:
     """Write a module's trunk for canvases of ``size`` (H, W) as three static ONNX files into ``folder``.
 
@@ -34,18 +36,19 @@ def export_trunk(
     - ``box_head.onnx``: table, boxes [rois, 4] -> features [rois, F];
     - ``mask_head.onnx``: table, boxes [mask_rois, 4] -> features [mask_rois, C, 14, 14]; absent of a Faster R-CNN.
 
-    The folder appears whole or not at all; one that is there already is replaced.
+    ``for_cpu`` has their large convolutions by Winograd's method. The folder appears whole or not at all; one that is
+    there already is replaced.
     """
     trunk = StaticTrunk(folded(module), size, min(proposals, module.base.rpn.post_nms_top_n()))
     images = torch.zeros(1, *size, 3, dtype=torch.uint8)
     with whole_folder(folder) as temporary:
-        save(static_onnx(trunk, (images,), ["images"], BODY), temporary / "body.onnx")
+        save(static_onnx(trunk, (images,), ["images"], BODY), temporary / "body.onnx", for_cpu)
         channels = int(module.base.backbone.out_channels)
-        save_heads(temporary, trunk.box, trunk.mask, channels, rois, mask_rois)
+        save_heads(temporary, trunk.box, trunk.mask, channels, rois, mask_rois, for_cpu)
 
 
 def save_heads(
-    folder: Path, box: BoxFeatures, mask: MaskFeatures | None, channels: int, rois: int, mask_rois: int
+    folder: Path, box: BoxFeatures, mask: MaskFeatures | None, channels: int, rois: int, mask_rois: int, for_cpu: bool
 ) -> None:
     """Write ``box_head.onnx`` and, with a mask branch, ``mask_head.onnx``; the table has ``channels`` columns."""
     table = torch.zeros(box.mosaic.height * box.mosaic.width, channels)
@@ -54,11 +57,13 @@ def save_heads(
         if head is not None:
             boxes = torch.tensor([0.0, 0.0, 64.0, 64.0]).repeat(count, 1)
             graph = static_onnx(head, (table, boxes), ["table", "boxes"], ["features"])
-            save(graph, folder / f"{name}.onnx")
+            save(graph, folder / f"{name}.onnx", for_cpu)
 
 
-def save(graph: onnx.ModelProto, path: Path) -> None:
+def save(graph: onnx.ModelProto, path: Path, for_cpu: bool) -> None:
     """Write an ONNX graph into a folder that ``whole_folder`` guards."""
     import onnx
 
+    if for_cpu:
+        use_winograd(graph)
     onnx.save(graph, path)

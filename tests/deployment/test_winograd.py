@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from edgekit.deployment import winograd
 from edgekit.deployment.append import append_generation
 from edgekit.deployment.compose import read_heads
 from edgekit.deployment.onnx_export import export
+from edgekit.deployment.trunk_export import export_trunk
 from edgekit.deployment.winograd import use_winograd, uses_winograd
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import parity, retention
+from edgekit.model.checkpoint import load_model
 from edgekit.runtime.onnx_session import open_ort
 from edgekit.runtime.session import detect, open_session
 from tests.deployment.test_compose import random_generation, with_classes
@@ -145,6 +148,37 @@ def test_classes_are_added_to_one(base_onnx: Path, mixed_test: Dataset, tmp_path
     assert result.changed == 0
     graph, _ = read_onnx(grown)
     assert use_winograd(graph) == 0
+
+
+def test_a_trunk_for_cpus(tmp_path: Path, small_too: None) -> None:
+    module, _ = load_model("demo")
+    outputs = []
+    for for_cpu in (False, True):
+        folder = tmp_path / str(for_cpu)
+        export_trunk(module, (64, 96), folder, proposals=8, rois=8, mask_rois=3, for_cpu=for_cpu)
+        assert uses_winograd(onnx.load(folder / "body.onnx")) == uses_winograd(onnx.load(folder / "mask_head.onnx"))
+        assert uses_winograd(onnx.load(folder / "body.onnx")) == for_cpu
+        canvas = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3)).astype(np.uint8)
+        (table,) = open_ort(str(folder / "body.onnx")).run(["table"], {"images": canvas})
+        boxes = np.tile(np.array([4, 4, 60, 50], np.float32), (3, 1))
+        (features,) = open_ort(str(folder / "mask_head.onnx")).run(None, {"table": table, "boxes": boxes})
+        outputs.append((table, features))
+    for plain, changed in zip(*outputs, strict=True):
+        assert np.abs(plain - changed).max() < 1e-4 * np.abs(plain).max()
+
+
+@pytest.mark.parametrize(("seconds", "gains"), [((0.004, 0.001), True), ((0.001, 0.004), False)])
+def test_the_faster_way_is_found(seconds: tuple[float, float], gains: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        def __init__(self, model: bytes, *_: object, **__: object) -> None:
+            changed = uses_winograd(onnx.load_from_string(model))
+            self.seconds = seconds[changed]
+
+        def run(self, *_: object) -> None:
+            time.sleep(self.seconds)
+
+    monkeypatch.setattr(winograd, "open_ort", Slow)
+    assert winograd.gains_here() == gains
 
 
 def test_nothing_large_is_noted(base_onnx: Path, tmp_path: Path) -> None:
