@@ -69,14 +69,16 @@ def encode(
     left = flips.low[:, 0] * height + np.arange(len(masks)) * (pixels + 1)
     begins = np.arange(flips.first_column[-1]) * height
     begins += np.repeat(left - flips.first_column[:-1] * height, np.diff(flips.first_column))
-    at, times = np.unique(begins[flips.column] + flips.row, return_counts=True)
-    at = at[times % 2 == 1]
+    at = begins.take(flips.column) + flips.row  # rising; two at one place are none
+    first = np.flatnonzero(np.diff(at, prepend=-1))
+    at = at[first[np.diff(first, append=len(at)) % 2 == 1]]
     parts = np.searchsorted(at, np.arange(len(masks) + 1) * (pixels + 1))
     found = []
     for number, (begin, end) in enumerate(pairwise(parts)):
-        ends = at[begin:end] - number * (pixels + 1)
-        runs = np.diff(ends, prepend=0, append=pixels)
-        counts = runs[:-1] if len(ends) and ends[-1] == pixels else runs
+        start = number * (pixels + 1)
+        ends = np.concatenate(([start], at[begin:end], [start + pixels]))
+        runs = ends[1:] - ends[:-1]
+        counts = runs[:-1] if begin < end and not runs[-1] else runs
         encoded = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
         found.append({"size": [height, width], "counts": encoded["counts"].decode("ascii")})
     return found
@@ -144,12 +146,12 @@ def _crossings(
     the columns in which rounding may decide a pixel. ``start`` and ``count`` [C] are the rows each column spans."""
     cells = bordered.shape[1]
     column, cell = _near_edges(bordered, box, where[0], threshold)
-    below, after, weight = (w[column] for w in where)
-    row_of = (box[column] * cells + cell) * cells
-    flat = bordered.reshape(-1)
-    low, high = flat[row_of + below], flat[row_of + cells + below]
-    low += (flat[row_of + after] - low) * weight  # the column's value at this row of cells, and at the next
-    high += (flat[row_of + cells + after] - high) * weight
+    below, after, weight = (w.take(column) for w in where)
+    row_of = (box.take(column) * cells + cell) * cells
+    below, after = row_of + below, row_of + after
+    low, high = bordered.take(below), bordered.take(below + cells)
+    low += (bordered.take(after) - low) * weight  # the column's value at this row of cells, and at the next
+    high += (bordered.take(after + cells) - high) * weight
     near = column[(low > threshold - UNSURE) != (low > threshold + UNSURE)]
     flips = np.flatnonzero((low > np.float32(threshold)) != (high > np.float32(threshold)))
     column, cell, low = column[flips], cell[flips], low[flips].astype(np.float64)
@@ -171,17 +173,17 @@ def _near_edges(
     Between four cells whose values are all on one side of it a column does not, and few masks have many others.
     """
     cells = bordered.shape[1]
-    beside = np.pad(bordered, ((0, 0), (0, 0), (0, 1)))
-    least = np.minimum(beside[:, :, 1:], beside[:, :, :-1])
-    most = np.maximum(beside[:, :, 1:], beside[:, :, :-1])
-    least, most = np.minimum(least[:, 1:], least[:, :-1]), np.maximum(most[:, 1:], most[:, :-1])
-    reached = (least <= threshold + 2 * UNSURE) & (most >= threshold - 2 * UNSURE)  # [N, cells - 1, cells]
-    strip, row = np.nonzero(reached.transpose(0, 2, 1).reshape(-1, cells - 1))
+    by_column = np.pad(bordered.transpose(0, 2, 1), ((0, 0), (0, 1), (0, 0)))
+    least = np.minimum(by_column[:, 1:], by_column[:, :-1])
+    most = np.maximum(by_column[:, 1:], by_column[:, :-1])
+    least, most = np.minimum(least[:, :, 1:], least[:, :, :-1]), np.maximum(most[:, :, 1:], most[:, :, :-1])
+    reached = (least <= threshold + 2 * UNSURE) & (most >= threshold - 2 * UNSURE)  # [N, cells, cells - 1]
+    strip, row = np.divmod(np.flatnonzero(reached), cells - 1)
     begins = np.searchsorted(strip, np.arange(len(bordered) * cells + 1))
     mine = box * cells + below
     lengths = begins[mine + 1] - begins[mine]
     column = np.repeat(np.arange(len(box)), lengths)
-    return column, row[np.arange(len(column)) + (begins[mine] - np.cumsum(lengths) + lengths)[column]]
+    return column, row.take(np.arange(len(column)) + (begins[mine] - np.cumsum(lengths) + lengths).take(column))
 
 
 def _exact(
