@@ -45,14 +45,21 @@ def latency_table(result: dict[str, Any], floor: dict[str, Any]) -> str:
             columns.append(f"{name}: {shape} ({_objects(setting):.0f} found)")
             measured.append(setting["p50_ms"])
         if name in floor["machines"]:
-            rows = floor["machines"][name]["rows"]
-            floors = " and ".join(
-                f"{r['floor_ms']:.0f} ms (the fp32 graph takes {r['times_the_floor']} times that)" for r in rows
-            )
-            notes.append(f"- {name}: the multiply-adds alone take {floors} at its measured peak.\n")
+            notes.append(f"- {name}: {_floors(floor['machines'][name]['rows'])}\n")
     ways = list(dict.fromkeys(way for setting in measured for way in setting))
     table = [[way, *(f"{s[way]:.0f}" if way in s else "not measured" for s in measured)] for way in ways]
     return head + lines(columns, table) + "\n" + "".join(notes)
+
+
+def _floors(rows: list[dict[str, Any]]) -> str:
+    """What the arithmetic alone takes, of the graphs with convolutions by definition and of those for CPUs."""
+    kinds = {"fp32.onnx": "by definition", "fp32 cpu.onnx": "by Winograd's method"}
+    parts = []
+    for end, title in kinds.items():
+        floors = [f"{r['floor_ms']:.0f} ms (x {r['times_the_floor']})" for r in rows if r["graph"].endswith(f"-{end}")]
+        if floors:
+            parts.append(f"{title} {' and '.join(floors)}")
+    return f"the multiply-adds alone, at its measured peak (x what the graph takes): {'; '.join(parts)}."
 
 
 def assembly_table(result: dict[str, Any]) -> str:

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 PREFIX = "winograd."  # of the constants' names
 TILE = 4  # outputs a side
 READ = TILE + 2  # inputs a side, which overlap the next tile's by 2
-# Of smaller ones the transforms cost more than they save: tests/deployment/test_winograd.py shows what is replaced,
-# benchmarks/winograd.py what that gains.
+# Of smaller ones the transforms cost about what they save (docs/log.md).
 LEAST_CHANNELS, LEAST_WORK = 96, 2e8  # in and out; multiply-adds of the whole convolution
 
 # Y = AT [(G g GT) * (BT d B)] A for a tile d [6, 6], a filter g [3, 3] and outputs Y [4, 4]; the paper's section 4.3.
