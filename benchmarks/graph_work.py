@@ -25,6 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifacts import tool_versions
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
+from edgekit.deployment.graph_shape import dims_of, shapes_of
 from edgekit.measurement.machine.system import machine
 
 
@@ -35,8 +36,7 @@ def multiply_adds(model: onnx.ModelProto) -> dict[str, float]:
     """
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {t.name: list(t.dims) for t in graph.initializer}
-    for value in [*graph.value_info, *graph.input, *graph.output]:
-        shapes[value.name] = [d.dim_value for d in value.type.tensor_type.shape.dim]
+    shapes |= shapes_of([*graph.value_info, *graph.input, *graph.output])
     sums: Counter[str] = Counter()
     constant = {t.name for t in graph.initializer}
     for node in graph.node:
@@ -122,7 +122,7 @@ def main() -> None:
     rows = []
     for path in args.graphs:
         model = onnx.load(path)
-        height, width = (d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:3])
+        height, width = dims_of(model.graph.input[0])[1:3]
         canvas = fit(photo, (height, width)).pixels
         work, rate = multiply_adds(model), peak()
         floor_ms, inference_ms = 1e3 * sum(work.values()) / rate, median_ms(path, canvas, args.runs)

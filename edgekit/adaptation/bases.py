@@ -21,7 +21,7 @@ from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation, Predictors
 from edgekit.progress import Track
-from edgekit.runtime.gpu import DEVICE_FILES
+from edgekit.runtime.gpu import nvidia_device
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
@@ -76,7 +76,7 @@ class CheckpointBase:
 
         def make(folder: Path) -> None:
             for _ in track(range(1), "exporting the frozen trunk"):
-                export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS, _by_winograd())
+                export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS, for_cpu=_by_winograd())
 
         return _exported_trunk(self, runtime, cache, make)
 
@@ -126,7 +126,7 @@ class OnnxBase:
 
         def make(folder: Path) -> None:
             for _ in track(range(1), "cutting out the frozen trunk"):
-                extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS, _by_winograd())
+                extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS, for_cpu=_by_winograd())
 
         return _exported_trunk(self, runtime, cache, make)
 
@@ -182,7 +182,7 @@ def _exported_trunk(base: Base, runtime: str, cache: Path, make: Callable[[Path]
 
 def _by_winograd() -> bool:
     """Whether to export a trunk for the CPU, by Winograd's method: where that gains, and no GPU will run it."""
-    return not any(Path(file).exists() for file in DEVICE_FILES) and gains_here()
+    return not nvidia_device() and gains_here()
 
 
 def _trunk_of(module: GenerationalRCNN) -> str:

@@ -66,16 +66,13 @@ def encode(
     height, width = photo_size
     pixels = height * width
     # All photos in a row, with one pixel between two: what is on until the last is off before the next one's first.
-    left = flips.low[:, 0] * height + np.arange(len(masks)) * (pixels + 1)
-    begins = np.arange(flips.first_column[-1]) * height
-    begins += np.repeat(left - flips.first_column[:-1] * height, np.diff(flips.first_column))
-    at = begins.take(flips.column) + flips.row  # rising; two at one place are none
+    starts = np.arange(len(masks) + 1) * (pixels + 1)
+    at = _in_a_row(flips, starts[:-1] + flips.low[:, 0] * height, np.full(len(masks), height))
+    # Rising; two at one place are none.
     first = np.flatnonzero(np.diff(at, prepend=-1))
     at = at[first[np.diff(first, append=len(at)) % 2 == 1]]
-    parts = np.searchsorted(at, np.arange(len(masks) + 1) * (pixels + 1))
     found = []
-    for number, (begin, end) in enumerate(pairwise(parts)):
-        start = number * (pixels + 1)
+    for start, (begin, end) in zip(starts[:-1], pairwise(np.searchsorted(at, starts)), strict=True):
         ends = np.concatenate(([start], at[begin:end], [start + pixels]))
         runs = ends[1:] - ends[:-1]
         counts = runs[:-1] if begin < end and not runs[-1] else runs
@@ -226,13 +223,20 @@ def _fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return (a.astype(np.float64) * b + c).astype(np.float32)
 
 
+def _in_a_row(flips: _Flips, starts: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """Where the flips [F] are if all columns lie one after the other: row 0 of a mask's first column is at its start
+    [N], and the columns of a mask are as high as its height [N]."""
+    widths = np.diff(flips.first_column)
+    begins = np.repeat(starts - flips.first_column[:-1] * heights, widths)
+    begins += np.arange(len(begins)) * np.repeat(heights, widths)
+    return begins.take(flips.column) + flips.row
+
+
 def _fill(flips: _Flips) -> list[np.ndarray]:
     """Each mask's pixels [w, h]: all columns in one row, on from every odd flip to the next."""
     sizes = flips.high - flips.low
     ends = np.concatenate([[0], np.cumsum(sizes.prod(axis=1))])
-    tops, heights = (np.repeat(a, sizes[:, 0]) for a in (flips.low[:, 1], sizes[:, 1]))
-    begins = np.cumsum(heights) - heights  # of each column in the row
-    at = begins[flips.column] + flips.row - tops[flips.column]
+    at = _in_a_row(flips, ends[:-1] - flips.low[:, 1], sizes[:, 1])
     runs = np.diff(at, prepend=0, append=ends[-1])
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return [pixels[a:b].reshape(size) for (a, b), size in zip(pairwise(ends), sizes, strict=True)]

@@ -38,9 +38,9 @@ def append_generation(base: Path, output: Path, generation: Generation, meta: Mo
     graph, base_meta = read_whole_onnx(base)
     check_appendable(base_meta, base)
     appended(graph, base_meta, generation, base)
-    check_static(graph)
     if uses_winograd(graph):
         use_winograd(graph)  # the new mask branch too
+    check_static(graph)
     write_onnx(output, graph, replace(meta, precision=base_meta.precision))
 
 

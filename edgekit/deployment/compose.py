@@ -11,6 +11,7 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN
 
 from edgekit.artifacts import ModelMeta, read_whole_onnx
+from edgekit.deployment.graph_shape import shapes_of
 from edgekit.deployment.norms import folded
 from edgekit.deployment.roi_align import Mosaic
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, feature_shapes, pooled_mosaic
@@ -115,7 +116,7 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
 
 def inner_shapes(graph: onnx.ModelProto, path: Path) -> dict[str, list[int]]:
     """The shapes of the values that a later generation reads."""
-    found = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.graph.value_info}
+    found = shapes_of(graph.graph.value_info)
     missing = [name for name in INNER if name not in found]
     if missing:
         raise EdgekitError(f"{path}: has no {', '.join(missing)}", AGAIN)

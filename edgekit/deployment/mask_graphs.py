@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts import ModelMeta
+from edgekit.deployment.graph_shape import dims_of
 from edgekit.deployment.precision.features import constants_of
 from edgekit.deployment.static_check import check_static
 from edgekit.runtime.graph_names import INNER, OUTPUTS
@@ -72,7 +73,7 @@ class _Border:
         infos, held = _infos(graph), constants_of(graph)
         made = {o for n in nodes for o in n.output}
         read = dict.fromkeys(i for n in nodes for i in n.input if i and i not in made and i not in held)
-        kinds = {name: (infos[name].type.tensor_type.elem_type, _dims(infos[name])) for name in read}
+        kinds = {name: (infos[name].type.tensor_type.elem_type, dims_of(infos[name])) for name in read}
         channels = [n for n, (kind, dims) in kinds.items() if kind == TensorProto.INT64 and len(dims) == 1]
         slots = kinds[channels[0]][1][0] if channels else 0
         boxes = [n for n, kind in kinds.items() if kind == (TensorProto.FLOAT, [slots, 4])]
@@ -127,7 +128,7 @@ def _mask_graph(
     inputs = [infos[f] for f in border.features]
     inputs.append(helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [count, 4]))
     inputs.append(helper.make_tensor_value_info("labels", TensorProto.INT64, [count]))
-    dims = [count, *_dims(infos[branch])[1:]]
+    dims = [count, *dims_of(infos[branch])[1:]]
     outputs = [helper.make_tensor_value_info("masks", infos[branch].type.tensor_type.elem_type, dims)]
     renamed = {border.boxes: "boxes", border.channels: "labels", branch: "masks"}
     begin = []
@@ -173,8 +174,9 @@ def _with_slots(
             continue
         slots |= dict.fromkeys(source.output, here)
         if source.op_type in ("Split", "Concat") and _axis(source) == 0:
-            read = sum(_dims(infos[i])[0] for i in source.input if i in slots)
-            slots |= {o: sum(slots.get(i, 0) for i in source.input) * _dims(infos[o])[0] // read for o in source.output}
+            read = sum(dims_of(infos[i])[0] for i in source.input if i in slots)
+            filled = sum(slots.get(i, 0) for i in source.input)
+            slots |= {o: filled * dims_of(infos[o])[0] // read for o in source.output}
             alias[source.output[0]] = alias.get(source.input[0], source.input[0])
             continue
         for place, name in enumerate(source.input):
@@ -236,10 +238,6 @@ def _model(
 
 def _infos(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
     return {v.name: v for v in [*graph.value_info, *graph.input, *graph.output]}
-
-
-def _dims(info: onnx.ValueInfoProto) -> list[int]:
-    return [d.dim_value for d in info.type.tensor_type.shape.dim]
 
 
 def _axis(node: onnx.NodeProto) -> int:

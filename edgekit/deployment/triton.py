@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts import read_whole_onnx
+from edgekit.deployment.graph_shape import dims_of
 from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import describe_engine
@@ -103,7 +104,7 @@ def _tensor(value: onnx.ValueInfoProto, path: Path, more: str = "") -> str:
         TensorProto.FLOAT: "TYPE_FP32",
     }
     kind = value.type.tensor_type.elem_type
-    dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
+    dims = dims_of(value)
     if kind not in types or not all(dims):
         raise EdgekitError(f"{path}: {value.name} has a type or shape edgekit does not export", "export it again")
     return (

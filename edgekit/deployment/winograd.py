@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.deployment.graph_shape import shapes_of
 from edgekit.deployment.precision.features import constants_of
 from edgekit.deployment.static_check import check_static
 from edgekit.runtime.onnx_session import open_ort
@@ -39,6 +40,8 @@ BT = np.array(
 )
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 AT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+# The same on flattened tiles, filters and products.
+TILES, FILTERS, OUTPUTS = (np.kron(m, m).astype(np.float32) for m in (BT, G, AT))
 
 
 def use_winograd(graph: onnx.ModelProto) -> int:
@@ -47,8 +50,7 @@ def use_winograd(graph: onnx.ModelProto) -> int:
     Their weights stay in the graph under their names: a runtime transforms them when it loads it, to four times their
     size in memory. Results differ by rounding, some 1e-5 of the values' size.
     """
-    infos = [*graph.graph.value_info, *graph.graph.input]
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in infos}
+    shapes = shapes_of([*graph.graph.value_info, *graph.graph.input])
     held = constants_of(graph.graph)
     writer, count = _Writer(held), 0
     for node in graph.graph.node:
@@ -57,6 +59,8 @@ def use_winograd(graph: onnx.ModelProto) -> int:
             count += 1
         else:
             writer.nodes.append(node)
+    if not count:
+        return 0
     del graph.graph.node[:]
     graph.graph.node.extend(writer.nodes)
     graph.graph.initializer.extend(writer.made)
@@ -126,7 +130,7 @@ class _Writer:
         k, down, across = filters, h // TILE + 1, -(-w // TILE)  # tiles a side
         tall, wide, tiles = TILE * down, TILE * across, down * across
         begin, border = node.output[0], READ - TILE - 1
-        reading = self._constant("tiles", np.kron(BT, BT).reshape(READ**2, 1, READ, READ))
+        reading = self._constant("tiles", TILES.reshape(READ**2, 1, READ, READ))
         ends = [1, 1, border, wide - w + border]
         filled = self._node(begin, "Pad", node.input[0], self._numbers(0, 0, 0, 0, 0, 0, tall - h, 0))
         stacked = self._node(begin, "Reshape", filled, self._numbers(1, 1, n * c * tall, w))
@@ -134,7 +138,7 @@ class _Writer:
         inputs = self._node(begin, "Reshape", tiled, self._numbers(READ**2, n, c, tiles))
         products = self._node(begin, "MatMul", self._weights(begin, node.input[1], k, c), inputs)
         flat = self._node(begin, "Reshape", products, self._numbers(READ**2, n * k * tiles))
-        summed = self._node(begin, "MatMul", self._constant("outputs", np.kron(AT, AT)), flat)
+        summed = self._node(begin, "MatMul", self._constant("outputs", OUTPUTS), flat)
         split = self._node(begin, "Reshape", summed, self._numbers(1, TILE**2 * n * k, down, across))
         joined = self._node(begin, "DepthToSpace", split, blocksize=TILE, mode="DCR")
         images = self._node(begin, "Reshape", joined, self._numbers(n, k, tall, wide))
@@ -149,7 +153,7 @@ class _Writer:
         """The transformed weights [36, 1, K, C]: of constants only, so that runtimes compute it once, on loading."""
         rows = self._node(begin, "Reshape", weight, self._numbers(filters * channels, 9))
         columns = self._node(begin, "Transpose", rows, perm=[1, 0])
-        transformed = self._node(begin, "MatMul", self._constant("filters", np.kron(G, G)), columns)
+        transformed = self._node(begin, "MatMul", self._constant("filters", FILTERS), columns)
         return self._node(begin, "Reshape", transformed, self._numbers(READ**2, 1, filters, channels))
 
     def _node(self, begin: str, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
@@ -163,12 +167,10 @@ class _Writer:
         return self._constant("-".join(map(str, values)), np.array(values, np.int64))
 
     def _constant(self, name: str, values: np.ndarray) -> str:
-        """The name of a constant; matrices are float32."""
         from onnx import numpy_helper
 
         name = f"{PREFIX}{name}"
         if name not in self.names:
             self.names.add(name)
-            array = values if values.ndim == 1 else values.astype(np.float32)
-            self.made.append(numpy_helper.from_array(array, name))
+            self.made.append(numpy_helper.from_array(values, name))
         return name

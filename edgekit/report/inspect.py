@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve
+from edgekit.deployment.graph_shape import shapes_of
 from edgekit.files import sha256
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.flavours import TITLES
@@ -52,8 +53,8 @@ def inspect(artifact: str | Path) -> Inspection:
         parameters = sum(int(np.prod(t.dims)) for t in graph.graph.initializer)
         details = {
             "opset": next(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")),
-            "inputs": {v.name: _shape(v) for v in graph.graph.input},
-            "outputs": {v.name: _shape(v) for v in graph.graph.output},
+            "inputs": shapes_of(graph.graph.input),
+            "outputs": shapes_of(graph.graph.output),
             "nodes": dict(sorted(Counter(n.op_type for n in graph.graph.node).items())),
         }
         if meta.mask_files:
@@ -67,7 +68,3 @@ def inspect(artifact: str | Path) -> Inspection:
     details["batch norm epsilon"] = meta.batch_norm_eps
     details |= {f"{what} recognised": how for what, how in meta.recognised.items()}
     return Inspection(path, kind, round(path.stat().st_size / 1e6, 3), sha256(path), parameters, meta, details)
-
-
-def _shape(value: Any) -> list[int]:
-    return [d.dim_value for d in value.type.tensor_type.shape.dim]

@@ -39,7 +39,7 @@ def first_gpu(
     driver: Any = None, device_files: Sequence[str] = DEVICE_FILES, meminfo: Path = Path("/proc/meminfo")
 ) -> Gpu | NoGpu:
     """The GPU that CUDA calls device 0, or why there is none; ``driver`` is the driver's library, loaded by default."""
-    present = any(Path(file).exists() for file in device_files)
+    present = nvidia_device(device_files)
     if driver is None:
         try:
             driver = ctypes.CDLL(DRIVER_LIBRARY)
@@ -65,6 +65,11 @@ def first_gpu(
         return _describe(driver, meminfo)
     except EdgekitError as error:  # it initialises, but gives no context: no memory left, or the device is exclusive
         return NoGpu(error.message, error.hint or "run nvidia-smi", broken=True)
+
+
+def nvidia_device(files: Sequence[str] | None = None) -> bool:
+    """Whether a device file of an NVIDIA GPU is there, whatever its driver says."""
+    return any(Path(file).exists() for file in (DEVICE_FILES if files is None else files))
 
 
 def gpu_here() -> Gpu:

@@ -15,7 +15,7 @@ from edgekit.artifacts import ModelMeta, read_onnx
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.files import default_cache
-from edgekit.runtime.gpu import DEVICE_FILES
+from edgekit.runtime.gpu import nvidia_device
 from edgekit.runtime.graph_names import OUTPUTS
 from edgekit.runtime.mask_graphs import MaskGraphs
 from edgekit.runtime.session import Outputs
@@ -129,7 +129,7 @@ def open_ort(
             "pip install onnxruntime-gpu; on a Jetson, from its own index (docs/jetson.md)",
         )
     # CUDA only where there is a driver, since onnxruntime logs an error otherwise.
-    driver = any(Path(file).exists() for file in DEVICE_FILES)
+    driver = nvidia_device()
     if provider in ("cuda", "tensorrt") and not driver:
         raise EdgekitError(f"{PROVIDERS[provider]} needs an NVIDIA GPU, and there is none", "edgekit doctor says more")
     wanted = {"": ["cuda"] * driver + ["cpu"], "tensorrt": ["tensorrt", "cuda", "cpu"], "cuda": ["cuda", "cpu"]}

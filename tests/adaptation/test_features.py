@@ -17,7 +17,7 @@ from edgekit.adaptation.views import plain_view
 from edgekit.data.coco import Dataset, Photo
 from edgekit.errors import EdgekitError
 from edgekit.progress import silent
-from edgekit.runtime.gpu import DEVICE_FILES
+from edgekit.runtime.gpu import nvidia_device
 
 LABELS = {"chicken": 13, "frog": 14}
 SIZE = (320, 320)
@@ -62,7 +62,7 @@ def test_both_runtimes_give_the_same_training_set(trunks: dict[str, Trunk], new_
             assert torch.allclose(a, b, atol=2e-2, rtol=1e-2), name
 
 
-@pytest.mark.skipif(any(Path(f).exists() for f in DEVICE_FILES), reason="there is an NVIDIA GPU")
+@pytest.mark.skipif(nvidia_device(), reason="there is an NVIDIA GPU")
 def test_a_provider_that_is_not_there_is_named(trunks: dict[str, Trunk], cache: Path) -> None:
     assert trunks["onnx"].runtime == "onnxruntime cpu"
     with pytest.raises(EdgekitError, match="TensorrtExecutionProvider"):

@@ -17,7 +17,7 @@ def test_cudas_libraries_are_loaded_from_wheels_where_cuda_is_wanted(
         pytest.skip("this onnxruntime has no CUDA provider")
     device, loaded = tmp_path / "nvidia0", []
     device.touch()
-    monkeypatch.setattr(onnx_session, "DEVICE_FILES", (str(device),))
+    monkeypatch.setattr("edgekit.runtime.gpu.DEVICE_FILES", (str(device),))
     monkeypatch.setattr(ort, "preload_dlls", lambda: (loaded.append(1), print("libcudnn is missing")), raising=False)
     onnx_session.open_ort(str(write_tiny_detector(tmp_path / "tiny.onnx")), provider)
     assert len(loaded) == loads

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.deployment.graph_shape import dims_of
 from edgekit.deployment.precision.calibration import Table
 from edgekit.deployment.precision.features import constants_of, consumers, feature_nodes, layers, matching
 from edgekit.deployment.precision.fold import fold_norms
@@ -148,10 +149,7 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         kind = TensorProto.FLOAT if node.op_type == "DequantizeLinear" else constants[node.input[2]].data_type
         info.type.tensor_type.elem_type = kind
         source = node.input[0]
-        if source in infos:
-            dims = [d.dim_value for d in infos[source].type.tensor_type.shape.dim]
-        else:
-            dims = list(constants[source].dims)
+        dims = dims_of(infos[source]) if source in infos else list(constants[source].dims)
         info.type.tensor_type.shape.SetInParent()
         for size in dims:
             info.type.tensor_type.shape.dim.add().dim_value = size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgekit.deployment.graph_shape import shapes_of
 from edgekit.deployment.precision.features import consumers
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def counts_in_half(model: onnx.ModelProto) -> int:
     from onnx import TensorProto, helper
 
     readers = consumers(model.graph)
-    lengths = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.value_info}
+    lengths = shapes_of(model.graph.value_info)
     halved: dict[str, str] = {}
     nodes, found = [], 0
     for node in model.graph.node:
