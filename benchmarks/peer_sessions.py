@@ -13,13 +13,14 @@ from torch import nn
 from edgekit.artifacts import ModelMeta, read_onnx
 from edgekit.runtime.graph_names import OUTPUTS
 from edgekit.runtime.session import Outputs
+from edgekit.runtime.torch_session import device_here
 
 
 class Torchvision:
     """torchvision's own module in PyTorch, on CUDA if there is any; its masks are pasted inside it."""
 
     def __init__(self, module: nn.Module, meta: ModelMeta, runtime: str) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device_here()
         self.module, self.meta, self.runtime = module.to(self.device), meta, runtime
 
     @torch.inference_mode()

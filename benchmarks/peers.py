@@ -119,11 +119,13 @@ def reasons(rows: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def ways(work: Path) -> dict[str, Open]:
     """How to open each way to run the model; edgekit's first."""
-    fp32, int8, stock = work / "fp32.onnx", work / "int8-cpu.onnx", work / "torchvision.onnx"
+    fp32, fp16 = work / "fp32.onnx", work / "fp16-tensorrt.onnx"
+    int8, stock = work / "int8-cpu.onnx", work / "torchvision.onnx"
     found: dict[str, Open] = {
         "edgekit fp32, onnxruntime CPU": lambda: on_provider(exported(fp32), "cpu"),
         "edgekit int8, onnxruntime CPU": lambda: on_provider(exported(int8, precision="int8", target="cpu"), "cpu"),
         "edgekit fp32, onnxruntime CUDA": lambda: on_provider(exported(fp32), "cuda"),
+        "edgekit fp16, onnxruntime CUDA": lambda: on_provider(exported(fp16, precision="fp16"), "cuda"),
         "edgekit fp32, onnxruntime TensorRT": lambda: on_provider(exported(fp32), "tensorrt"),
         "edgekit fp16, TensorRT engine": lambda: engine(work, "fp16"),
         "edgekit int8, TensorRT engine": lambda: engine(work, "int8"),

@@ -92,6 +92,8 @@ def export(checkpoint: Path, output: Path, proposals: int, detections: int, form
         options["masks"] = "found"
     if " cpu" in form:
         options["target"] = "cpu"
+    if form.startswith("fp16"):
+        options["precision"] = "fp16"
     if form.startswith("int8"):
         last = list_images(PHOTOS / "images")[-CALIBRATION_PHOTOS:]
         folder = link_photos(last, output.with_suffix(".photos"))

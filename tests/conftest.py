@@ -15,6 +15,9 @@ from edgekit.adaptation.recipes import Adaptation, adapt
 from edgekit.data.coco import Dataset
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.deployment.onnx_export import export
+from edgekit.deployment.tensorrt.target import any_tensorrt
+from edgekit.errors import EdgekitError
+from edgekit.runtime.gpu import NoGpu, first_gpu
 
 T = TypeVar("T")
 
@@ -88,3 +91,15 @@ def adapted_onnx(adapted: Path, base_onnx: Path, shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def base_onnx(shared: Path) -> Path:
     return once(shared, "base-onnx", lambda folder: export("demo", folder / "base.onnx").output)
+
+
+@pytest.fixture(scope="session")  # before the graphs, so that a skip costs nothing
+def flavour() -> str:
+    """Which TensorRT builds for this machine's GPU."""
+    gpu = first_gpu()
+    if isinstance(gpu, NoGpu):
+        pytest.skip(f"needs a GPU: {gpu.reason}")
+    try:
+        return any_tensorrt(gpu).flavour
+    except EdgekitError as error:
+        pytest.skip(f"needs TensorRT: {error.message}")

@@ -16,6 +16,7 @@ import pytest
 import edgekit
 from edgekit.cli import cli, main
 from edgekit.data.coco import Dataset
+from edgekit.runtime.torch_session import device_here
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = {"eval": "evaluate", "demo": "run_demo"}  # the others have their command's name
@@ -96,7 +97,7 @@ def test_eval_json(adapted: Path, mixed_test: Dataset, capsys: pytest.CaptureFix
 def test_bench_json(adapted: Path, adapted_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run_json(capsys, "bench", adapted, adapted_onnx, "--runs", 2)
     rows = [r["latency"] for r in result["artifacts"]]
-    assert [r["runtime"] for r in rows] == ["pytorch cpu", "onnxruntime cpu"]
+    assert [r["runtime"] for r in rows] == [f"pytorch {device_here()}", f"onnxruntime {device_here()}"]
     assert all(0 < r["p50_ms"] <= r["p90_ms"] <= r["p99_ms"] for r in rows)
     assert result["machine"]["cpu"]
 

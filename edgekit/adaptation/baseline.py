@@ -17,6 +17,7 @@ from edgekit.data.coco import Photo
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Predictors
 from edgekit.progress import Track, silent
+from edgekit.runtime.torch_session import device_here
 
 BATCH = 4
 LR = 0.005  # with SGD, momentum 0.9 and weight decay 5e-4: torchvision's object detection fine-tuning tutorial
@@ -39,9 +40,11 @@ def fine_tune_naively(
     seed: int,
     track: Track = silent,
 ) -> NaiveFineTuning:
-    """Expand both predictors, freeze all else with ``requires_grad=False`` and train as torchvision's references do."""
+    """Expand both predictors, freeze all else with ``requires_grad=False`` and train as torchvision's references do,
+    on CUDA if there is any."""
     torch.manual_seed(seed)
-    module = GenerationalRCNN(_expanded(base, len(classes)))
+    device = device_here()
+    module = GenerationalRCNN(_expanded(base, len(classes))).to(device)
     model = module.base
     model.transform.min_size, model.transform.max_size = (min(size),), max(size)  # views have this size already
     model.requires_grad_(False)
@@ -59,12 +62,13 @@ def fine_tune_naively(
         for group in optimizer.param_groups:  # a tenth for the last third of the epochs
             group["lr"] = LR if epoch < epochs * 2 / 3 else LR / 10
         for chosen in np.array_split(rng.permutation(len(views)), -(-len(views) // BATCH)):
-            batch = [_example(views[i], flip=rng.random() < 0.5) for i in chosen]
+            batch = [_example(views[i], rng.random() < 0.5, device) for i in chosen]
             losses = model([image for image, _ in batch], [target for _, target in batch])
             optimizer.zero_grad()
             sum(losses.values()).backward()
             optimizer.step()
-    return NaiveFineTuning(module.eval(), time.monotonic() - began)
+    module = module.eval().cpu()  # waits for what CUDA still does
+    return NaiveFineTuning(module, time.monotonic() - began)
 
 
 def _expanded(base: GenerationalRCNN, classes: int) -> FasterRCNN:
@@ -79,7 +83,7 @@ def _expanded(base: GenerationalRCNN, classes: int) -> FasterRCNN:
     return model
 
 
-def _example(view: View, flip: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def _example(view: View, flip: bool, device: torch.device) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """A view as torchvision's training input."""
     image = torch.tensor(view.pixels).permute(2, 0, 1).float() / 255
     boxes, masks = torch.from_numpy(view.boxes), torch.from_numpy(view.masks.astype(np.uint8))
@@ -88,5 +92,5 @@ def _example(view: View, flip: bool) -> tuple[torch.Tensor, dict[str, torch.Tens
         boxes = torch.stack(
             [image.shape[2] - boxes[:, 2], boxes[:, 1], image.shape[2] - boxes[:, 0], boxes[:, 3]], dim=1
         )
-    labels = torch.from_numpy(view.labels)
-    return image, {"boxes": boxes, "labels": labels, "masks": masks}
+    target = {"boxes": boxes, "labels": torch.from_numpy(view.labels), "masks": masks}
+    return image.to(device), {name: tensor.to(device) for name, tensor in target.items()}

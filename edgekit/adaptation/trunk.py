@@ -13,6 +13,7 @@ import torch
 from edgekit.artifacts import tensors_sha256
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.onnx_session import open_ort
+from edgekit.runtime.torch_session import device_here
 
 PROPOSALS = 256  # a view's RoIs at most: the RPN's best, the annotated objects among them
 MASK_ROIS = 12  # RoIs a view that masks are learned from
@@ -40,7 +41,7 @@ class TorchTrunk:
     """The trunk of a module in PyTorch eager."""
 
     def __init__(self, module: GenerationalRCNN, size: tuple[int, int], sha256: str) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device_here()
         # The predictors learn on the CPU, where the features are: only a copy goes elsewhere.
         self.module = module if self.device.type == "cpu" else copy.deepcopy(module).to(self.device)
         self.size = size

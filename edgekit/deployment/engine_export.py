@@ -12,7 +12,6 @@ from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.tensorrt.refit import can_refit, refit
 from edgekit.deployment.tensorrt.target import Target
 from edgekit.deployment.verify import Verification, verified
-from edgekit.measurement.tolerance import Tolerance, tolerance_for
 from edgekit.progress import Track
 from edgekit.runtime import engine_session
 from edgekit.runtime.engine_file import SUFFIX, Engine
@@ -54,10 +53,5 @@ def make_engine(
     if device.gpu is None or device.gpu.compute_capability not in engine.compute_capabilities:
         return Made(engine, None, (*notes, "the engine was not run: it is for another GPU than this machine has"))
     with engine_session.EngineSession.open(output) as session:
-        seen = verified(output, session, reference(engine.meta), images, _tolerance(engine), track)
+        seen = verified(output, session, reference(engine.meta), images, track)
     return Made(engine, seen, notes)
-
-
-def _tolerance(engine: Engine) -> Tolerance | None:
-    """That of the precision; in a float32 engine products may be TF32, whose mantissa is as short as half's."""
-    return tolerance_for(engine.precision, "fp16") if engine.settings.get("tf32") else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import cast
@@ -19,12 +20,23 @@ from edgekit.model.predictors import Generation, Predictors
 MaskFeatures = Callable[[list[torch.Tensor]], torch.Tensor]  # of boxes [B, 4] a canvas: [sum of boxes, C, 14, 14]
 
 
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Have cuDNN multiply float32 in full; on GPUs since Ampere its default is TF32, with half precision's mantissa."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 class GenerationalRCNN(nn.Module):
     """A Mask R-CNN or Faster R-CNN with exact scoring.
 
     ``base`` keeps its predictors' shapes, so that it computes to the last bit what it did before; each later
     generation's rows are layers of their own, with their own softmax, NMS, detection slots and mask branch.
-    With no added generation it is torchvision's model.
+    With no added generation it is torchvision's model, and float32 is float32 on any device (``full_float32``).
     """
 
     def __init__(self, base: FasterRCNN, added: Sequence[Generation] = ()) -> None:
@@ -43,6 +55,7 @@ class GenerationalRCNN(nn.Module):
         """Whether it is a Mask R-CNN."""
         return bool(self.heads.has_mask())
 
+    @full_float32()
     def trunk(self, canvases: torch.Tensor) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
         """FPN features by level and the RPN's proposals [P, 4] a canvas, of uint8 canvases [N, H, W, 3]."""
         images = normalise(canvases)
@@ -51,12 +64,14 @@ class GenerationalRCNN(nn.Module):
         proposals, _ = self.base.rpn(ImageList(images, sizes), features)
         return features, proposals
 
+    @full_float32()
     def box_features(
         self, features: dict[str, torch.Tensor], boxes: list[torch.Tensor], size: tuple[int, int]
     ) -> torch.Tensor:
         """The box head's output [sum of boxes, F] for boxes [B, 4] a canvas of ``size`` (H, W)."""
         return self.heads.box_head(self.heads.box_roi_pool(features, boxes, [size] * len(boxes)))
 
+    @full_float32()
     def mask_features(
         self, features: dict[str, torch.Tensor], boxes: list[torch.Tensor], size: tuple[int, int]
     ) -> torch.Tensor:
@@ -70,6 +85,7 @@ class GenerationalRCNN(nn.Module):
         return self.detect(*self.trunk(canvases), (int(canvases.shape[1]), int(canvases.shape[2])))
 
     @torch.inference_mode()
+    @full_float32()
     def detect(
         self,
         features: dict[str, torch.Tensor],

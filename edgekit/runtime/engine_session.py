@@ -63,6 +63,7 @@ class EngineSession:
             raise
         recorded = self.launchable is not None or self.graph == OWN
         self.runtime = loaded.tensorrt.title + (", CUDA graph" if recorded else "")
+        self.tf32 = bool(loaded.engine.settings.get("tf32"))  # what TensorRT multiplies float32 as
 
     @classmethod
     def open(cls, path: Path) -> EngineSession:

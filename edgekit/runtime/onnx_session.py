@@ -137,7 +137,8 @@ def open_ort(
     chosen = [(name, _settings(name, precision)) for name in names if name in there]
     if any(name != PROVIDERS["cpu"] for name, _ in chosen):
         preload(ort)
-    session = ort.InferenceSession(model, options, providers=chosen)
+    with contextlib.redirect_stdout(sys.stderr):  # it prints why a provider cannot be had, and --json owns stdout
+        session = ort.InferenceSession(model, options, providers=chosen)
     used = session.get_providers()[0]
     if provider and used != PROVIDERS[provider]:
         raise EdgekitError(
@@ -159,7 +160,12 @@ def preload(ort: Any) -> None:
 
 
 def _settings(provider: str, precision: str) -> dict[str, Any]:
-    """TensorRT may use the precision that the graph has; its engines are kept, since building one takes minutes."""
+    """On CUDA float32 is float32, not TF32, which has half precision's mantissa.
+
+    TensorRT may use the precision that the graph has; its engines are kept, since building one takes minutes.
+    """
+    if provider == PROVIDERS["cuda"]:
+        return {"use_tf32": "0"}
     if provider != PROVIDERS["tensorrt"]:
         return {}
     return {

@@ -15,13 +15,18 @@ from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.session import Outputs
 
 
+def device_here() -> torch.device:
+    """CUDA if there is any, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 class TorchSession:
     """A module in eval mode, on CUDA if there is any."""
 
     batch = None  # it takes any number of canvases a call
 
     def __init__(self, module: GenerationalRCNN, meta: ModelMeta) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device_here()
         # A third less time for an R50-FPN trunk on a CPU than with the default layout (docs/log.md).
         self.module = module.eval().to(self.device).to(memory_format=torch.channels_last)
         self.meta = meta

@@ -12,7 +12,6 @@ from edgekit.deployment.onnx_export import export
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.engine_session import EngineSession
-from edgekit.runtime.gpu import NoGpu, first_gpu
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Outputs
 from tests.deployment.tensorrt.versions import A10
@@ -88,10 +87,9 @@ def test_an_engine_for_another_gpu_is_not_run_and_that_is_said(
     assert any("the engine was not run" in note for note in result.notes)
 
 
+@pytest.mark.usefixtures("flavour")
 @pytest.mark.gpu
 def test_a_device_compares_its_own_engine(tiny: Path, tmp_path: Path) -> None:
-    if isinstance(first_gpu(), NoGpu):
-        pytest.skip("needs a GPU")
     result = export(tiny, tmp_path / "out" / "x.engine", trt="fp32")
     assert result.engine_verification is not None
     assert result.engine_verification.parity.compared > 10

@@ -11,6 +11,7 @@ from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.deployment.onnx_export import export
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import read_engine
+from edgekit.runtime.gpu import NoGpu
 
 
 def test_fp16_engine_ahead_of_time(tmp_path: Path) -> None:
@@ -53,7 +54,10 @@ def test_int8_for_cpus_with_its_table(tmp_path: Path) -> None:
         ({"keep": ("nosuchblock",), "precision": "fp16"}, "nosuchblock"),
     ],
 )
-def test_what_cannot_be_asked_for(options: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_asked_for(
+    options: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.deployment.tensorrt.target.first_gpu", lambda: NoGpu("no GPU", "run it elsewhere"))
     output = tmp_path / "x.onnx"
     output.write_bytes(b"earlier")
     with pytest.raises(EdgekitError, match=message):

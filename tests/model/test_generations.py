@@ -99,3 +99,14 @@ def test_generations_are_taken_off_again(tmp_path: Path) -> None:
     assert all(torch.equal(t, state[n]) for n, t in module.predictors.generations[0].state_dict().items())
     with pytest.raises(EdgekitError, match="has 2 added generations, not 3"):
         load_model(path, generations=3)
+
+
+def test_float32_is_not_tf32_in_any_part_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, _ = load_model("demo")
+    ran: list[bool] = []
+    for part in (module.base.backbone, module.base.rpn.head, module.heads.box_head, module.heads.mask_head):
+        part.register_forward_hook(lambda *_: ran.append(torch.backends.cudnn.allow_tf32))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    module(canvas(0))
+    assert ran == [False] * 4
+    assert torch.backends.cudnn.allow_tf32, "of the rest of the program"

@@ -12,6 +12,7 @@ import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.runtime.cuda import MODULES, Cuda, load_cuda
+from edgekit.runtime.gpu import NoGpu, first_gpu
 
 NAMES = ("cudaSuccess", "cudaErrorMemoryAllocation", "cudaErrorInsufficientDriver", "cudaErrorLaunchFailure")
 Status = enum.Enum("Status", NAMES)
@@ -71,3 +72,24 @@ def test_failures_that_a_user_can_mend(status: str, words: str) -> None:
 def test_any_other_failure_is_a_bug_and_names_the_call() -> None:
     with pytest.raises(RuntimeError, match="cudaHostAlloc: cudaErrorLaunchFailure"):
         Cuda(runtime("cudaErrorLaunchFailure")).pinned(16)
+
+
+@pytest.mark.gpu
+def test_a_recorded_copy_on_a_gpu() -> None:
+    if isinstance(found := first_gpu(), NoGpu):
+        pytest.skip(f"needs a GPU: {found.reason}")
+    cuda = load_cuda()
+    stream, host, device = cuda.stream(), cuda.pinned(512), cuda.call("cudaMalloc", 256)
+    cuda.begin_capture(stream)
+    cuda.copy(device, host.ctypes.data, 256, True, stream)
+    cuda.copy(host.ctypes.data + 256, device, 256, False, stream)
+    recorded = cuda.end_capture(stream)
+    for value in (1, 2):
+        host[:256] = value
+        cuda.call("cudaGraphLaunch", recorded, stream)
+        cuda.call("cudaStreamSynchronize", stream)
+        assert (host[256:] == value).all()
+    cuda.call("cudaGraphExecDestroy", recorded)
+    cuda.call("cudaFree", device)
+    cuda.free_pinned(host)
+    cuda.call("cudaStreamDestroy", stream)

@@ -22,3 +22,24 @@ def test_cudas_libraries_are_loaded_from_wheels_where_cuda_is_wanted(
     onnx_session.open_ort(str(write_tiny_detector(tmp_path / "tiny.onnx")), provider)
     assert len(loaded) == loads
     assert capsys.readouterr().out == "", "stdout belongs to --json"
+
+
+def test_what_onnxruntime_prints_stays_out_of_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    session = ort.InferenceSession
+
+    def talkative(*arguments: object, **options: object) -> object:
+        print("EP Error: no CUDA")
+        return session(*arguments, **options)
+
+    monkeypatch.setattr(ort, "InferenceSession", talkative)
+    onnx_session.open_ort(str(write_tiny_detector(tmp_path / "tiny.onnx")))
+    said = capsys.readouterr()
+    assert (said.out, "EP Error" in said.err) == ("", True)
+
+
+def test_float32_is_not_tf32_on_cuda() -> None:
+    assert onnx_session._settings("CUDAExecutionProvider", "fp32") == {"use_tf32": "0"}
+    assert onnx_session._settings("CPUExecutionProvider", "fp32") == {}

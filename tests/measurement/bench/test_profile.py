@@ -8,7 +8,6 @@ from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.measurement.bench.forms import Form
 from edgekit.measurement.bench.profile import by_kind, layer_kind, profile
 from edgekit.runtime.engine_profile import collector, layer_times
-from edgekit.runtime.gpu import Gpu, first_gpu
 from edgekit.runtime.torch_session import TorchSession
 
 
@@ -72,10 +71,9 @@ def test_layers_of_a_checkpoint() -> None:
     assert all(layer.ms >= 0 for layer in layers)
 
 
+@pytest.mark.usefixtures("flavour")
 @pytest.mark.gpu
 def test_layers_of_an_engine(tmp_path_factory: pytest.TempPathFactory) -> None:
-    if not isinstance(first_gpu(), Gpu):
-        pytest.skip("no NVIDIA GPU here")
     import numpy as np
 
     from edgekit.deployment.tensorrt.build import build

@@ -18,7 +18,7 @@ from edgekit.measurement.bench.alone import try_alone
 from edgekit.measurement.bench.forms import Form, fallen_back, forms, open_form
 from edgekit.measurement.bench.run import measure
 from edgekit.measurement.telemetry.source import Missing, Reading
-from edgekit.runtime.gpu import Gpu, NoGpu
+from edgekit.runtime.gpu import Gpu, NoGpu, nvidia_device
 from tests.checkpoints import random_detector, write
 from tests.tiny_detector import write_tiny_detector
 
@@ -66,7 +66,8 @@ def test_artifacts_that_cannot_be_measured_are_named_and_the_others_measured(tin
 
 
 def test_power_streams_and_layers(tiny: Path) -> None:
-    result = measure([tiny], runs=2, streams=2, profile=True, sources=[Board()], alone_seconds=0.5)
+    wanted = {"streams": 2, "profile": True, "providers": ("cpu",)}
+    result = measure([tiny], runs=2, sources=[Board()], alone_seconds=0.5, **wanted)  # type: ignore[arg-type]
     (row,) = result.artifacts
     assert result.failed == ()
     assert row.power is not None
@@ -168,6 +169,7 @@ def test_an_artifact_without_streams_is_measured_all_the_same(tiny: Path, monkey
     assert any("--streams" in note for note in row.notes)
 
 
+@pytest.mark.skipif(nvidia_device(), reason="there is an NVIDIA GPU")
 def test_a_driver_that_is_there_but_broken_is_named_where_the_cpu_takes_over(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from edgekit.measurement.machine.providers import PROBE, Provider, probe_providers, reason_in
-from edgekit.runtime.gpu import Gpu, first_gpu
+from edgekit.runtime.gpu import Gpu, first_gpu, nvidia_device
 
 
 def test_each_provider_runs_a_graph_or_says_why_not() -> None:
@@ -35,6 +37,7 @@ def test_a_provider_that_crashes_and_one_that_falls_back() -> None:
     assert silent == Provider("CUDAExecutionProvider", True, False, "onnxruntime fell back to CPUExecutionProvider")
 
 
+@pytest.mark.skipif(nvidia_device(), reason="there is an NVIDIA GPU")
 def test_cudas_libraries_are_loaded_from_wheels_and_what_that_says_is_kept() -> None:
     before = """
 import ctypes, onnxruntime

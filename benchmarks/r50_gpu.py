@@ -1,0 +1,128 @@
+"""Latency and energy of Mask R-CNN R50-FPN on an NVIDIA GPU: edgekit's graphs and torchvision's ways, interleaved.
+
+    python benchmarks/r50_gpu.py --work /tmp/r50 --output benchmarks/results/r50_gpu.json
+
+Weights, photos and limits are those of r50_latency.py. edgekit multiplies float32 in full; PyTorch and onnxruntime
+take TF32 for convolutions unless told otherwise, and the peers run as they come. One row runs edgekit's graph that way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from by_machine import add
+from peer_sessions import PEERS, Torchvision
+from r50_latency import FOUND, export, ratio, stock_export, torchvisions
+from r50_speed import PHOTOS, SIZE, as_checkpoint, in_a_process, link_photos
+
+import edgekit
+from edgekit.artifacts import tool_versions
+from edgekit.data.images import list_images, read_image
+from edgekit.deployment.verify import verify
+from edgekit.measurement.bench.sessions import time_sessions
+from edgekit.measurement.machine.system import machine
+from edgekit.measurement.stock import StockSession
+from edgekit.measurement.tolerance import tolerance_for
+from edgekit.runtime.gpu import gpu_here
+from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.session import Session
+from edgekit.runtime.torch_session import TorchSession
+
+PROPOSALS, DETECTIONS = 1000, 100
+FORMS = ("fp32", f"fp32{FOUND}", "fp16", f"fp16{FOUND}")
+PHOTO_COUNT = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for models, which are kept")
+    parser.add_argument("--output", type=Path, required=True, help="result file to add this machine to (.json)")
+    parser.add_argument("--runs", type=int, default=40)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    gpu_here()  # raises where there is none
+    checkpoint, _, meta = as_checkpoint(args.work)
+    os.environ["EDGEKIT_CACHE"] = str(args.work / "graph-cache")
+    files = {form: args.work / f"r50-{form}.onnx" for form in FORMS}
+    stock = args.work / "r50-stock.onnx"
+    for form, file in files.items():
+        if not file.exists():
+            in_a_process(export, checkpoint, file, PROPOSALS, DETECTIONS, form)
+    if not stock.exists():
+        in_a_process(stock_export, checkpoint, stock, PROPOSALS, DETECTIONS)
+    shown = list_images(PHOTOS / "images")[:PHOTO_COUNT]
+    sessions: dict[str, Session] = {f"edgekit {form}": OnnxSession(file, "cuda") for form, file in files.items()}
+    sessions["edgekit PyTorch"] = TorchSession.load(checkpoint)
+    sessions["edgekit fp32, products as TF32"] = as_it_comes(OnnxSession(files["fp32"], "cuda"), files["fp32"])
+    sessions["torchvision's export, onnxruntime"] = as_it_comes(StockSession(stock, meta), stock)
+    for name, change in PEERS.items():
+        sessions[name] = Torchvision(change(torchvisions(checkpoint, PROPOSALS, DETECTIONS)), meta, name)
+    rows = time_sessions(sessions, [read_image(p) for p in shown], args.runs)
+    photos = link_photos(shown, args.work / "photos")
+    own = {name: session for name, session in sessions.items() if name.startswith("edgekit")}
+    agrees = {name: agreement(own["edgekit PyTorch"], session, photos) for name, session in own.items()}
+    del sessions, own
+    gc.collect()
+    torch.cuda.empty_cache()
+    total = {r.artifact: r.p50_ms for r in rows}
+    best = min(v for k, v in total.items() if not k.startswith("edgekit"))
+    column: dict[str, Any] = {
+        "model": "maskrcnn_resnet50_fpn, random weights",
+        "size": SIZE,
+        "proposals": PROPOSALS,
+        "detections": DETECTIONS,
+        "runs": args.runs,
+        "p50_ms": total,
+        "p99_ms": {r.artifact: r.p99_ms for r in rows},
+        "inference_p50_ms": {r.artifact: r.inference_p50_ms for r in rows},
+        "objects_per_image": {r.artifact: r.objects_per_image for r in rows},
+        "agreement_with_edgekit_pytorch": agrees,
+        "times_as_fast_as_torchvisions_export": ratio(total, total["torchvision's export, onnxruntime"]),
+        "times_as_fast_as_best_peer": ratio(total, best),
+        "alone": alone(checkpoint, files, photos, args.runs),
+        "machine": machine() | {"threads": torch.get_num_threads()},
+        "versions": tool_versions(),
+    }
+    add(args.output, column)
+    print(json.dumps(column, indent=1))
+
+
+def as_it_comes(session: Any, file: Path) -> Any:
+    """A session with onnxruntime's own settings for CUDA."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    session.session = ort.InferenceSession(str(file), options, providers=providers)
+    return session
+
+
+def agreement(reference: Session, other: Session, photos: Path) -> dict[str, Any]:
+    """How many of a session's detections another has too, by fp32's tolerance, and how far their scores are apart."""
+    seen = verify(reference, other, photos, tolerance=tolerance_for("fp32")).parity
+    return {"matched": seen.matched, "compared": seen.compared, "largest_difference": seen.largest_score_difference}
+
+
+def alone(checkpoint: Path, files: dict[str, Path], photos: Path, runs: int) -> dict[str, Any]:
+    """Energy and memory of each of edgekit's forms, running alone, as ``edgekit bench`` measures them."""
+    result = edgekit.bench([checkpoint, *files.values()], photos, runs=runs, providers=("cuda",))
+    return {
+        artifact.latency.artifact.rsplit("/", 1)[-1]: {
+            "joules_per_image": artifact.power and artifact.power.joules_per_image,
+            "mean_watts": artifact.power and artifact.power.mean_watts,
+            "device_mb": artifact.memory and artifact.memory.device_mb,
+            "process_mb": artifact.memory and artifact.memory.resident_mb,
+        }
+        for artifact in result.artifacts
+    }
+
+
+if __name__ == "__main__":
+    main()
