@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -15,7 +17,6 @@ from edgekit.model.predictors import Generation, Predictors, merged
 
 NEGATIVE_WEIGHT = 4.0  # of the RoIs without a new object: fewer false detections, the same AP (docs/log.md)
 LIKENESSES = 2  # negatives made of the old rows, for each RoI (docs/log.md)
-DROPOUT = 0.5  # share of the features that the adapter's scores do without in a step (docs/log.md)
 CONFIDENT = 0.5  # a base model's score that takes a RoI for an old object
 L2_WEIGHT = 1.0  # of the squared distance of the old rows to their start (L2-SP, arXiv:1802.01483)
 DISTILLATION_WEIGHT = 1.0  # of the base model's outputs on the same RoIs (LwF, arXiv:1606.09282)
@@ -30,8 +31,8 @@ class Batch:
     deltas: torch.Tensor  # [R, 4]
     sources: torch.Tensor  # [L, F]: RoIs without an object, to make likenesses of old objects of
     draws: torch.Tensor  # [L, 2] in [0, 1), what likenesses
-    dropout: torch.Tensor  # [R, F], 0 where a feature is dropped, else what keeps the expectation
-    likeness_dropout: torch.Tensor  # [L, F]
+    kept: torch.Tensor  # bool [R, F], half of it True: the features that the adapter's scores see (docs/log.md)
+    likeness_kept: torch.Tensor  # bool [L, F]
     mask: torch.Tensor  # [M, C, 14, 14]
     mask_labels: torch.Tensor  # [M]
     mask_targets: torch.Tensor  # [M, 28, 28]
@@ -63,12 +64,17 @@ def _chosen(view: ViewFeatures, generator: torch.Generator, mask_rois: int) -> t
     empty = torch.nonzero(labels == 0)[:, 0]
     draws = torch.rand((LIKENESSES * len(empty), 3), generator=generator)
     sources = box[empty[(len(empty) * draws[:, 0]).long()]]
-    dropped = torch.rand((len(box) + len(sources), box.shape[1]), generator=generator) < DROPOUT
-    dropout, likeness_dropout = (~dropped / (1 - DROPOUT)).split([len(box), len(sources)])
+    shown, likeness_shown = _halves(len(box) + len(sources), box.shape[1], generator).split([len(box), len(sources)])
     return (
-        *(box, labels, view.deltas[kept], sources, draws[:, 1:], dropout, likeness_dropout),
+        *(box, labels, view.deltas[kept], sources, draws[:, 1:], shown, likeness_shown),
         *(view.mask[masks].float(), view.mask_labels[masks], view.mask_targets[masks].float()),
     )
+
+
+def _halves(rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:
+    """bool [rows, columns], each True with a chance of a half: a random bit each, since random floats take long."""
+    random = torch.randint(256, (rows, math.ceil(columns / 8)), dtype=torch.uint8, generator=generator)
+    return torch.from_numpy(np.unpackbits(random.numpy(), axis=1, count=columns).view(np.bool_))
 
 
 class ExactObjective:
@@ -89,13 +95,13 @@ class ExactObjective:
 
     def losses(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
         """See ``Objective``."""
-        box, dropout, labels, others = self._negatives_too(batch)
+        box, kept, labels, others = self._negatives_too(batch)
         generation, shown = self.generation, batch.labels >= self.first
         scores = [generation.cls_score(box)]
         deltas = [generation.bbox_pred(batch.box[shown])]
         if generation.adapter is not None:
             # The rows are constants here: the adapter learns what they lack, and they stay a predictor of their own.
-            scores.append(generation.adapter.scores(box, dropout))
+            scores.append(generation.adapter.scores(box, kept))
             deltas.append(deltas[0].detach() + generation.adapter.more_deltas(batch.box[shown]))
         weights = torch.ones(1 + generation.classes)
         weights[0] = NEGATIVE_WEIGHT
@@ -111,22 +117,19 @@ class ExactObjective:
 
     @torch.no_grad()
     def _negatives_too(self, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """RoIs and likenesses of old objects, for the scores: features [N, F], dropout [N, F], labels [N] (0 without a
-        new object) and the logit [N, 1] that stands for all old classes."""
+        """RoIs and likenesses of old objects, for the scores: features [N, F], which are kept [N, F], labels [N] (0
+        without a new object) and the logit [N, 1] that stands for all old classes."""
         labels = (batch.labels - self.first + 1).clamp(min=0)
         before = self.predictors.logits(batch.box)
-        kept = (
-            ~((labels == 0) & _confidently_old(before))
-            if self.ignore_old
-            else torch.ones_like(labels, dtype=torch.bool)
-        )
         likenesses = old_likenesses(self.predictors, batch.sources, batch.draws)
-        learned = torch.cat([kept, torch.ones(len(likenesses), dtype=torch.bool)])
-        box = torch.cat([batch.box, likenesses])[learned]
-        labels = torch.cat([labels, torch.zeros(len(likenesses), dtype=torch.int64)])[learned]
-        others = merged(torch.cat([before, self.predictors.logits(likenesses)])[learned])
-        dropout = torch.cat([batch.dropout, batch.likeness_dropout])[learned]
-        return box, dropout, labels, others
+        others = merged(torch.cat([before, self.predictors.logits(likenesses)]))
+        box, kept = torch.cat([batch.box, likenesses]), torch.cat([batch.kept, batch.likeness_kept])
+        if self.ignore_old:
+            seen = ~((labels == 0) & _confidently_old(before))
+            learned = torch.cat([seen, torch.ones(len(likenesses), dtype=torch.bool)])
+        labels = torch.cat([labels, torch.zeros(len(likenesses), dtype=torch.int64)])
+        everything = (box, kept, labels, others)
+        return tuple(t[learned] for t in everything) if self.ignore_old else everything
 
     def _mask_loss(self, batch: Batch) -> torch.Tensor:
         generation = self.generation

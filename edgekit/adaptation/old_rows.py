@@ -57,7 +57,7 @@ def old_likenesses(predictors: Predictors, features: torch.Tensor, draws: torch.
         others = logits.scatter(1, columns[:, None], -torch.inf).logsumexp(dim=1)
         short = own - others < sure
         near, far = torch.where(short, middle, near), torch.where(short, far, middle)
-    return (features + far[:, None] * directions[columns]).clamp(min=0)
+    return torch.addcmul(features, far[:, None], directions[columns]).clamp_(min=0)
 
 
 def _rows(predictors: Predictors) -> tuple[torch.Tensor, torch.Tensor]:

@@ -35,10 +35,10 @@ class Adapter(nn.Module):
             nn.init.zeros_(layer.bias)
         self.mask = MaskRCNNPredictor(*mask_channels, classes) if mask_channels else None
 
-    def scores(self, box_features: torch.Tensor, dropout: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits [R, K] of the box head's output [R, F]; ``dropout`` [R, F], in training, scales what it keeps."""
+    def scores(self, box_features: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits [R, K] of the box head's output [R, F]; in training ``kept``, bool [R, F], is the half not dropped."""
         features = normalised(box_features)
-        return self.cls_score(features if dropout is None else features * dropout) + self.raw(box_features)
+        return self.cls_score(features if kept is None else 2 * features * kept) + self.raw(box_features)
 
     @torch.no_grad()
     def blend(self, rows: nn.Linear, share: float) -> None:
