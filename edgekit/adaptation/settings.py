@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ CHOICES = {
     "old_objects": ("background", "ignore"),
     "trunk": ("onnx", "tensorrt", "torch"),
 }
-LEAST_VIEWS, MOST_VIEWS, VIEWS_IN_ALL = 3, 36, 180  # of a photo, of a photo, of all photos (docs/log.md)
+LEAST_VIEWS, MOST_VIEWS, VIEWS_IN_ALL = 2, 36, 180  # of a photo, of a photo, of all photos (docs/log.md)
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Settings:
 
     def views_of(self, photos: int) -> int:
         """How many views of each photo, the plain one included: more of few photos."""
-        return self.views or min(MOST_VIEWS, max(LEAST_VIEWS, math.ceil(VIEWS_IN_ALL / max(photos, 1))))
+        return self.views or min(MOST_VIEWS, max(LEAST_VIEWS, round(VIEWS_IN_ALL / max(photos, 1))))
 
     def check_masks(self, has_masks: bool) -> None:
         """Raise if only masks would train of a model that has none."""
