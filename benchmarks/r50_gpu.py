@@ -17,8 +17,7 @@ from typing import Any
 
 import torch
 from by_machine import add
-from peer_sessions import PEERS, Torchvision
-from r50_latency import FOUND, export, ratio, stock_export, torchvisions
+from r50_latency import FOUND, export, peers, ratio, stock_export
 from r50_speed import PHOTOS, SIZE, as_checkpoint, in_a_process, link_photos
 
 import edgekit
@@ -61,8 +60,7 @@ def main() -> None:
     sessions["edgekit PyTorch"] = TorchSession.load(checkpoint)
     sessions["edgekit fp32, products as TF32"] = as_it_comes(OnnxSession(files["fp32"], "cuda"), files["fp32"])
     sessions["torchvision's export, onnxruntime"] = as_it_comes(StockSession(stock, meta), stock)
-    for name, change in PEERS.items():
-        sessions[name] = Torchvision(change(torchvisions(checkpoint, PROPOSALS, DETECTIONS)), meta, name)
+    sessions |= peers(checkpoint, meta, PROPOSALS, DETECTIONS)
     rows = time_sessions(sessions, [read_image(p) for p in shown], args.runs)
     photos = link_photos(shown, args.work / "photos")
     own = {name: session for name, session in sessions.items() if name.startswith("edgekit")}

@@ -24,7 +24,7 @@ from r50_speed import PHOTOS, SIZE, as_checkpoint, in_a_process, link_photos
 from torch import nn
 
 import edgekit
-from edgekit.artifacts import tool_versions
+from edgekit.artifacts import ModelMeta, tool_versions
 from edgekit.data.images import list_images, read_image
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
@@ -60,8 +60,7 @@ def main() -> None:
         sessions: dict[str, Session] = {f"edgekit {p}": OnnxSession(f) for p, f in files.items()}
         own = set(sessions)
         sessions["torchvision's export, onnxruntime"] = StockSession(stock, meta)
-        for name, change in PEERS.items():
-            sessions[name] = Torchvision(change(torchvisions(checkpoint, proposals, detections)), meta, name)
+        sessions |= peers(checkpoint, meta, proposals, detections)
         rows = time_sessions(sessions, photos, args.runs)
         inference = {r.artifact: r.inference_p50_ms for r in rows}
         total = {r.artifact: r.p50_ms for r in rows}
@@ -106,6 +105,14 @@ def export(checkpoint: Path, output: Path, proposals: int, detections: int, form
 def stock_export(checkpoint: Path, output: Path, proposals: int, detections: int) -> dict[str, Any]:
     export_stock(checkpoint, output, SIZE, proposals, detections)
     return {"peak": peak_rss_mb()}
+
+
+def peers(checkpoint: Path, meta: ModelMeta, proposals: int, detections: int) -> dict[str, Session]:
+    """torchvision's module in each of PyTorch's ways to run it."""
+    return {
+        name: Torchvision(change(torchvisions(checkpoint, proposals, detections)), meta, name)
+        for name, change in PEERS.items()
+    }
 
 
 def torchvisions(checkpoint: Path, proposals: int, detections: int) -> nn.Module:

@@ -17,7 +17,7 @@ from edgekit.data.demo_sets import write_demo_set
 from edgekit.deployment.onnx_export import export
 from edgekit.deployment.tensorrt.target import any_tensorrt
 from edgekit.errors import EdgekitError
-from edgekit.runtime.gpu import NoGpu, first_gpu
+from edgekit.runtime.gpu import Gpu, NoGpu, first_gpu
 
 T = TypeVar("T")
 
@@ -94,11 +94,17 @@ def base_onnx(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")  # before the graphs, so that a skip costs nothing
-def flavour() -> str:
+def gpu() -> Gpu:
+    """This machine's GPU."""
+    found = first_gpu()
+    if isinstance(found, NoGpu):
+        pytest.skip(f"needs a GPU: {found.reason}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def flavour(gpu: Gpu) -> str:
     """Which TensorRT builds for this machine's GPU."""
-    gpu = first_gpu()
-    if isinstance(gpu, NoGpu):
-        pytest.skip(f"needs a GPU: {gpu.reason}")
     try:
         return any_tensorrt(gpu).flavour
     except EdgekitError as error:

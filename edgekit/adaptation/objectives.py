@@ -59,14 +59,14 @@ def collate(chosen_views: list[tuple[ViewFeatures, torch.Generator]], mask_rois:
 def _chosen(view: ViewFeatures, generator: torch.Generator, mask_rois: int) -> tuple[torch.Tensor, ...]:
     """One view's part of each of a batch's tensors."""
     masks = torch.randperm(len(view.mask_labels), generator=generator)[:mask_rois]
-    kept = view.labels != IGNORED
-    box, labels = view.box[kept].float(), view.labels[kept]
+    learned = view.labels != IGNORED
+    box, labels = view.box[learned].float(), view.labels[learned]
     empty = torch.nonzero(labels == 0)[:, 0]
     draws = torch.rand((LIKENESSES * len(empty), 3), generator=generator)
     sources = box[empty[(len(empty) * draws[:, 0]).long()]]
-    shown, likeness_shown = _halves(len(box) + len(sources), box.shape[1], generator).split([len(box), len(sources)])
+    kept, likeness_kept = _halves(len(box) + len(sources), box.shape[1], generator).split([len(box), len(sources)])
     return (
-        *(box, labels, view.deltas[kept], sources, draws[:, 1:], shown, likeness_shown),
+        *(box, labels, view.deltas[learned], sources, draws[:, 1:], kept, likeness_kept),
         *(view.mask[masks].float(), view.mask_labels[masks], view.mask_targets[masks].float()),
     )
 
@@ -119,17 +119,17 @@ class ExactObjective:
     def _negatives_too(self, batch: Batch) -> tuple[torch.Tensor, ...]:
         """RoIs and likenesses of old objects, for the scores: features [N, F], which are kept [N, F], labels [N] (0
         without a new object) and the logit [N, 1] that stands for all old classes."""
-        labels = (batch.labels - self.first + 1).clamp(min=0)
+        new = (batch.labels - self.first + 1).clamp(min=0)
         before = self.predictors.logits(batch.box)
         likenesses = old_likenesses(self.predictors, batch.sources, batch.draws)
         others = merged(torch.cat([before, self.predictors.logits(likenesses)]))
         box, kept = torch.cat([batch.box, likenesses]), torch.cat([batch.kept, batch.likeness_kept])
-        if self.ignore_old:
-            seen = ~((labels == 0) & _confidently_old(before))
-            learned = torch.cat([seen, torch.ones(len(likenesses), dtype=torch.bool)])
-        labels = torch.cat([labels, torch.zeros(len(likenesses), dtype=torch.int64)])
-        everything = (box, kept, labels, others)
-        return tuple(t[learned] for t in everything) if self.ignore_old else everything
+        labels = torch.cat([new, torch.zeros(len(likenesses), dtype=torch.int64)])
+        if not self.ignore_old:
+            return box, kept, labels, others
+        ours = ~((new == 0) & _confidently_old(before))
+        learned = torch.cat([ours, torch.ones(len(likenesses), dtype=torch.bool)])
+        return box[learned], kept[learned], labels[learned], others[learned]
 
     def _mask_loss(self, batch: Batch) -> torch.Tensor:
         generation = self.generation

@@ -44,7 +44,7 @@ def test_json_file_markdown_page_and_exit_code(tiny: Path, tmp_path: Path, capsy
     assert "tiny.onnx" in said.out
     result = json.loads(files[0].read_text())
     assert [r["latency"]["runtime"] for r in result["artifacts"]] == [f"onnxruntime {device_here()}"]
-    assert result["telemetry"]["samples"] >= 2
+    assert result["telemetry"]["core_share"] < 0.01
     assert all("tiny.onnx" in f.read_text() and "nothing.onnx" in f.read_text() for f in files[1:])
 
 

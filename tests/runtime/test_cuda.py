@@ -12,7 +12,6 @@ import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.runtime.cuda import MODULES, Cuda, load_cuda
-from edgekit.runtime.gpu import NoGpu, first_gpu
 
 NAMES = ("cudaSuccess", "cudaErrorMemoryAllocation", "cudaErrorInsufficientDriver", "cudaErrorLaunchFailure")
 Status = enum.Enum("Status", NAMES)
@@ -74,10 +73,9 @@ def test_any_other_failure_is_a_bug_and_names_the_call() -> None:
         Cuda(runtime("cudaErrorLaunchFailure")).pinned(16)
 
 
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.gpu
 def test_a_recorded_copy_on_a_gpu() -> None:
-    if isinstance(found := first_gpu(), NoGpu):
-        pytest.skip(f"needs a GPU: {found.reason}")
     cuda = load_cuda()
     stream, host, device = cuda.stream(), cuda.pinned(512), cuda.call("cudaMalloc", 256)
     cuda.begin_capture(stream)

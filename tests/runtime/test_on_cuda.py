@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.recipes import adapt
 from edgekit.data.coco import Dataset
 from edgekit.deployment.onnx_export import export
 from edgekit.deployment.verify import verify
 from edgekit.measurement.machine.providers import probe_providers
 from edgekit.report.bench import bench
-from edgekit.runtime.gpu import NoGpu, first_gpu
+from edgekit.runtime.gpu import Gpu
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.torch_session import TorchSession
 
@@ -22,11 +23,8 @@ CALIBRATION = Path(__file__).resolve().parents[2] / "calibration" / "demo.json"
 
 
 @pytest.fixture(scope="session")  # before the graphs, so that a skip costs nothing
-def gpu() -> None:
+def cuda(gpu: Gpu) -> None:
     """A GPU that PyTorch and onnxruntime can use."""
-    found = first_gpu()
-    if isinstance(found, NoGpu):
-        pytest.skip(f"needs a GPU: {found.reason}")
     if not torch.cuda.is_available():
         pytest.skip("needs a PyTorch with CUDA")
     (provider,) = probe_providers(["CUDAExecutionProvider"])
@@ -35,7 +33,7 @@ def gpu() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_a_graph_finds_on_cuda_what_it_finds_on_the_cpu(precision: str, tmp_path: Path) -> None:
     calibration = {"calibration": CALIBRATION} if precision == "int8" else {}
@@ -46,7 +44,7 @@ def test_a_graph_finds_on_cuda_what_it_finds_on_the_cpu(precision: str, tmp_path
     assert seen.passed, seen.numbers
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_an_export_is_compared_on_the_gpu(tmp_path: Path) -> None:
     seen = export("demo", tmp_path / "x.onnx").verification
@@ -55,7 +53,7 @@ def test_an_export_is_compared_on_the_gpu(tmp_path: Path) -> None:
     assert seen.parity.matched == seen.parity.compared > 10, seen.numbers
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_masks_of_what_was_found_are_made_on_the_gpu(tmp_path: Path) -> None:
     whole = export("demo", tmp_path / "whole.onnx", no_verify=True).output
@@ -65,7 +63,7 @@ def test_masks_of_what_was_found_are_made_on_the_gpu(tmp_path: Path) -> None:
     assert seen.parity.mean_mask_iou is not None
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_pytorch_finds_on_cuda_what_the_graph_finds_on_the_cpu(base_onnx: Path) -> None:
     session = TorchSession.load("demo")
@@ -74,32 +72,34 @@ def test_pytorch_finds_on_cuda_what_the_graph_finds_on_the_cpu(base_onnx: Path) 
     assert seen.passed, seen.numbers
 
 
+def proof_of(base: str | Path, output: Path, learned: Dataset, probed: Dataset, trunk: str = "onnx") -> Proof:
+    """What a short adaptation of a base says of its old detections."""
+    probe = probed.file.parent
+    return adapt(base, learned.file, learned.file.parent, output, epochs=4, trunk=trunk, probe=probe).proof
+
+
 @pytest.mark.parametrize("trunk", ["onnx", "torch"])
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_old_detections_do_not_change_on_a_gpu(
     trunk: str, new_train: Dataset, mixed_test: Dataset, tmp_path: Path
 ) -> None:
-    folder = mixed_test.file.parent
-    result = adapt(
-        "demo", new_train.file, new_train.file.parent, tmp_path / "x.safetensors", epochs=4, trunk=trunk, probe=folder
-    )
-    assert result.proof.runtime == "pytorch cuda"
-    assert result.proof.retention.changed == 0 < result.proof.retention.compared
+    proof = proof_of("demo", tmp_path / "x.safetensors", new_train, mixed_test, trunk)
+    assert proof.runtime == "pytorch cuda"
+    assert proof.retention.changed == 0 < proof.retention.compared
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_a_graphs_old_detections_do_not_change_on_a_gpu(
     base_onnx: Path, new_train: Dataset, mixed_test: Dataset, tmp_path: Path
 ) -> None:
-    folder = mixed_test.file.parent
-    result = adapt(base_onnx, new_train.file, new_train.file.parent, tmp_path / "x.onnx", epochs=4, probe=folder)
-    assert result.proof.runtime == "onnxruntime cuda"
-    assert result.proof.retention.changed == 0 < result.proof.retention.compared
+    proof = proof_of(base_onnx, tmp_path / "x.onnx", new_train, mixed_test)
+    assert proof.runtime == "onnxruntime cuda"
+    assert proof.retention.changed == 0 < proof.retention.compared
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_bench_measures_the_gpu(base_onnx: Path) -> None:
     result = bench(["demo", base_onnx], runs=20, providers=("cpu", "cuda"))
@@ -113,7 +113,7 @@ def test_bench_measures_the_gpu(base_onnx: Path) -> None:
         assert (artifact.memory.device_mb > 100) == artifact.latency.runtime.endswith("cuda")
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_a_graph_finds_the_same_to_the_last_bit_again(base_onnx: Path) -> None:
     size = OnnxSession(base_onnx, "cuda").meta.input_size

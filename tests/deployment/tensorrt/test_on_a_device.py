@@ -15,7 +15,7 @@ from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.verify import verify
 from edgekit.runtime.engine_session import CAPTURED, OWN, EngineSession
-from edgekit.runtime.gpu import Gpu, first_gpu
+from edgekit.runtime.gpu import Gpu
 from edgekit.runtime.onnx_session import OnnxSession
 from tests.tiny_detector import SIZE, write_tiny_detector
 
@@ -61,9 +61,8 @@ def test_a_refittable_engine_takes_an_adaptation(adapted: Path, tmp_path: Path) 
 @pytest.mark.parametrize("option", ["version_compatible", "hardware_compatible"])
 @pytest.mark.usefixtures("tensorrt")
 @pytest.mark.gpu
-def test_a_compatible_engine_runs_where_it_was_built(option: str, tmp_path: Path) -> None:
-    gpu = first_gpu()
-    if option == "hardware_compatible" and isinstance(gpu, Gpu) and float(gpu.compute_capability) < 8.0:
+def test_a_compatible_engine_runs_where_it_was_built(option: str, gpu: Gpu, tmp_path: Path) -> None:
+    if option == "hardware_compatible" and float(gpu.compute_capability) < 8.0:
         pytest.skip("needs Ampere or newer")
     graph = write_tiny_detector(tmp_path / "tiny.onnx")
     engine = build(graph, tmp_path / "tiny.engine", **{option: True})  # type: ignore[arg-type]

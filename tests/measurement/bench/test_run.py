@@ -66,8 +66,7 @@ def test_artifacts_that_cannot_be_measured_are_named_and_the_others_measured(tin
 
 
 def test_power_streams_and_layers(tiny: Path) -> None:
-    wanted = {"streams": 2, "profile": True, "providers": ("cpu",)}
-    result = measure([tiny], runs=2, sources=[Board()], alone_seconds=0.5, **wanted)  # type: ignore[arg-type]
+    result = measure([tiny], runs=2, streams=2, providers=("cpu",), profile=True, sources=[Board()], alone_seconds=0.5)
     (row,) = result.artifacts
     assert result.failed == ()
     assert row.power is not None

@@ -137,10 +137,9 @@ def test_the_real_module_has_what_is_called() -> None:
         assert isinstance(open_nvml(), Missing)
 
 
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.gpu
 def test_on_a_gpu() -> None:
-    if not isinstance(first_gpu(), Gpu):
-        pytest.skip("no NVIDIA GPU here")
     source = open_nvml()
     assert isinstance(source, NvmlSource)
     assert source.read().values["gpu", "MB"] > 0
