@@ -12,6 +12,7 @@ CANONICAL_SIZE, CANONICAL_LEVEL = 224.0, 4  # of the FPN paper (arXiv:1612.03144
 SAMPLES = 2  # sample points a bin and axis, torchvision's sampling_ratio
 CELLS = (2 * SAMPLES) ** 2  # that a bin reads
 BINS_AT_ONCE = 16 * 7 * 7  # so many read 13 MB at 256 channels, which a processor's cache holds until they are summed
+MOST_PARTS = 32  # that onnxruntime concatenates in a recorded CUDA graph
 
 
 class Mosaic(nn.Module):
@@ -58,7 +59,7 @@ class Mosaic(nn.Module):
         columns, column_weights = self._cells(x0, x1, last_x, left, self.width, bins)
         cells = rows[:, :, None, :, None] * self.width + columns[:, None, :, None, :]
         weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
-        at_once = max(1, BINS_AT_ONCE // bins**2) * bins**2  # whole RoIs
+        at_once = max(1, BINS_AT_ONCE // bins**2, math.ceil(count / MOST_PARTS)) * bins**2  # whole RoIs
         parts = zip(cells.reshape(-1, CELLS).split(at_once), weights.reshape(-1, 1, CELLS).split(at_once), strict=True)
         pooled = [part_weights @ F.embedding(part_cells, table) for part_cells, part_weights in parts]
         together = torch.cat(pooled) if len(pooled) > 1 else pooled[0]

@@ -18,6 +18,7 @@ from edgekit.files import default_cache
 from edgekit.runtime.gpu import nvidia_device
 from edgekit.runtime.graph_names import OUTPUTS
 from edgekit.runtime.mask_graphs import MaskGraphs
+from edgekit.runtime.recorded import Recorded
 from edgekit.runtime.session import Outputs
 
 PROVIDERS = {  # by the name that --providers takes
@@ -30,6 +31,7 @@ PROVIDERS = {  # by the name that --providers takes
 class OnnxSession:
     """An onnxruntime session, on CUDA where onnxruntime can use it, on the CPU elsewhere.
 
+    On CUDA its run is recorded as a CUDA graph where onnxruntime can do that (``recorded``); a trace needs every node.
     ``provider`` asks for one of PROVIDERS and raises where it does not run. ``threads`` is how many a node may use (0:
     onnxruntime's choice). ``trace`` begins the names of the files that ``end_profiling`` writes.
     """
@@ -40,7 +42,7 @@ class OnnxSession:
         apart = bool(meta.mask_files)
         load = partial(open_ort, provider=provider, threads=threads, precision=meta.precision, by_turns=apart)
         try:
-            self.session = load(str(path), trace=trace)
+            self.session, self.recorded = _recorded(load, path) if not trace else (load(str(path), trace=trace), None)
         except EdgekitError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no public base class
@@ -52,8 +54,7 @@ class OnnxSession:
         own = partial(_traced, load, trace)  # a name of its own: onnxruntime's has only seconds in it
         self.masks = MaskGraphs(path, meta, own) if apart else None
         self.batch = int(self.session.get_inputs()[0].shape[0])  # canvases a run: all but the first are left empty
-        provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
-        self.runtime = f"onnxruntime {provider}"
+        self.runtime = f"onnxruntime {_provider(self.session)}"
 
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""
@@ -67,7 +68,7 @@ class OnnxSession:
         images = graph_input(images, self.meta.input_type)
         if self.masks is not None:  # such a graph takes one
             return [self._infer_found(images, self.masks)]
-        boxes, labels, scores, *masks = self.session.run(self.outputs, {"images": images})
+        boxes, labels, scores, *masks = self._run(images)
         filled = masks[0] if masks else np.zeros((*scores.shape, 0, 0), np.float32)
         return [Outputs(*rows) for rows in zip(boxes, labels, scores, filled, strict=True)]
 
@@ -76,8 +77,21 @@ class OnnxSession:
         sessions = [self.session, *(self.masks.sessions.values() if self.masks is not None else ())]
         return [Path(session.end_profiling()) for session in sessions]
 
+    def _run(self, images: np.ndarray) -> list[np.ndarray]:
+        if self.recorded is None:
+            return self.session.run(self.outputs, {"images": images})  # type: ignore[no-any-return]
+        values = self.recorded.run(images)
+        return [values[name].numpy() for name in self.outputs]
+
     def _infer_found(self, images: np.ndarray, masks: MaskGraphs) -> Outputs:
         """Run the detector, then the mask graphs; the features between them stay where the detector left them."""
+        values = self._bound(images) if self.recorded is None else self.recorded.run(images)
+        boxes, labels, scores = (values[name].numpy()[0] for name in self.outputs)
+        features = {name: values[name] for name in self.features}
+        return Outputs(boxes, labels, scores, masks.of(features, boxes, labels, scores))
+
+    def _bound(self, images: np.ndarray) -> dict[str, Any]:
+        """One run; the values by name, as onnxruntime holds them."""
         binding = self.session.io_binding()
         binding.bind_cpu_input("images", images)
         for name in self.outputs:
@@ -85,10 +99,7 @@ class OnnxSession:
         for name in self.features:
             binding.bind_output(name, "cuda" if self.runtime.endswith("cuda") else "cpu")
         self.session.run_with_iobinding(binding)
-        values = dict(zip([*self.outputs, *self.features], binding.get_outputs(), strict=True))
-        boxes, labels, scores = (values[name].numpy()[0] for name in self.outputs)
-        features = {name: values[name] for name in self.features}
-        return Outputs(boxes, labels, scores, masks.of(features, boxes, labels, scores))
+        return dict(zip([*self.outputs, *self.features], binding.get_outputs(), strict=True))
 
 
 def open_ort(
@@ -99,13 +110,14 @@ def open_ort(
     trace: str = "",
     precision: str = "fp32",
     by_turns: bool = False,
+    record: bool = False,
 ) -> Any:
     """An onnxruntime session of a file's path or a serialised model.
 
     ``provider`` is one of PROVIDERS; "" takes CUDA where onnxruntime can use it, else the CPU. ``optimised`` False
     leaves out all but the basic changes to the graph. ``precision`` is the graph's own. ``by_turns`` is for sessions
-    that run one after another: their threads rest at once after a run, where they would go on spinning. Raises
-    EdgekitError if an asked provider is not what runs it.
+    that run one after another: their threads rest at once after a run, where they would go on spinning. ``record``
+    makes a session on CUDA one for ``Recorded`` alone. Raises EdgekitError if an asked provider is not what runs it.
     """
     try:
         import onnxruntime as ort
@@ -135,8 +147,11 @@ def open_ort(
     wanted = {"": ["cuda"] * driver + ["cpu"], "tensorrt": ["tensorrt", "cuda", "cpu"], "cuda": ["cuda", "cpu"]}
     names = [PROVIDERS[name] for name in wanted.get(provider, [provider])]
     chosen = [(name, _settings(name, precision)) for name in names if name in there]
+    if record and chosen[0][0] == PROVIDERS["cuda"]:
+        chosen[0][1]["enable_cuda_graph"] = "1"
     if any(name != PROVIDERS["cpu"] for name, _ in chosen):
         preload(ort)
+        ort.set_default_logger_severity(4)  # it logs what cuDNN cannot do, then does it in another way
     with contextlib.redirect_stdout(sys.stderr):  # it prints why a provider cannot be had, and --json owns stdout
         session = ort.InferenceSession(model, options, providers=chosen)
     used = session.get_providers()[0]
@@ -145,6 +160,23 @@ def open_ort(
             f"onnxruntime cannot use {PROVIDERS[provider]} here: it took {used}", "edgekit doctor says why"
         )
     return session
+
+
+def _recorded(load: Callable[..., Any], path: Path) -> tuple[Any, Recorded | None]:
+    """A session of a file, with its run recorded if it is on CUDA and onnxruntime can record it.
+
+    It cannot where a node runs on the CPU, as graphs made by others have them, nor before its release 1.14.
+    """
+    try:
+        session = load(str(path), record=True)
+        return session, Recorded(session, "cuda") if _provider(session) == "cuda" else None
+    except Exception:  # onnxruntime's own exceptions share no public base class; one that is not this one's comes again
+        return load(str(path)), None
+
+
+def _provider(session: Any) -> str:
+    """What runs a session, by the name that ``--providers`` takes."""
+    return str(session.get_providers()[0].removesuffix("ExecutionProvider").lower())
 
 
 def _traced(load: Callable[..., Any], trace: str, model: str) -> Any:
@@ -160,12 +192,13 @@ def preload(ort: Any) -> None:
 
 
 def _settings(provider: str, precision: str) -> dict[str, Any]:
-    """On CUDA float32 is float32, not TF32, which has half precision's mantissa.
+    """On CUDA float32 is float32, not TF32, which has half precision's mantissa, and algorithms are chosen by
+    rule, since a timed choice may differ between two sessions, and their results with it.
 
     TensorRT may use the precision that the graph has; its engines are kept, since building one takes minutes.
     """
     if provider == PROVIDERS["cuda"]:
-        return {"use_tf32": "0"}
+        return {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
     if provider != PROVIDERS["tensorrt"]:
         return {}
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.recipes import adapt
 from edgekit.data.coco import Dataset
+from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.onnx_export import export
 from edgekit.deployment.verify import verify
 from edgekit.measurement.machine.providers import probe_providers
@@ -120,3 +122,29 @@ def test_a_graph_finds_the_same_to_the_last_bit_again(base_onnx: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     first, second = (OnnxSession(base_onnx, "cuda").infer(pixels) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("masks", ["all", "found"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.gpu
+def test_a_run_recorded_as_a_cuda_graph_finds_the_same(precision: str, masks: str, tmp_path: Path) -> None:
+    calibration = {"calibration": CALIBRATION} if precision == "int8" else {}
+    graph = export("demo", tmp_path / "x.onnx", precision=precision, masks=masks, no_verify=True, **calibration).output
+    recorded, plain = OnnxSession(graph, "cuda"), OnnxSession(graph, "cuda", trace=str(tmp_path / "trace"))
+    assert recorded.recorded is not None
+    assert plain.recorded is None
+    for photo in list_images(SAMPLE_PHOTOS)[:4]:
+        pixels = fit(read_image(photo), plain.meta.input_size).pixels
+        assert all(np.array_equal(a, b) for a, b in zip(recorded.infer(pixels), plain.infer(pixels), strict=True))
+
+
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.gpu
+def test_a_recorded_run_is_the_same_on_another_thread(base_onnx: Path) -> None:
+    session = OnnxSession(base_onnx, "cuda")
+    pixels = fit(read_image(list_images(SAMPLE_PHOTOS)[0]), session.meta.input_size).pixels
+    expected = session.infer(pixels)
+    with ThreadPoolExecutor(1) as thread:
+        seen = [thread.submit(session.infer, pixels).result() for _ in range(3)]
+    assert all(np.array_equal(a, b) for outputs in seen for a, b in zip(outputs, expected, strict=True))
