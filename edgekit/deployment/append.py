@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edgekit.artifacts import ModelMeta, read_whole_onnx, write_onnx
-from edgekit.deployment.compose import ADDED, AGAIN, heads_of, inner_shapes, mosaic_of, rename
+from edgekit.deployment.compose import ADDED, AGAIN, heads_of, inner_shapes, rename, table_of
 from edgekit.deployment.graph import Shape, Slots
 from edgekit.deployment.graph_cache import cached_graph
 from edgekit.deployment.graph_shape import limits_of
@@ -86,7 +86,7 @@ class _Added(nn.Module):
     def __init__(self, module: GenerationalRCNN, generation: Generation, shape: Shape, meta: ModelMeta) -> None:
         super().__init__()
         self.model = GenerationalRCNN(module.base, [*module.predictors.generations, generation])
-        mask = MaskFeatures(module.heads, mosaic_of(meta)) if module.has_masks else None
+        mask = MaskFeatures(module.heads, table_of(meta)) if module.has_masks else None
         self.number = len(self.model.predictors.generations)
         self.slots = Slots(self.model, mask, shape, self.number)
 
@@ -109,7 +109,7 @@ def _part(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, sourc
 
     It depends on shapes alone, and building it takes seconds: the cache keeps it.
     """
-    shapes = inner_shapes(graph, source)
+    shapes = inner_shapes(graph, meta, source)
     _, detections = limits_of(graph, meta)
     about = [LAYOUT, meta.architecture, meta.input_size, meta.group_sizes, meta.batch_norm_eps, shapes, detections]
     about += [generation.classes, generation.adapter is not None]

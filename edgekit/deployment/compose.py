@@ -13,8 +13,8 @@ from torchvision.models.detection import FasterRCNN
 from edgekit.artifacts import ModelMeta, read_whole_onnx
 from edgekit.deployment.graph_shape import shapes_of
 from edgekit.deployment.norms import folded
-from edgekit.deployment.roi_align import Mosaic
-from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, feature_shapes, pooled_mosaic
+from edgekit.deployment.roi_align import LevelTable
+from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, feature_shapes, pooled_table
 from edgekit.deployment.trunk_export import BODY, save, save_heads
 from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
@@ -51,14 +51,14 @@ def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12
 
     graph, meta = read_whole_onnx(path)
     module = heads_of(graph, meta, path)
-    shapes = inner_shapes(graph, path)
+    shapes = inner_shapes(graph, meta, path)
     body = onnx.utils.Extractor(graph).extract_model(["images"], list(INNER[:3]))
     rename(body.graph, dict(zip(INNER, BODY, strict=False)))
-    mosaic = mosaic_of(meta)
-    mask = MaskFeatures(module.heads, mosaic) if module.has_masks else None
+    levels = table_of(meta)
+    mask = MaskFeatures(module.heads, levels) if module.has_masks else None
     with whole_folder(folder) as temporary:
         save(body, temporary / "body.onnx", for_cpu)
-        box, channels = BoxFeatures(module.heads, mosaic), shapes["trunk.table"][1]
+        box, channels = BoxFeatures(module.heads, levels), shapes["trunk.table"][1]
         save_heads(temporary, box, mask, channels, rois, mask_rois, for_cpu)
 
 
@@ -94,10 +94,10 @@ def _without_weights(meta: ModelMeta) -> FasterRCNN:
     return without_weights(meta.architecture, meta.group_sizes[0], True, meta.batch_norm_eps)
 
 
-def mosaic_of(meta: ModelMeta) -> Mosaic:
-    """The mosaic of a model's FPN levels: a backbone without weights has their shapes."""
+def table_of(meta: ModelMeta) -> LevelTable:
+    """The table of a model's FPN levels: a backbone without weights has their shapes."""
     base = _without_weights(meta)
-    return pooled_mosaic(base, feature_shapes(base, meta.input_size), meta.input_size)
+    return pooled_table(base, feature_shapes(base, meta.input_size), meta.input_size)
 
 
 def _complete(state: dict[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
@@ -114,12 +114,14 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def inner_shapes(graph: onnx.ModelProto, path: Path) -> dict[str, list[int]]:
-    """The shapes of the values that a later generation reads."""
+def inner_shapes(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> dict[str, list[int]]:
+    """The shapes of the values that a later generation reads; EdgekitError if it would read them otherwise."""
     found = shapes_of(graph.graph.value_info)
     missing = [name for name in INNER if name not in found]
     if missing:
         raise EdgekitError(f"{path}: has no {', '.join(missing)}", AGAIN)
+    if found["trunk.table"][0] != table_of(meta).cells:
+        raise EdgekitError(f"{path}: lays its features out as an older edgekit did", AGAIN)
     return {name: found[name] for name in INNER}
 
 

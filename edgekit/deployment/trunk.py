@@ -13,7 +13,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from edgekit.deployment.nms import keep_mask
-from edgekit.deployment.roi_align import Mosaic
+from edgekit.deployment.roi_align import LevelTable
 from edgekit.model.generations import GenerationalRCNN, normalise
 
 LARGEST_LOG = math.log(1000.0 / 16)  # torchvision's bound on the predicted log of a side's growth
@@ -22,7 +22,7 @@ LARGEST_LOG = math.log(1000.0 / 16)  # torchvision's bound on the predicted log 
 class StaticTrunk(nn.Module):
     """What every generation of a ``GenerationalRCNN`` shares, for one canvas of a fixed size (H, W).
 
-    Takes uint8 [1, H, W, 3]; returns the FPN's levels as a table [cells, C] (see ``Mosaic``), the RPN's P proposals
+    Takes uint8 [1, H, W, 3]; returns the FPN's levels as a table [cells, C] (see ``LevelTable``), the RPN's P proposals
     [P, 4], best first, and which of them are real: float [P]. ``proposals`` is P, at most what the RPN can give; the
     model's own number by default.
     """
@@ -41,8 +41,8 @@ class StaticTrunk(nn.Module):
         self.register_buffer("limits", box_limits(size), persistent=False)
         self.limits: torch.Tensor
         self.pooled_levels = [n for n in features if n in model.heads.box_roi_pool.featmap_names]
-        self.box = BoxFeatures(model.heads, pooled_mosaic(self.base, features, size))
-        self.mask = MaskFeatures(model.heads, self.box.mosaic) if model.has_masks else None
+        self.box = BoxFeatures(model.heads, pooled_table(self.base, features, size))
+        self.mask = MaskFeatures(model.heads, self.box.levels) if model.has_masks else None
         self.level_proposals = max(rpn.pre_nms_top_n(), proposals or 0)  # of each level that enter its NMS
         most = sum(min(self.level_proposals, c) for c in self.anchor_counts)
         self.proposal_count = min(proposals or rpn.post_nms_top_n(), most)
@@ -58,7 +58,7 @@ class StaticTrunk(nn.Module):
         objectness, deltas = self.base.rpn.head(list(features.values()))
         results = []
         for i in range(images.shape[0]):
-            table = self.box.mosaic.lay_out([features[n][i : i + 1] for n in self.pooled_levels])
+            table = self.box.levels.lay_out([features[n][i : i + 1] for n in self.pooled_levels])
             own = [o[i : i + 1] for o in objectness], [d[i : i + 1] for d in deltas]
             results.append((table, *self.proposals(*own)))
         return results
@@ -105,27 +105,27 @@ class StaticTrunk(nn.Module):
 class BoxFeatures(nn.Module):
     """RoI pooling and the box head: a table [cells, C] and boxes [R, 4] to features [R, F]."""
 
-    def __init__(self, heads: RoIHeads, mosaic: Mosaic) -> None:
+    def __init__(self, heads: RoIHeads, levels: LevelTable) -> None:
         super().__init__()
-        self.mosaic, self.box_head = mosaic, heads.box_head
+        self.levels, self.box_head = levels, heads.box_head
         self.bins = int(heads.box_roi_pool.output_size[0])
 
     def forward(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        return self.box_head(self.mosaic(table, boxes, self.bins))
+        return self.box_head(self.levels(table, boxes, self.bins))
 
 
 class MaskFeatures(nn.Module):
     """RoI pooling and the mask head: a table [cells, C] and boxes [M, 4] to features [M, C, 14, 14]."""
 
-    def __init__(self, heads: RoIHeads, mosaic: Mosaic) -> None:
+    def __init__(self, heads: RoIHeads, levels: LevelTable) -> None:
         super().__init__()
-        self.mosaic, self.mask_head = mosaic, heads.mask_head
+        self.levels, self.mask_head = levels, heads.mask_head
         self.bins = int(heads.mask_roi_pool.output_size[0])
 
     def forward(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        return self.mask_head(self.mosaic(table, boxes, self.bins))
+        return self.mask_head(self.levels(table, boxes, self.bins))
 
 
 def feature_shapes(base: FasterRCNN, size: tuple[int, int]) -> dict[str, torch.Tensor]:
@@ -134,11 +134,11 @@ def feature_shapes(base: FasterRCNN, size: tuple[int, int]) -> dict[str, torch.T
     return features
 
 
-def pooled_mosaic(base: FasterRCNN, features: dict[str, torch.Tensor], size: tuple[int, int]) -> Mosaic:
-    """The mosaic of those of the FPN's ``features`` that ``base`` pools RoIs from; only their shapes count."""
+def pooled_table(base: FasterRCNN, features: dict[str, torch.Tensor], size: tuple[int, int]) -> LevelTable:
+    """The table of those of the FPN's ``features`` that ``base`` pools RoIs from; only their shapes count."""
     names = base.roi_heads.box_roi_pool.featmap_names
     sizes = [(int(f.shape[-2]), int(f.shape[-1])) for name, f in features.items() if name in names]
-    return Mosaic(sizes, [2 ** round(math.log2(size[0] / h)) for h, _ in sizes])
+    return LevelTable(sizes, [2 ** round(math.log2(size[0] / h)) for h, _ in sizes])
 
 
 def decode(deltas: torch.Tensor, anchors: torch.Tensor, weights: tuple[float, ...]) -> torch.Tensor:

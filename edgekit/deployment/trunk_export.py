@@ -51,7 +51,7 @@ def save_heads(
     folder: Path, box: BoxFeatures, mask: MaskFeatures | None, channels: int, rois: int, mask_rois: int, for_cpu: bool
 ) -> None:
     """Write ``box_head.onnx`` and, with a mask branch, ``mask_head.onnx``; the table has ``channels`` columns."""
-    table = torch.zeros(box.mosaic.height * box.mosaic.width, channels)
+    table = torch.zeros(box.levels.cells, channels)
     parts: list[tuple[str, torch.nn.Module | None, int]] = [("box_head", box, rois), ("mask_head", mask, mask_rois)]
     for name, head, count in parts:
         if head is not None:

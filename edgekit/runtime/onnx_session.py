@@ -79,7 +79,7 @@ class OnnxSession:
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
         if self.recorded is None:
-            return self.session.run(self.outputs, {"images": images})  # type: ignore[no-any-return]
+            return list(self.session.run(self.outputs, {"images": images}))
         values = self.recorded.run(images)
         return [values[name].numpy() for name in self.outputs]
 

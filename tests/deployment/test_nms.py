@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torchvision.ops import batched_nms
 
 from edgekit.deployment.nms import keep_mask
 
 
-def test_equals_torchvisions_nms_on_crowded_boxes() -> None:
+@pytest.mark.parametrize("count", [100, 300, 1000])  # one block, two, four
+def test_equals_torchvisions_nms_on_crowded_boxes(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(30):
-        count = 300
         corners = torch.rand(count, 2, generator=generator) * 120
         boxes = torch.cat([corners, corners + 10 + 60 * torch.rand(count, 2, generator=generator)], 1)
         scores = torch.rand(count, generator=generator).sort(descending=True).values

@@ -8,7 +8,7 @@ import torch
 from torchvision.ops import MultiScaleRoIAlign
 
 from edgekit.deployment import roi_align
-from edgekit.deployment.roi_align import Mosaic
+from edgekit.deployment.roi_align import LevelTable
 
 
 @pytest.mark.parametrize("levels", [4, 3, 1])
@@ -27,17 +27,19 @@ def test_equals_torchvisions_multi_scale_roi_align(levels: int, bins: int) -> No
     expected = MultiScaleRoIAlign(names, bins, 2)(
         OrderedDict(zip(names, features, strict=True)), [boxes], [(height, width)]
     )
-    mosaic = Mosaic(sizes, strides)
-    assert (mosaic(mosaic.lay_out(features), boxes, bins) - expected).abs().max() < 2e-4
+    levels = LevelTable(sizes, strides)
+    assert (levels(levels.lay_out(features), boxes, bins) - expected).abs().max() < 2e-4
 
 
 @pytest.mark.parametrize("count", [16, 300, 1000])
 def test_pools_few_boxes_at_once_but_in_at_most_32_parts(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    mosaic = Mosaic([(8, 8)], [4])
+    levels = LevelTable([(8, 8)], [4])
     parts: list[int] = []
     embedding = roi_align.F.embedding
-    monkeypatch.setattr(roi_align.F, "embedding", lambda cells, table: parts.append(len(cells)) or embedding(cells, table))
+    monkeypatch.setattr(
+        roi_align.F, "embedding", lambda cells, table: parts.append(len(cells)) or embedding(cells, table)
+    )
     boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0]]).repeat(count, 1)
-    mosaic(mosaic.lay_out([torch.randn(1, 2, 8, 8)]), boxes, 7)
+    levels(levels.lay_out([torch.randn(1, 2, 8, 8)]), boxes, 7)
     assert len(parts) == min(32, math.ceil(count / 16)), "onnxruntime records at most 32 parts in a CUDA graph"
     assert max(parts) == max(16, math.ceil(count / 32)) * 7 * 7, "few fit a processor's cache"

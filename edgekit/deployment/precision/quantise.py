@@ -12,6 +12,7 @@ from edgekit.deployment.graph_shape import dims_of
 from edgekit.deployment.precision.calibration import Table
 from edgekit.deployment.precision.features import constants_of, consumers, feature_nodes, layers, matching
 from edgekit.deployment.precision.fold import fold_norms
+from edgekit.deployment.precision.products import use_products
 from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 TARGETS = ("tensorrt", "cpu")
 # By target: the layers computed in 8 bits, and what between them is too. TensorRT fuses by itself what lies between;
-# onnxruntime's CPU has no 8-bit transposed convolution and no product of an 8-bit layer that stays float but Gemm's.
+# onnxruntime's CPU has no 8-bit transposed convolution and no product of an 8-bit layer that stays float but Gemm's,
+# so what can be one is made one (``use_products``).
 LAYERS = {"tensorrt": ("Conv", "ConvTranspose", "Gemm", "MatMul"), "cpu": ("Conv", "Gemm", "MatMul")}
 BETWEEN = {"tensorrt": (), "cpu": ("Relu", "Clip", "Add", "MaxPool", "Resize")}
 # x86 processors without VNNI add two products of 8 bits in 16, and 2 x 255 x 127 overflows there: detections are lost
@@ -65,9 +67,9 @@ def quantise(
     """A copy of a graph from ``prepare`` with Q/DQ around its layers, but for those that ``keep`` names.
 
     ``target`` "tensorrt": signed activations symmetric about zero, float biases, only inputs quantised; "cpu": unsigned
-    activations, biases in 32 bits, outputs quantised too, so that onnxruntime fuses them to its 8-bit kernels. Weights
-    are signed, symmetric, one scale a channel; "cpu" gives them 7 bits (see ``WEIGHT_BITS``). What decides boxes and
-    scores without being a layer stays float32.
+    activations, biases in 32 bits, outputs quantised too, so that onnxruntime fuses them to its 8-bit kernels, and
+    scores, deltas and mask logits as products with float results. Weights are signed, symmetric, one scale a channel;
+    "cpu" gives them 7 bits (see ``WEIGHT_BITS``). What decides boxes and scores without being a layer stays float32.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
@@ -75,7 +77,14 @@ def quantise(
 
     if target not in TARGETS:
         raise EdgekitError(f"--target {target}: unknown", f"give one of: {', '.join(TARGETS)}")
-    chosen = _chosen(prepared, target, matching(prepared.graph, keep))
+    kept = matching(prepared.graph, keep)
+    copy = type(prepared)()
+    copy.CopyFrom(prepared)
+    ranges = {n: (np.float32(r.min), np.float32(r.max)) for n, r in table.tensors.items()}
+    if target == "cpu":
+        same = use_products(copy.graph, _ends(copy.graph, kept), kept)
+        ranges |= {made: ranges[value] for made, value in same.items() if value in ranges}
+    chosen = _chosen(copy.graph, target, kept)
     if not chosen:
         raise EdgekitError("--keep: leaves no layer to quantise", "keep fewer, or use --precision fp16")
     symmetric = target == "tensorrt"
@@ -85,9 +94,6 @@ def quantise(
         "QuantizeBias": not symmetric,
         "OpTypesToExcludeOutputQuantization": list(FLOAT_OUTPUT[target]),
     }
-    ranges = {n: (np.float32(r.min), np.float32(r.max)) for n, r in table.tensors.items()}
-    copy = type(prepared)()
-    copy.CopyFrom(prepared)
     kinds = sorted({*LAYERS[target], *BETWEEN[target]})
     logging.disable(logging.WARNING)  # it warns of opset 18, which has all that is used here
     try:
@@ -110,16 +116,12 @@ def quantise(
     return _with_shapes(quantizer.model.model)
 
 
-def _chosen(prepared: onnx.ModelProto, target: str, kept: frozenset[str]) -> frozenset[str]:
+def _chosen(graph: onnx.GraphProto, target: str, kept: frozenset[str]) -> frozenset[str]:
     """The nodes to quantise: layers of the target's kinds, and what lies between two of them."""
-    graph = prepared.graph
-    readers = consumers(graph)
     between = feature_nodes(graph)
     chosen = {x.node for x in layers(graph) if x.kind in LAYERS[target]} - kept
     if target == "cpu":
-        # A convolution whose numbers leave the features (scores, deltas, mask logits) would be rounded to 256 levels.
-        ends = {n.name for n in graph.node if n.op_type == "Conv" and not _leads_on(n, readers, between, chosen)}
-        chosen -= ends
+        chosen -= _ends(graph, kept)
     produced = {o for n in graph.node if n.name in chosen for o in n.output}
     for node in graph.node:
         if node.name in between and node.op_type in BETWEEN[target] and any(i in produced for i in node.input):
@@ -128,10 +130,17 @@ def _chosen(prepared: onnx.ModelProto, target: str, kept: frozenset[str]) -> fro
     return frozenset(chosen)
 
 
+def _ends(graph: onnx.GraphProto, kept: frozenset[str]) -> frozenset[str]:
+    """The convolutions whose numbers (scores, deltas, mask logits) are not features: 256 levels would be too few."""
+    readers, between = consumers(graph), feature_nodes(graph)
+    weighted = {x.node for x in layers(graph)} - kept
+    return frozenset(n.name for n in graph.node if n.op_type == "Conv" and not _leads_on(n, readers, between, weighted))
+
+
 def _leads_on(
-    node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]], between: frozenset[str], chosen: set[str]
+    node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]], between: frozenset[str], weighted: set[str]
 ) -> bool:
-    return any(n.name in between or n.name in chosen for o in node.output for n in readers.get(o, []))
+    return any(n.name in between or n.name in weighted for o in node.output for n in readers.get(o, []))
 
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
