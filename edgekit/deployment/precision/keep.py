@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LEAST_SCORE = 0.3  # a detection below this score counts in neither model
 LEAST_IOU = 0.5  # from which two boxes of one class are the same object
-BOUND = 0.02  # the mean difference of detections, in 0..1, that ``find_keep`` accepts
+BOUND = 0.015  # the mean difference of detections, in 0..1, that ``find_keep`` accepts
 Found = tuple[np.ndarray, ...]  # boxes [D, 4], labels [D], scores [D] and, of a Mask R-CNN, masks [D, m, m]
 Build = Callable[[tuple[str, ...]], "onnx.ModelProto"]
 
