@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -10,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgekit.deployment import nms
-from edgekit.deployment.graph import CANDIDATES
-from edgekit.deployment.static_onnx import OPSET
 from edgekit.files import atomic_path, default_cache
 
 if TYPE_CHECKING:
@@ -55,9 +53,18 @@ def _load(cached: Path) -> onnx.ModelProto | None:
 
 def cached_file(kind: str, about: list[Any]) -> Path:
     """Where the cache has, or would have, a graph (see ``cached_graph``)."""
-    everything = [*about, OPSET, CANDIDATES, nms.ROUNDS, torch.__version__]
+    everything = [*about, _exporter(), torch.__version__]
     key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:40]
     return default_cache() / kind / f"{key}.onnx"
+
+
+@functools.cache
+def _exporter() -> str:
+    """A digest of the code that graphs are made by: another edgekit makes its own."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _prune(folder: Path, most: int) -> None:

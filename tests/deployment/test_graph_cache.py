@@ -5,6 +5,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from edgekit.deployment import graph_cache
 from edgekit.deployment.graph_cache import cached_file, cached_graph
 from tests.tiny_detector import write_tiny_detector
 
@@ -26,3 +27,10 @@ def test_a_damaged_graph_is_built_again(left: float, tmp_path: Path, monkeypatch
     assert cached_graph("graphs", ["tiny"], build) == tiny
     assert len(built) == (1 if left == 1 else 2)
     assert file.read_bytes() == content
+
+
+def test_another_edgekit_makes_its_own_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = graph_cache.cached_file("graphs", ["weights"])
+    assert graph_cache.cached_file("graphs", ["weights"]) == before
+    monkeypatch.setattr(graph_cache, "_exporter", lambda: "another's")
+    assert graph_cache.cached_file("graphs", ["weights"]) != before
