@@ -3,8 +3,8 @@
     python benchmarks/r50_gpu.py --work /tmp/r50 --output benchmarks/results/r50_gpu.json
 
 Weights, photos and limits are those of r50_latency.py. edgekit multiplies float32 in full; PyTorch and onnxruntime
-take TF32 for convolutions unless told otherwise, and the peers run as they come. Two rows run
-edgekit's graphs that way.
+take TF32 for convolutions unless told otherwise, and the peers run as they come. Two rows
+run edgekit's graphs that way.
 """
 
 from __future__ import annotations

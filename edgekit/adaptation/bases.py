@@ -14,6 +14,7 @@ from edgekit.adaptation.trunk import MASK_ROIS, PROPOSALS, OnnxTrunk, TorchTrunk
 from edgekit.artifacts import ModelMeta, kind_of, read_whole_onnx, resolve
 from edgekit.deployment.append import append_generation, check_appendable
 from edgekit.deployment.compose import extract_trunk, read_heads
+from edgekit.deployment.graph_cache import exporter_digest
 from edgekit.deployment.trunk_export import export_trunk
 from edgekit.deployment.winograd import gains_here
 from edgekit.errors import EdgekitError
@@ -27,7 +28,6 @@ from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 
 TRUNK_ROIS = PROPOSALS + 16  # the exported box head's number of boxes: the proposals and a photo's objects
-LAYOUT = 3  # of the exported trunk; a change makes earlier exports void
 
 
 class Base(Protocol):
@@ -166,7 +166,7 @@ def _exported_trunk(base: Base, runtime: str, cache: Path, make: Callable[[Path]
     "onnx" runs it on CUDA where that can be used, else on the CPU; "tensorrt" is onnxruntime's provider of this name.
     """
     size, provider = base.meta.input_size, "tensorrt" if runtime == "tensorrt" else ""
-    folder = cache / "trunks" / f"{base.trunk_sha256[:24]}-{size[0]}x{size[1]}-{LAYOUT}"
+    folder = cache / "trunks" / f"{base.trunk_sha256[:24]}-{size[0]}x{size[1]}-{exporter_digest()[:8]}"
     if folder.exists():
         try:
             trunk = OnnxTrunk(folder, size, base.trunk_sha256, provider)

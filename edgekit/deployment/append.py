@@ -14,6 +14,7 @@ from edgekit.deployment.compose import ADDED, AGAIN, heads_of, inner_shapes, ren
 from edgekit.deployment.graph import Shape, Slots
 from edgekit.deployment.graph_cache import cached_graph
 from edgekit.deployment.graph_shape import limits_of
+from edgekit.deployment.roi_align import LevelTable
 from edgekit.deployment.static_check import check_static
 from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.deployment.trunk import MaskFeatures
@@ -25,8 +26,6 @@ from edgekit.runtime.graph_names import INNER, OUTPUTS
 
 if TYPE_CHECKING:
     import onnx
-
-LAYOUT = 2  # of a part in the cache; a change of what is exported makes earlier ones void
 
 
 def append_generation(base: Path, output: Path, generation: Generation, meta: ModelMeta) -> None:
@@ -83,10 +82,10 @@ def fill(graph: onnx.ModelProto, generation: Generation, number: int) -> set[str
 class _Added(nn.Module):
     """One more generation: what the graph has computed so far to its detections and the logits of all classes."""
 
-    def __init__(self, module: GenerationalRCNN, generation: Generation, shape: Shape, meta: ModelMeta) -> None:
+    def __init__(self, module: GenerationalRCNN, generation: Generation, shape: Shape, levels: LevelTable) -> None:
         super().__init__()
         self.model = GenerationalRCNN(module.base, [*module.predictors.generations, generation])
-        mask = MaskFeatures(module.heads, table_of(meta)) if module.has_masks else None
+        mask = MaskFeatures(module.heads, levels) if module.has_masks else None
         self.number = len(self.model.predictors.generations)
         self.slots = Slots(self.model, mask, shape, self.number)
 
@@ -109,9 +108,9 @@ def _part(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, sourc
 
     It depends on shapes alone, and building it takes seconds: the cache keeps it.
     """
-    shapes = inner_shapes(graph, meta, source)
+    shapes = inner_shapes(graph, source)
     _, detections = limits_of(graph, meta)
-    about = [LAYOUT, meta.architecture, meta.input_size, meta.group_sizes, meta.batch_norm_eps, shapes, detections]
+    about = [meta.architecture, meta.input_size, meta.group_sizes, meta.batch_norm_eps, shapes, detections]
     about += [generation.classes, generation.adapter is not None]
     return cached_graph("parts", about, lambda: _export_part(graph, meta, generation, shapes, detections, source))
 
@@ -134,7 +133,8 @@ def _export_part(
     for parameter in like.parameters():
         nn.init.normal_(parameter)  # what is zero, or twice there, the exporter would leave out
     shape = Shape(meta.input_size, detections=detections)
-    added = _Added(module, like.eval(), shape, meta).requires_grad_(False)
+    levels = table_of(meta, shapes, source)
+    added = _Added(module, like.eval(), shape, levels).requires_grad_(False)
     names = [*(OUTPUTS if module.has_masks else OUTPUTS[:3]), "predictors.logits"]
     inputs = tuple(torch.zeros(shapes[name]) for name in INNER)
     part = static_onnx(added, inputs, INNER, [f"appended.{n}" for n in names])

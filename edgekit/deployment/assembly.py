@@ -25,7 +25,6 @@ from edgekit.runtime.graph_names import INNER, OUTPUTS
 if TYPE_CHECKING:
     import onnx
 
-LAYOUT = 3  # of a graph in the cache; a change of what is exported makes earlier ones void
 KEPT = 6  # base graphs in the cache, the last used ones
 
 
@@ -96,7 +95,7 @@ def _apart(model: str | Path, base_classes: Path | None = None, architecture: st
 
 
 def _about_base(meta: ModelMeta, shape: Shape) -> list[Any]:
-    return [LAYOUT, meta.base_sha256, dataclasses.asdict(shape)]
+    return [meta.base_sha256, dataclasses.asdict(shape)]
 
 
 def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> onnx.ModelProto:

@@ -51,10 +51,10 @@ def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12
 
     graph, meta = read_whole_onnx(path)
     module = heads_of(graph, meta, path)
-    shapes = inner_shapes(graph, meta, path)
+    shapes = inner_shapes(graph, path)
     body = onnx.utils.Extractor(graph).extract_model(["images"], list(INNER[:3]))
     rename(body.graph, dict(zip(INNER, BODY, strict=False)))
-    levels = table_of(meta)
+    levels = table_of(meta, shapes, path)
     mask = MaskFeatures(module.heads, levels) if module.has_masks else None
     with whole_folder(folder) as temporary:
         save(body, temporary / "body.onnx", for_cpu)
@@ -94,10 +94,16 @@ def _without_weights(meta: ModelMeta) -> FasterRCNN:
     return without_weights(meta.architecture, meta.group_sizes[0], True, meta.batch_norm_eps)
 
 
-def table_of(meta: ModelMeta) -> LevelTable:
-    """The table of a model's FPN levels: a backbone without weights has their shapes."""
+def table_of(meta: ModelMeta, shapes: dict[str, list[int]], path: Path) -> LevelTable:
+    """The table of a model's FPN levels: a backbone without weights has their shapes.
+
+    Raises EdgekitError if the graph's, of the ``inner_shapes`` given, is another.
+    """
     base = _without_weights(meta)
-    return pooled_table(base, feature_shapes(base, meta.input_size), meta.input_size)
+    levels = pooled_table(base, feature_shapes(base, meta.input_size), meta.input_size)
+    if shapes["trunk.table"][0] != levels.cells:
+        raise EdgekitError(f"{path}: lays its features out as an older edgekit did", AGAIN)
+    return levels
 
 
 def _complete(state: dict[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
@@ -114,14 +120,12 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def inner_shapes(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> dict[str, list[int]]:
-    """The shapes of the values that a later generation reads; EdgekitError if it would read them otherwise."""
+def inner_shapes(graph: onnx.ModelProto, path: Path) -> dict[str, list[int]]:
+    """The shapes of the values that a later generation reads."""
     found = shapes_of(graph.graph.value_info)
     missing = [name for name in INNER if name not in found]
     if missing:
         raise EdgekitError(f"{path}: has no {', '.join(missing)}", AGAIN)
-    if found["trunk.table"][0] != table_of(meta).cells:
-        raise EdgekitError(f"{path}: lays its features out as an older edgekit did", AGAIN)
     return {name: found[name] for name in INNER}
 
 

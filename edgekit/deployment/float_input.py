@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgekit.deployment.precision.features import consumers
+from edgekit.deployment.precision.features import consumers, drop_unused
 from edgekit.deployment.static_check import check_static
 from edgekit.errors import EdgekitError
 
@@ -48,9 +48,5 @@ def cut_normalisation(graph: onnx.ModelProto) -> None:
         graph.graph.node.remove(node)
     for node in graph.graph.node:
         node.input[:] = [images.name if i == value else i for i in node.input]
-    used = {i for n in graph.graph.node for i in n.input}
-    for info in [v for v in graph.graph.value_info if v.name in made]:
-        graph.graph.value_info.remove(info)
-    for tensor in [t for t in graph.graph.initializer if t.name not in used]:
-        graph.graph.initializer.remove(tensor)
+    drop_unused(graph.graph)
     check_static(graph)

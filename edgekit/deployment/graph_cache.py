@@ -53,17 +53,18 @@ def _load(cached: Path) -> onnx.ModelProto | None:
 
 def cached_file(kind: str, about: list[Any]) -> Path:
     """Where the cache has, or would have, a graph (see ``cached_graph``)."""
-    everything = [*about, _exporter(), torch.__version__]
+    everything = [*about, exporter_digest(), torch.__version__]
     key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:40]
     return default_cache() / kind / f"{key}.onnx"
 
 
 @functools.cache
-def _exporter() -> str:
+def exporter_digest() -> str:
     """A digest of the code that graphs are made by: another edgekit makes its own."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
+    digest, package = hashlib.sha256(), Path(__file__).parents[1]
+    for folder in ("model", "deployment"):
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

@@ -32,9 +32,8 @@ def keep_mask(boxes: torch.Tensor, valid: torch.Tensor, groups: torch.Tensor | N
     left = valid[..., None, :]  # [..., 1, N]: of the boxes not decided yet, 1 where no kept one suppresses it
     kept = []
     for start in range(0, boxes.shape[-2], BLOCK):
-        suppresses = (pairwise_iou(boxes[..., start : start + BLOCK, :], boxes[..., start:, :]) > threshold).to(
-            boxes.dtype
-        )
+        overlaps = pairwise_iou(boxes[..., start : start + BLOCK, :], boxes[..., start:, :])
+        suppresses = (overlaps > threshold).to(boxes.dtype)
         if groups is not None:
             same = groups[..., start : start + BLOCK, None] == groups[..., None, start:]
             suppresses = suppresses * same.to(boxes.dtype)

@@ -42,7 +42,7 @@ class OnnxSession:
         apart = bool(meta.mask_files)
         load = partial(open_ort, provider=provider, threads=threads, precision=meta.precision, by_turns=apart)
         try:
-            self.session, self.recorded = _recorded(load, path) if not trace else (load(str(path), trace=trace), None)
+            self.session, self.recorded = _opened(load, path, trace)
         except EdgekitError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no public base class
@@ -162,14 +162,18 @@ def open_ort(
     return session
 
 
-def _recorded(load: Callable[..., Any], path: Path) -> tuple[Any, Recorded | None]:
+def _opened(load: Callable[..., Any], path: Path, trace: str) -> tuple[Any, Recorded | None]:
     """A session of a file, with its run recorded if it is on CUDA and onnxruntime can record it.
 
     It cannot where a node runs on the CPU, as graphs made by others have them, nor before its release 1.14.
     """
+    if trace:
+        return load(str(path), trace=trace), None
     try:
         session = load(str(path), record=True)
         return session, Recorded(session, "cuda") if _provider(session) == "cuda" else None
+    except EdgekitError:
+        raise
     except Exception:  # onnxruntime's own exceptions share no public base class; one that is not this one's comes again
         return load(str(path)), None
 

@@ -32,5 +32,5 @@ def test_a_damaged_graph_is_built_again(left: float, tmp_path: Path, monkeypatch
 def test_another_edgekit_makes_its_own_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     before = graph_cache.cached_file("graphs", ["weights"])
     assert graph_cache.cached_file("graphs", ["weights"]) == before
-    monkeypatch.setattr(graph_cache, "_exporter", lambda: "another's")
+    monkeypatch.setattr(graph_cache, "exporter_digest", lambda: "another's")
     assert graph_cache.cached_file("graphs", ["weights"]) != before

@@ -111,6 +111,16 @@ def constants_of(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
     return {t.name: t for t in graph.initializer}
 
 
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Drop the initialisers and the shapes of values that no node reads or makes any more."""
+    used = {i for n in graph.node for i in n.input} | {o for n in graph.node for o in n.output}
+    used |= {v.name for v in [*graph.input, *graph.output]}
+    for items in (graph.initializer, graph.value_info):
+        kept = [type(x).FromString(x.SerializeToString()) for x in items if x.name in used]
+        del items[:]
+        items.extend(kept)
+
+
 def consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
     """The nodes that read each value."""
     found: dict[str, list[onnx.NodeProto]] = {}

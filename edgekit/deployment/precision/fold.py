@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.deployment.precision.features import constants_of, consumers
+from edgekit.deployment.precision.features import constants_of, consumers, drop_unused
 
 if TYPE_CHECKING:
     import onnx
@@ -46,7 +46,9 @@ def fold_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in left]
     del graph.node[:]
     graph.node.extend(nodes)
-    return _without_unused(copy)
+    drop_unused(graph)
+    _take_old_names(graph)
+    return copy
 
 
 def _by_channel(graph: onnx.GraphProto, node: onnx.NodeProto, value: str) -> bool:
@@ -100,15 +102,8 @@ def _fold(
     node.input[:] = [node.input[0], *made[key]]
 
 
-def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop initialisers and shapes of values that are gone, and give folded weights their old names where free."""
-    graph = model.graph
-    used = {i for n in graph.node for i in n.input} | {o for n in graph.node for o in n.output}
-    used |= {v.name for v in [*graph.input, *graph.output]}
-    for items in (graph.initializer, graph.value_info):
-        kept = [type(x).FromString(x.SerializeToString()) for x in items if x.name in used]
-        del items[:]
-        items.extend(kept)
+def _take_old_names(graph: onnx.GraphProto) -> None:
+    """Give folded weights the names of those that are gone."""
     held = {t.name for t in graph.initializer}
     names = {n: n.removesuffix(".folded") for n in held if n.endswith(".folded")}
     names = {old: new for old, new in names.items() if new not in held}
@@ -116,4 +111,3 @@ def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
         tensor.name = names.get(tensor.name, tensor.name)
     for node in graph.node:
         node.input[:] = [names.get(i, i) for i in node.input]
-    return model

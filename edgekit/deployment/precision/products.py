@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgekit.deployment.graph_shape import shapes_of
-from edgekit.deployment.precision.features import constants_of, consumers
+from edgekit.deployment.precision.features import constants_of, consumers, drop_unused
 
 if TYPE_CHECKING:
     import onnx
@@ -21,29 +21,27 @@ def use_products(graph: onnx.GraphProto, single: frozenset[str], kept: frozenset
     """Make products of the 1x1 convolutions named in ``single``, and of 2x2 transposed ones that only such read.
 
     In place; a product has its convolution's name, and those named in ``kept`` stay convolutions. Returns the values
-    that the products read, each with the value that has the same numbers in another shape.
+    made, each with the value of before that has the same numbers in another shape.
     """
     shapes, held = shapes_of([*graph.value_info, *graph.input]), constants_of(graph)
     readers, outputs = consumers(graph), {o.name for o in graph.output}
     writer = _Writer(graph, shapes, held)
     chosen = {n.name for n in graph.node if n.name in single - kept and _plain(n, held, [1, 1], [1, 1])}
-    doubled: dict[str, str] = {}  # a Relu's value: that Relu's as rows
-    dropped: set[str] = set()
+    doubled: dict[str, onnx.NodeProto] = {}  # by the name of a transposed one: the Relu behind it
     for node in graph.node:
         if node.op_type != "ConvTranspose" or node.name in kept or not _plain(node, held, [2, 2], [2, 2]):
             continue
         relus = readers.get(node.output[0], [])
         ends = readers.get(relus[0].output[0], []) if len(relus) == 1 and relus[0].op_type == "Relu" else []
-        inner = {node.output[0], *(o for r in relus for o in r.output)}
-        if ends and all(n.name in chosen for n in ends) and not inner & outputs:
-            doubled[relus[0].output[0]] = node.name
-            dropped.add(relus[0].name)
+        if ends and all(n.name in chosen for n in ends) and not {node.output[0], relus[0].output[0]} & outputs:
+            doubled[node.name] = relus[0]
+    activated = {relu.output[0] for relu in doubled.values()}
     for node in graph.node:
-        if node.name in doubled.values():
-            writer.transposed(node, next(v for v, name in doubled.items() if name == node.name))
+        if node.name in doubled:
+            writer.transposed(node, doubled[node.name].output[0])
         elif node.name in chosen:
-            writer.single(node, doubled=node.input[0] in doubled)
-        elif node.name not in dropped:
+            writer.single(node, doubled=node.input[0] in activated)
+        elif not activated.intersection(node.output):
             writer.nodes.append(node)
     writer.finish()
     return writer.same
@@ -95,7 +93,7 @@ class _Writer:
         relu = self._node("Relu", [made], f"{made}.relu", (count, 4 * k))
         rows = self._rows_name(activated)
         self._node("Reshape", [relu, self._numbers((4 * count, k))], rows, (4 * count, k))
-        self.same |= {rows: activated, relu: activated, made: node.output[0]}
+        self.same |= {rows: activated, relu: activated}
 
     def finish(self) -> None:
         """Put the nodes and constants into the graph."""
@@ -106,11 +104,7 @@ class _Writer:
         del self.graph.node[:]
         self.graph.node.extend(nodes)
         self.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in self.made.items())
-        used = {i for n in nodes for i in n.input}
-        for unused in [t for t in self.graph.initializer if t.name not in used]:
-            self.graph.initializer.remove(unused)
-        for unused in [v for v in self.graph.value_info if v.name not in written]:
-            self.graph.value_info.remove(unused)
+        drop_unused(self.graph)
         known = {v.name for v in [*self.graph.value_info, *self.graph.output]}
         for name in written - known:
             info = helper.make_tensor_value_info(name, 1, self.shapes[name])
@@ -119,7 +113,7 @@ class _Writer:
     def _product(self, node: onnx.NodeProto, weight: str, bias: Any, rows: str, count: int, width: int) -> str:
         made = f"{node.output[0]}.rows"
         self._node("Gemm", [rows, weight, *bias], made, (count, width), name=node.name, transB=1)
-        self.same.setdefault(made, node.output[0])
+        self.same[made] = node.output[0]
         return made
 
     def _rows(self, value: str) -> str:
