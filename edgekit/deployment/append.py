@@ -11,6 +11,7 @@ from torch import nn
 
 from edgekit.artifacts import ModelMeta, read_whole_onnx, write_onnx
 from edgekit.deployment.compose import ADDED, AGAIN, heads_of, inner_shapes, rename, table_of
+from edgekit.deployment.cpu import rewrite_for_cpu
 from edgekit.deployment.graph import Shape, Slots
 from edgekit.deployment.graph_cache import cached_graph
 from edgekit.deployment.graph_shape import limits_of
@@ -18,7 +19,7 @@ from edgekit.deployment.roi_align import LevelTable
 from edgekit.deployment.static_check import check_static
 from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.deployment.trunk import MaskFeatures
-from edgekit.deployment.winograd import use_winograd, uses_winograd
+from edgekit.deployment.winograd import uses_winograd
 from edgekit.errors import EdgekitError
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation, merged
@@ -38,7 +39,7 @@ def append_generation(base: Path, output: Path, generation: Generation, meta: Mo
     check_appendable(base_meta, base)
     appended(graph, base_meta, generation, base)
     if uses_winograd(graph):
-        use_winograd(graph)  # the new mask branch too
+        rewrite_for_cpu(graph)  # the new mask branch too
     check_static(graph)
     write_onnx(output, graph, replace(meta, precision=base_meta.precision))
 

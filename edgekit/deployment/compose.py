@@ -14,7 +14,7 @@ from edgekit.artifacts import ModelMeta, read_whole_onnx
 from edgekit.deployment.graph_shape import shapes_of
 from edgekit.deployment.norms import folded
 from edgekit.deployment.roi_align import LevelTable
-from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, feature_shapes, pooled_table
+from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, channels_first, feature_shapes, pooled_table
 from edgekit.deployment.trunk_export import BODY, save, save_heads
 from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
@@ -26,7 +26,8 @@ from edgekit.runtime.graph_names import INNER
 if TYPE_CHECKING:
     import onnx
 
-HEADS, ADDED = "model.base.roi_heads.", "model.predictors.added."  # how their weights' names begin in the graph
+# How their weights' names begin in the graph; ROWS of a box head with another order of weights (``channels_last``).
+HEADS, ADDED, ROWS = "model.base.roi_heads.", "model.predictors.added.", "trunk.box.box_head."
 AGAIN = "export it again from its checkpoint with this edgekit"
 
 
@@ -68,15 +69,19 @@ def heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> Generationa
 
     if meta.architecture not in ARCHITECTURES:
         raise EdgekitError(f"{path}: unknown architecture {meta.architecture}", "update edgekit")
-    kept = [t for t in graph.graph.initializer if t.name.startswith((HEADS, ADDED))]
+    kept = [t for t in graph.graph.initializer if t.name.startswith((HEADS, ADDED, ROWS))]
     tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).astype(np.float32)) for t in kept}
     sizes = meta.group_sizes
     base = _without_weights(meta)
     base.roi_heads = folded(base.roi_heads)
     base.backbone, base.rpn = nn.Identity(), nn.Identity()
     module = GenerationalRCNN(base)
+    bins = int(module.heads.box_roi_pool.output_size[0])
+    rows = {f"box_head.{n}": t for n, t in _part(tensors, ROWS).items()}
+    rows |= {n: channels_first(t, bins) for n, t in rows.items() if n == "box_head.fc6.weight"}
+    state = _complete(_part(tensors, HEADS) | rows, module.heads)
     try:
-        module.heads.load_state_dict(_complete(_part(tensors, HEADS), module.heads), strict=True, assign=True)
+        module.heads.load_state_dict(state, strict=True, assign=True)
         for number, classes in enumerate(sizes[1:]):
             state = _part(tensors, f"{ADDED}{number}.")
             adapter = any(n.startswith("adapter.") for n in state)

@@ -11,7 +11,7 @@ from edgekit.errors import EdgekitError
 if TYPE_CHECKING:
     import onnx
 
-NORMALISING = ("Cast", "Transpose", "Div", "Sub", "Div")  # what model/generations.py's ``normalise`` is in a graph
+NORMALISING = ("Cast", "Div", "Sub", "Div", "Transpose")  # what model/generations.py's ``normalise`` is in a graph
 
 
 def set_input_type(graph: onnx.ModelProto, input_type: str | None, now: str) -> str:

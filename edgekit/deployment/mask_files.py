@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.artifacts import ModelMeta, write_onnx
+from edgekit.deployment.cpu import rewrite_for_cpu
 from edgekit.deployment.graph_shape import canvases_of
 from edgekit.deployment.mask_graphs import cut_masks
-from edgekit.deployment.winograd import use_winograd, uses_winograd
+from edgekit.deployment.winograd import uses_winograd
 from edgekit.errors import EdgekitError
 from edgekit.files import sha256, writing
 
@@ -50,11 +51,11 @@ def check_cut(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> None:
 def write(output: Path, graph: onnx.ModelProto, meta: ModelMeta, masks: str, for_cpu: bool = False) -> Written:
     """Write a graph, with ``masks`` "found" cut in parts: files beside ``output``.
 
-    ``for_cpu`` has the convolutions of all of them by Winograd's method, where that gains.
+    ``for_cpu`` rewrites all of them for onnxruntime's CPU kernels, where that gains.
     """
     if masks == "all":
         if for_cpu:
-            use_winograd(graph)
+            rewrite_for_cpu(graph)
         write_onnx(output, graph, meta)
         return Written(output, graph)
     with writing(output):
@@ -68,7 +69,7 @@ def write_parts(output: Path, graph: onnx.ModelProto, meta: ModelMeta, for_cpu: 
     cut = cut_masks(graph, meta)
     if for_cpu:
         for part in (cut.detector, *cut.masks.values()):
-            use_winograd(part)
+            rewrite_for_cpu(part)
     weights = output.with_name(f"{output.stem}.masks.weights")
     _share_weights(list(cut.masks.values()), weights)
     about: dict[str, dict[str, Any]] = {weights.name: {"sha256": sha256(weights)}}

@@ -13,7 +13,7 @@ CANONICAL_SIZE, CANONICAL_LEVEL = 224.0, 4  # of the FPN paper (arXiv:1612.03144
 SAMPLES = 2  # sample points a bin and axis, torchvision's sampling_ratio
 CELLS = (2 * SAMPLES) ** 2  # that a bin reads
 BINS_AT_ONCE = 16 * 7 * 7  # so many read 13 MB at 256 channels, which a processor's cache holds until they are summed
-MOST_PARTS = 32  # that onnxruntime concatenates in a recorded CUDA graph
+MOST_JOINED = 32  # parts that onnxruntime concatenates at once in a recorded CUDA graph
 
 
 class LevelTable(nn.Module):
@@ -37,7 +37,7 @@ class LevelTable(nn.Module):
         return torch.cat([x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in levels])
 
     def forward(self, table: torch.Tensor, boxes: torch.Tensor, bins: int) -> torch.Tensor:
-        """Pool boxes [R, 4] xyxy (pixels of the input) to [R, C, bins, bins]."""
+        """Pool boxes [R, 4] xyxy (pixels of the input) to [R, bins, bins, C]."""
         count, channels = boxes.shape[0], table.shape[1]
         levels = self.levels.index_select(0, self._level(boxes))
         inverse_stride, last_y, last_x, width, start = levels.split(1, dim=1)
@@ -47,11 +47,12 @@ class LevelTable(nn.Module):
         starts = (rows * width[:, :, None] + start[:, :, None]).to(torch.int32)  # of the level's rows in the table
         cells = starts[:, :, None, :, None] + columns.to(torch.int32)[:, None, :, None, :]
         weights = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
-        at_once = max(1, BINS_AT_ONCE // bins**2, math.ceil(count / MOST_PARTS)) * bins**2  # whole RoIs
+        at_once = max(1, BINS_AT_ONCE // bins**2) * bins**2  # whole RoIs
         parts = zip(cells.reshape(-1, CELLS).split(at_once), weights.reshape(-1, 1, CELLS).split(at_once), strict=True)
         pooled = [part_weights @ F.embedding(part_cells, table) for part_cells, part_weights in parts]
-        together = torch.cat(pooled) if len(pooled) > 1 else pooled[0]
-        return together.reshape(count, bins, bins, channels).permute(0, 3, 1, 2)
+        while len(pooled) > 1:
+            pooled = [torch.cat(pooled[i : i + MOST_JOINED]) for i in range(0, len(pooled), MOST_JOINED)]
+        return pooled[0].reshape(count, bins, bins, channels)
 
     def _read(
         self, low: torch.Tensor, high: torch.Tensor, last: torch.Tensor, bins: int

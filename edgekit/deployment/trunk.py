@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 
@@ -107,8 +108,9 @@ class BoxFeatures(nn.Module):
 
     def __init__(self, heads: RoIHeads, levels: LevelTable) -> None:
         super().__init__()
-        self.levels, self.box_head = levels, heads.box_head
+        self.levels = levels
         self.bins = int(heads.box_roi_pool.output_size[0])
+        self.box_head = channels_last(heads.box_head, self.bins)
 
     def forward(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """See the class."""
@@ -125,7 +127,34 @@ class MaskFeatures(nn.Module):
 
     def forward(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        return self.mask_head(self.levels(table, boxes, self.bins))
+        return self.mask_head(self.levels(table, boxes, self.bins).permute(0, 3, 1, 2))
+
+
+def channels_last(box_head: nn.Module, bins: int) -> nn.Module:
+    """A box head that takes RoIs [R, bins, bins, C] as they are pooled, for torchvision's [R, C, bins, bins].
+
+    One that begins with a product of all of a RoI's numbers has that product's weights in their order; before others
+    the RoIs are transposed.
+    """
+    if not isinstance(box_head, TwoMLPHead):
+        return nn.Sequential(ChannelsFirst(), box_head)
+    head = copy.deepcopy(box_head)
+    weight = head.fc6.weight.detach().unflatten(1, (-1, bins, bins)).permute(0, 2, 3, 1)
+    head.fc6.weight = nn.Parameter(weight.flatten(1).contiguous(), requires_grad=False)
+    return head
+
+
+def channels_first(weight: torch.Tensor, bins: int) -> torch.Tensor:
+    """The weight [F, bins * bins * C] of the first product of ``channels_last``'s box head in torchvision's order."""
+    return weight.unflatten(1, (bins, bins, -1)).permute(0, 3, 1, 2).flatten(1).contiguous()
+
+
+class ChannelsFirst(nn.Module):
+    """RoIs [R, bins, bins, C] to [R, C, bins, bins]."""
+
+    def forward(self, rois: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return rois.permute(0, 3, 1, 2)
 
 
 def feature_shapes(base: FasterRCNN, size: tuple[int, int]) -> dict[str, torch.Tensor]:

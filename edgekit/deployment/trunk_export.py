@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from edgekit.deployment.cpu import rewrite_for_cpu
 from edgekit.deployment.norms import folded
 from edgekit.deployment.static_onnx import static_onnx
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, StaticTrunk
 from edgekit.deployment.whole_folder import whole_folder
-from edgekit.deployment.winograd import use_winograd
 from edgekit.model.generations import GenerationalRCNN
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def export_trunk(
     - ``box_head.onnx``: table, boxes [rois, 4] -> features [rois, F];
     - ``mask_head.onnx``: table, boxes [mask_rois, 4] -> features [mask_rois, C, 14, 14]; absent of a Faster R-CNN.
 
-    ``for_cpu`` has their large convolutions by Winograd's method. The folder appears whole or not at all; one that is
+    ``for_cpu`` rewrites them for onnxruntime's CPU kernels. The folder appears whole or not at all; one that is
     there already is replaced.
     """
     trunk = StaticTrunk(folded(module), size, min(proposals, module.base.rpn.post_nms_top_n()))
@@ -65,5 +65,5 @@ def save(graph: onnx.ModelProto, path: Path, for_cpu: bool) -> None:
     import onnx
 
     if for_cpu:
-        use_winograd(graph)
+        rewrite_for_cpu(graph)
     onnx.save(graph, path)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.deployment.graph_shape import shapes_of
-from edgekit.deployment.precision.features import constants_of
+from edgekit.deployment.rewriting import Rewriting
 from edgekit.deployment.static_check import check_static
 from edgekit.runtime.onnx_session import open_ort
 
@@ -50,21 +49,16 @@ def use_winograd(graph: onnx.ModelProto) -> int:
     Their weights stay in the graph under their names: a runtime transforms them when it loads it, to four times their
     size in memory. Results differ by rounding, some 1e-5 of the values' size.
     """
-    shapes = shapes_of([*graph.graph.value_info, *graph.graph.input])
-    held = constants_of(graph.graph)
-    writer, count = _Writer(held), 0
+    writer, count = _Writer(graph.graph, PREFIX), 0
     for node in graph.graph.node:
-        if _large(node, shapes, held):
-            writer.replace(node, shapes[node.input[0]], held[node.input[1]].dims[0])
+        if _large(node, writer.shapes, writer.held):
+            writer.replace(node)
             count += 1
         else:
             writer.nodes.append(node)
-    if not count:
-        return 0
-    del graph.graph.node[:]
-    graph.graph.node.extend(writer.nodes)
-    graph.graph.initializer.extend(writer.made)
-    check_static(graph)
+    if count:
+        writer.finish()
+        check_static(graph)
     return count
 
 
@@ -111,66 +105,57 @@ def _large(node: onnx.NodeProto, shapes: dict[str, list[int]], held: dict[str, o
     return prod([9, filters, *shapes[node.input[0]]]) >= LEAST_WORK
 
 
-class _Writer:
-    """The nodes of a graph so far, and the constants made for them; those ``held`` already are used again."""
+class _Writer(Rewriting):
+    """Writes what computes a convolution by Winograd's method."""
 
-    def __init__(self, held: dict[str, onnx.TensorProto]) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.made: list[onnx.TensorProto] = []
-        self.names = set(held)
+    def replace(self, node: onnx.NodeProto) -> None:
+        """Write a convolution of values [N, C, H, W] to [N, K, H, W], with channels last in between.
 
-    def replace(self, node: onnx.NodeProto, shape: list[int], filters: int) -> None:
-        """Write what computes a convolution of values [N, C, H, W] to [N, K, H, W].
-
-        Channels lie below one another in one tall image, so that one convolution makes all tiles. Each is filled up
-        with at least one row of zeros to a whole number of tiles: the border of its own last row and of the next
-        channel's first.
+        Whoever gathers tiles, multiplies them and lays outputs side by side then moves whole rows of channels. What
+        makes the tiles is a convolution in three dimensions, the third of which is the channels.
         """
-        n, c, h, w = shape
-        k, down, across = filters, h // TILE + 1, -(-w // TILE)  # tiles a side
-        tall, wide, tiles = TILE * down, TILE * across, down * across
-        begin, border = node.output[0], READ - TILE - 1
-        reading = self._constant("tiles", TILES.reshape(READ**2, 1, READ, READ))
-        ends = [1, 1, border, wide - w + border]
-        filled = self._node(begin, "Pad", node.input[0], self._numbers(0, 0, 0, 0, 0, 0, tall - h, 0))
-        stacked = self._node(begin, "Reshape", filled, self._numbers(1, 1, n * c * tall, w))
-        tiled = self._node(begin, "Conv", stacked, reading, strides=[TILE, TILE], pads=ends)
-        inputs = self._node(begin, "Reshape", tiled, self._numbers(READ**2, n, c, tiles))
-        products = self._node(begin, "MatMul", self._weights(begin, node.input[1], k, c), inputs)
-        flat = self._node(begin, "Reshape", products, self._numbers(READ**2, n * k * tiles))
-        summed = self._node(begin, "MatMul", self._constant("outputs", OUTPUTS), flat)
-        split = self._node(begin, "Reshape", summed, self._numbers(1, TILE**2 * n * k, down, across))
-        joined = self._node(begin, "DepthToSpace", split, blocksize=TILE, mode="DCR")
-        images = self._node(begin, "Reshape", joined, self._numbers(n, k, tall, wide))
-        corner = [self._numbers(0, 0), self._numbers(h, w), self._numbers(2, 3)]
-        if len(node.input) < 3:
-            self._node(begin, "Slice", images, *corner, output=begin)
-            return
-        bias = self._node(begin, "Reshape", node.input[2], self._numbers(k, 1, 1))
-        self._node(begin, "Add", self._node(begin, "Slice", images, *corner), bias, output=begin)
+        (n, c, h, w), k = self.shapes[node.input[0]], self.held[node.input[1]].dims[0]
+        down, across = -(-h // TILE), -(-w // TILE)  # tiles a side
+        tall, wide, tiles = TILE * down, TILE * across, n * down * across
+        x = f"{node.output[0]}.winograd"
+        border = READ - TILE - 1
+        strides, ends = [TILE, TILE, 1], [1, 1, 0, tall - h + border, wide - w + border, 0]
 
-    def _weights(self, begin: str, weight: str, filters: int, channels: int) -> str:
-        """The transformed weights [36, 1, K, C]: of constants only, so that runtimes compute it once, on loading."""
-        rows = self._node(begin, "Reshape", weight, self._numbers(filters * channels, 9))
-        columns = self._node(begin, "Transpose", rows, perm=[1, 0])
-        transformed = self._node(begin, "MatMul", self._constant("filters", FILTERS), columns)
-        return self._node(begin, "Reshape", transformed, self._numbers(READ**2, 1, filters, channels))
+        pixels = self.node("Transpose", [node.input[0]], f"{x}.pixels", (n, h, w, c), perm=[0, 2, 3, 1])
+        volume = self._shaped(pixels, f"{x}.volume", n, 1, h, w, c)
+        reading = self.constant("tiles", TILES.reshape(READ**2, 1, READ, READ, 1))
+        grid = (down, across, c)
+        tiled = self.node("Conv", [volume, reading], f"{x}.tiled", (n, READ**2, *grid), strides=strides, pads=ends)
+        if n > 1:
+            together = f"{tiled}.together"
+            tiled = self.node("Transpose", [tiled], together, (READ**2, n, *grid), perm=[1, 0, 2, 3, 4])
+        inputs = self._shaped(tiled, f"{x}.inputs", READ**2, tiles, c)
+        weights = self._weights(node.input[1], k, c)
+        products = self.node("MatMul", [inputs, weights], f"{x}.products", (READ**2, tiles, k))
+        flat = self._shaped(products, f"{x}.products.flat", READ**2, tiles * k)
+        outputs = self.constant("outputs", OUTPUTS)
+        summed = self.node("MatMul", [outputs, flat], f"{x}.summed", (TILE**2, tiles * k))
+        split = self._shaped(summed, f"{x}.summed.split", TILE, TILE, n, down, across, k)
+        beside = (n, down, TILE, across, TILE, k)
+        joined = self.node("Transpose", [split], f"{x}.joined", beside, perm=[2, 3, 0, 4, 1, 5])
+        made = self._shaped(joined, f"{x}.images", n, tall, wide, k)
+        if (tall, wide) != (h, w):
+            corner = [self.numbers(0, 0), self.numbers(h, w), self.numbers(1, 2)]
+            made = self.node("Slice", [made, *corner], f"{x}.cut", (n, h, w, k))
+        for bias in node.input[2:]:
+            made = self.node("Add", [made, bias], f"{x}.added", (n, h, w, k))
+        self.node("Transpose", [made], node.output[0], (n, k, h, w), perm=[0, 3, 1, 2])
 
-    def _node(self, begin: str, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        from onnx import helper
+    def _shaped(self, value: str, name: str, *shape: int) -> str:
+        return self.node("Reshape", [value, self.numbers(*shape)], name, shape)
 
-        name = output or f"{begin}.winograd.{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [name], f"{name} {kind}", **attributes))
-        return name
-
-    def _numbers(self, *values: int) -> str:
-        return self._constant("-".join(map(str, values)), np.array(values, np.int64))
-
-    def _constant(self, name: str, values: np.ndarray) -> str:
-        from onnx import numpy_helper
-
-        name = f"{PREFIX}{name}"
-        if name not in self.names:
-            self.names.add(name)
-            self.made.append(numpy_helper.from_array(values, name))
-        return name
+    def _weights(self, weight: str, k: int, c: int) -> str:
+        """The transformed weights [36, C, K]: of constants only, so that runtimes compute it once, on loading."""
+        made = f"{weight}.winograd"
+        if made not in self.shapes:
+            turned = self.node("Transpose", [weight], f"{made}.turned", (3, 3, c, k), perm=[2, 3, 1, 0])
+            rows = self._shaped(turned, f"{made}.rows", 9, c * k)
+            filters = self.constant("filters", FILTERS)
+            transformed = self.node("MatMul", [filters, rows], f"{made}.transformed", (READ**2, c * k))
+            self._shaped(transformed, made, READ**2, c, k)
+        return made

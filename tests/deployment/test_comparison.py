@@ -41,7 +41,8 @@ def busiest(weight: np.ndarray, added: float) -> np.ndarray:
 def broken_onnx(path: Path, output: Path, name: str, added: float) -> Path:
     graph, meta = read_onnx(path)
     held = {t.name: t for t in graph.graph.initializer}
-    tensor = held[next(n for n in held if n.endswith(name))]
+    own = name.removeprefix("roi_heads.")  # a box head's weights are the graph's own, in another order
+    tensor = held[next(n for n in held if n.endswith(own))]
     tensor.CopyFrom(numpy_helper.from_array(busiest(numpy_helper.to_array(tensor), added), tensor.name))
     write_onnx(output, graph, meta)
     return output

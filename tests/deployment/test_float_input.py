@@ -112,15 +112,15 @@ def test_a_batch(tmp_path: Path) -> None:
     shape = [2, 4, 6, 3]
     constants = {
         "full": np.array(255, np.float32),
-        "mean": np.array(MEAN, np.float32)[:, None, None],
-        "std": np.array(STD, np.float32)[:, None, None],
+        "mean": np.tile(np.array(MEAN, np.float32), (6, 1)),
+        "std": np.tile(np.array(STD, np.float32), (6, 1)),
     }
     nodes = [
         helper.make_node("Cast", ["images"], ["a"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["a"], ["b"], perm=[0, 3, 1, 2]),
-        helper.make_node("Div", ["b", "full"], ["c"]),
-        helper.make_node("Sub", ["c", "mean"], ["d"]),
-        helper.make_node("Div", ["d", "std"], ["e"]),
+        helper.make_node("Div", ["a", "full"], ["b"]),
+        helper.make_node("Sub", ["b", "mean"], ["c"]),
+        helper.make_node("Div", ["c", "std"], ["d"]),
+        helper.make_node("Transpose", ["d"], ["e"], perm=[0, 3, 1, 2]),
         helper.make_node("Relu", ["e"], ["boxes"]),
     ]
     graph = helper.make_graph(

@@ -25,7 +25,7 @@ BLOCKS = (
     (re.compile(r"backbone\.(body)\.(\w+)\."), None),
     (re.compile(r"backbone\.fpn\."), "fpn"),
     (re.compile(r"\brpn\."), "rpn"),
-    (re.compile(r"roi_heads\.box_head\."), "box_head"),
+    (re.compile(r"(roi_heads|box)\.box_head\."), "box_head"),
     (re.compile(r"roi_heads\.mask_head\."), "mask_head"),
     (re.compile(r"(roi_heads\.\w*predictor|predictors\.added)\."), "predictors"),
 )

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.deployment.cpu import rewrite_for_8_bits
+from edgekit.deployment.enlarging import copy_rows
 from edgekit.deployment.graph_shape import dims_of
 from edgekit.deployment.precision.calibration import Table
-from edgekit.deployment.precision.features import constants_of, consumers, feature_nodes, layers, matching
+from edgekit.deployment.precision.features import constants_of, feature_nodes, layers, matching
 from edgekit.deployment.precision.fold import fold_norms
-from edgekit.deployment.precision.products import use_products
+from edgekit.deployment.products import ends
 from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 TARGETS = ("tensorrt", "cpu")
 # By target: the layers computed in 8 bits, and what between them is too. TensorRT fuses by itself what lies between;
 # onnxruntime's CPU has no 8-bit transposed convolution and no product of an 8-bit layer that stays float but Gemm's,
-# so what can be one is made one (``use_products``).
+# so what can be one is made one (``products``).
 LAYERS = {"tensorrt": ("Conv", "ConvTranspose", "Gemm", "MatMul"), "cpu": ("Conv", "Gemm", "MatMul")}
 BETWEEN = {"tensorrt": (), "cpu": ("Relu", "Clip", "Add", "MaxPool", "Resize")}
 # x86 processors without VNNI add two products of 8 bits in 16, and 2 x 255 x 127 overflows there: detections are lost
@@ -82,7 +84,7 @@ def quantise(
     copy.CopyFrom(prepared)
     ranges = {n: (np.float32(r.min), np.float32(r.max)) for n, r in table.tensors.items()}
     if target == "cpu":
-        same = use_products(copy.graph, _ends(copy.graph, kept), kept)
+        same = rewrite_for_8_bits(copy.graph, kept)
         ranges |= {made: ranges[value] for made, value in same.items() if value in ranges}
     chosen = _chosen(copy.graph, target, kept)
     if not chosen:
@@ -113,7 +115,10 @@ def quantise(
         quantizer.model.topological_sort()
     finally:
         logging.disable(logging.NOTSET)
-    return _with_shapes(quantizer.model.model)
+    quantised = _with_shapes(quantizer.model.model)
+    if target == "cpu":
+        copy_rows(quantised.graph)
+    return quantised
 
 
 def _chosen(graph: onnx.GraphProto, target: str, kept: frozenset[str]) -> frozenset[str]:
@@ -121,26 +126,13 @@ def _chosen(graph: onnx.GraphProto, target: str, kept: frozenset[str]) -> frozen
     between = feature_nodes(graph)
     chosen = {x.node for x in layers(graph) if x.kind in LAYERS[target]} - kept
     if target == "cpu":
-        chosen -= _ends(graph, kept)
+        chosen -= ends(graph, kept)  # 256 levels would be too few for them
     produced = {o for n in graph.node if n.name in chosen for o in n.output}
     for node in graph.node:
         if node.name in between and node.op_type in BETWEEN[target] and any(i in produced for i in node.input):
             chosen.add(node.name)
             produced.update(node.output)
     return frozenset(chosen)
-
-
-def _ends(graph: onnx.GraphProto, kept: frozenset[str]) -> frozenset[str]:
-    """The convolutions whose numbers (scores, deltas, mask logits) are not features: 256 levels would be too few."""
-    readers, between = consumers(graph), feature_nodes(graph)
-    weighted = {x.node for x in layers(graph)} - kept
-    return frozenset(n.name for n in graph.node if n.op_type == "Conv" and not _leads_on(n, readers, between, weighted))
-
-
-def _leads_on(
-    node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]], between: frozenset[str], weighted: set[str]
-) -> bool:
-    return any(n.name in between or n.name in weighted for o in node.output for n in readers.get(o, []))
 
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
