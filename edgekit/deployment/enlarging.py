@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgekit.deployment.precision.features import consumers
+from edgekit.deployment.features import consumers
 from edgekit.deployment.rewriting import Rewriting
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgekit.deployment.precision.features import consumers, drop_unused
+from edgekit.deployment.features import consumers, drop_unused
 from edgekit.deployment.static_check import check_static
 from edgekit.errors import EdgekitError
 

@@ -8,8 +8,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts import ModelMeta
+from edgekit.deployment.features import constants_of
 from edgekit.deployment.graph_shape import dims_of
-from edgekit.deployment.precision.features import constants_of
 from edgekit.deployment.static_check import check_static
 from edgekit.runtime.graph_names import INNER, OUTPUTS
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.deployment.precision.features import consumers, feature_nodes, layers
+from edgekit.deployment.features import consumers, feature_nodes, layers
 from edgekit.deployment.rewriting import Rewriting
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def use_products(
     that has the same numbers in another shape.
     """
     writer = _Writer(graph, eight_bits)
-    single = {n.name for n in graph.node if n.name in ends(graph, kept) - kept and writer.plain(n, [1, 1], [1, 1])}
+    at_ends = ends(graph, kept) - kept
+    single = {n.name for n in graph.node if n.name in at_ends and writer.plain(n, [1, 1], [1, 1])}
     masks = [m for n in graph.node if n.op_type == "ConvTranspose" and (m := _Masks.of(graph, n)) is not None]
     masks = [m for m in masks if m.logits.name in single and m.larger.name not in kept]
     masks = [m for m in masks if writer.plain(m.larger, [2, 2], [2, 2])]

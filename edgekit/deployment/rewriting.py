@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.deployment.features import constants_of, drop_unused
 from edgekit.deployment.graph_shape import shapes_of
-from edgekit.deployment.precision.features import constants_of, drop_unused
+from edgekit.runtime.graph_names import INNER
 
 if TYPE_CHECKING:
     import onnx
@@ -57,7 +58,7 @@ class Rewriting:
         return name
 
     def finish(self) -> None:
-        """Put the nodes and what they need into the graph, without those that nothing reads any more."""
+        """Put the nodes and what they need into the graph, without those that lead to no output and no inner value."""
         from onnx import helper, numpy_helper
 
         nodes = [type(n).FromString(n.SerializeToString()) for n in self._needed()]
@@ -72,7 +73,7 @@ class Rewriting:
                 self.graph.value_info.append(info)
 
     def _needed(self) -> list[onnx.NodeProto]:
-        read, needed = {o.name for o in self.graph.output}, []
+        read, needed = {o.name for o in self.graph.output} | set(INNER), []
         for node in reversed(self.nodes):
             if read.intersection(node.output):
                 read.update(node.input)

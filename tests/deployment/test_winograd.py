@@ -21,6 +21,7 @@ from edgekit.deployment.winograd import use_winograd, uses_winograd
 from edgekit.errors import EdgekitError
 from edgekit.measurement.compare import parity, retention
 from edgekit.model.checkpoint import load_model
+from edgekit.runtime.graph_names import INNER
 from edgekit.runtime.onnx_session import open_ort
 from edgekit.runtime.session import detect, open_session
 from tests.deployment.test_compose import random_generation, with_classes
@@ -148,6 +149,7 @@ def test_classes_are_added_to_one(base_onnx: Path, mixed_test: Dataset, tmp_path
     assert result.changed == 0
     graph, _ = read_onnx(grown)
     assert use_winograd(graph) == 0
+    assert set(INNER) <= {v.name for v in graph.graph.value_info}, "so that it can grow again"
 
 
 def test_a_trunk_for_cpus(tmp_path: Path, small_too: None) -> None:

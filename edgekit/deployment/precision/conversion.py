@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
+from edgekit.deployment.features import matching
 from edgekit.deployment.precision.calibration import Table, calibrate, canvas, fits, read_table
 from edgekit.deployment.precision.calibration_sets import photos_of, read_set
-from edgekit.deployment.precision.features import matching
 from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import half_values, oversized, to_fp16, too_large
 from edgekit.deployment.precision.keep import Search, find_keep

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.deployment.precision.features import constants_of, consumers, drop_unused
+from edgekit.deployment.features import constants_of, consumers, drop_unused
 
 if TYPE_CHECKING:
     import onnx

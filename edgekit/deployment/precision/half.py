@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.deployment.precision.features import constants_of, consumers, feature_nodes, layers, matching
+from edgekit.deployment.features import constants_of, consumers, feature_nodes, layers, matching
 from edgekit.deployment.precision.fold import fold_norms
 
 if TYPE_CHECKING:

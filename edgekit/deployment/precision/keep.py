@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgekit.deployment.features import blocks
 from edgekit.deployment.graph_shape import canvases_of
-from edgekit.deployment.precision.features import blocks
 from edgekit.measurement.compare import box_iou
 from edgekit.progress import Track, silent
 from edgekit.runtime.graph_names import OUTPUTS

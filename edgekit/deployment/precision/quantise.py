@@ -10,9 +10,9 @@ import numpy as np
 
 from edgekit.deployment.cpu import rewrite_for_8_bits
 from edgekit.deployment.enlarging import copy_rows
+from edgekit.deployment.features import constants_of, feature_nodes, layers, matching
 from edgekit.deployment.graph_shape import dims_of
 from edgekit.deployment.precision.calibration import Table
-from edgekit.deployment.precision.features import constants_of, feature_nodes, layers, matching
 from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.products import ends
 from edgekit.errors import EdgekitError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgekit.deployment.features import consumers
 from edgekit.deployment.graph_shape import shapes_of
-from edgekit.deployment.precision.features import consumers
 
 if TYPE_CHECKING:
     import onnx

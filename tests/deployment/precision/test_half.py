@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from edgekit.deployment.features import layers
 from edgekit.deployment.precision.calibration import Range
-from edgekit.deployment.precision.features import layers
 from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import half_values, to_fp16, too_large
 from edgekit.deployment.precision.keep import detections, difference

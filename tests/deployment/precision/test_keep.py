@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgekit.deployment.precision.features import layers, matching
+from edgekit.deployment.features import layers, matching
 from edgekit.deployment.precision.keep import Found, difference, find_keep
 
 

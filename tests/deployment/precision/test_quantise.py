@@ -9,8 +9,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from edgekit.deployment.features import layers
 from edgekit.deployment.precision.calibration import Table
-from edgekit.deployment.precision.features import layers
 from edgekit.deployment.precision.keep import detections, difference
 from edgekit.deployment.precision.quantise import quantise
 from edgekit.deployment.static_check import check_static
