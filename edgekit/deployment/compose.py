@@ -77,11 +77,11 @@ def heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> Generationa
     base.backbone, base.rpn = nn.Identity(), nn.Identity()
     module = GenerationalRCNN(base)
     bins = int(module.heads.box_roi_pool.output_size[0])
-    rows = {f"box_head.{n}": t for n, t in _part(tensors, ROWS).items()}
-    rows |= {n: channels_first(t, bins) for n, t in rows.items() if n == "box_head.fc6.weight"}
-    state = _complete(_part(tensors, HEADS) | rows, module.heads)
+    state = _part(tensors, HEADS) | {f"box_head.{n}": t for n, t in _part(tensors, ROWS).items()}
+    if f"{ROWS}fc6.weight" in tensors:
+        state["box_head.fc6.weight"] = channels_first(tensors[f"{ROWS}fc6.weight"], bins)
     try:
-        module.heads.load_state_dict(state, strict=True, assign=True)
+        module.heads.load_state_dict(_complete(state, module.heads), strict=True, assign=True)
         for number, classes in enumerate(sizes[1:]):
             state = _part(tensors, f"{ADDED}{number}.")
             adapter = any(n.startswith("adapter.") for n in state)

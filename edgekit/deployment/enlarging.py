@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,20 +25,15 @@ def copy_rows(graph: onnx.GraphProto) -> None:
 
     writer, readers = Rewriting(graph, PREFIX), consumers(graph)
     producers = {o: n for n in graph.node for o in n.output}
-    found: dict[str, _Enlargement] = {}
     for node in graph.node:
-        if node.op_type == "Resize":
-            around = producers.get(node.input[0]), *readers.get(node.output[0], [])
-            enlarged = _Enlargement.of(node, around, writer.shapes)
-            found |= {enlarged.quantising: enlarged} if enlarged else {}
-    for node in graph.node:
-        if node.name not in found:
+        value = _enlarged(node, producers, readers, writer.shapes)
+        if value is None:
             writer.nodes.append(node)
             continue
-        enlarged, x = found[node.name], node.output[0]
-        (n, c, h, w), f = enlarged.shape, enlarged.factor
+        x, (n, c, h, w) = node.output[0], writer.shapes[value]
+        f = writer.shapes[node.input[0]][2] // h
         made = partial(writer.node, data_type=TensorProto.UINT8)
-        pixels = made("Transpose", [enlarged.value], f"{x}.pixels", (n, h, w, c), perm=[0, 2, 3, 1])
+        pixels = made("Transpose", [value], f"{x}.pixels", (n, h, w, c), perm=[0, 2, 3, 1])
         shape = (n, h, 1, w, 1, c)
         cells = made("Reshape", [pixels, writer.numbers(*shape)], f"{x}.cells", shape)
         squared = (n, h, f, w, f, c)
@@ -50,34 +44,25 @@ def copy_rows(graph: onnx.GraphProto) -> None:
     writer.finish()
 
 
-@dataclass(frozen=True)
-class _Enlargement:
-    """An 8-bit value [N, C, H, W] that is enlarged by a whole factor."""
+def _enlarged(
+    node: onnx.NodeProto,
+    producers: dict[str, onnx.NodeProto],
+    readers: dict[str, list[onnx.NodeProto]],
+    shapes: dict[str, list[int]],
+) -> str | None:
+    """The 8-bit value [N, C, H, W] that a node makes larger by a whole factor, if it can be replaced."""
+    from onnx import helper
 
-    value: str
-    shape: tuple[int, int, int, int]
-    factor: int
-    quantising: str  # the node that makes the large one
-
-    @classmethod
-    def of(
-        cls, resize: onnx.NodeProto, around: tuple[onnx.NodeProto | None, ...], shapes: dict[str, list[int]]
-    ) -> _Enlargement | None:
-        """What a Resize between the nodes ``around`` it does, if it can be replaced."""
-        from onnx import helper
-
-        has = {a.name: helper.get_attribute_value(a) for a in resize.attribute}
-        small, large = shapes[resize.input[0]], shapes[resize.output[0]]
-        n, c, h, w = small
-        factor = large[2] // h
-        if large != [n, c, factor * h, factor * w] or not NEAREST.items() <= has.items():
-            return None
-        if len(around) != 2 or any(node is None for node in around):
-            return None
-        before, after = around
-        assert before is not None
-        assert after is not None
-        kinds = (before.op_type, after.op_type)
-        if kinds != ("DequantizeLinear", "QuantizeLinear") or before.input[1:] != after.input[1:]:
-            return None
-        return cls(before.input[0], (n, c, h, w), factor, after.name)
+    if node.op_type != "QuantizeLinear" or len(readers[node.input[0]]) > 1:
+        return None
+    resize = producers.get(node.input[0])
+    if resize is None or resize.op_type != "Resize":
+        return None
+    before = producers.get(resize.input[0])
+    if before is None or before.op_type != "DequantizeLinear" or before.input[1:] != node.input[1:]:
+        return None
+    has = {a.name: helper.get_attribute_value(a) for a in resize.attribute}
+    (n, c, h, w), large = shapes[resize.input[0]], shapes[resize.output[0]]
+    factor = large[2] // h
+    whole = large == [n, c, factor * h, factor * w]
+    return before.input[0] if whole and NEAREST.items() <= has.items() else None

@@ -116,9 +116,22 @@ def drop_unused(graph: onnx.GraphProto) -> None:
     used = {i for n in graph.node for i in n.input} | {o for n in graph.node for o in n.output}
     used |= {v.name for v in [*graph.input, *graph.output]}
     for items in (graph.initializer, graph.value_info):
-        kept = [type(x).FromString(x.SerializeToString()) for x in items if x.name in used]
-        del items[:]
-        items.extend(kept)
+        for place in reversed(range(len(items))):
+            if items[place].name not in used:
+                del items[place]
+
+
+def leading_to(nodes: Iterable[onnx.NodeProto], values: Iterable[str]) -> frozenset[str]:
+    """The names of the nodes that values depend on."""
+    producers = {o: n for n in nodes for o in n.output}
+    found: set[str] = set()
+    waiting = list(values)
+    while waiting:
+        node = producers.get(waiting.pop())
+        if node is not None and node.name not in found:
+            found.add(node.name)
+            waiting.extend(node.input)
+    return frozenset(found)
 
 
 def consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:

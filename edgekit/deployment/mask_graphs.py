@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts import ModelMeta
-from edgekit.deployment.features import constants_of
+from edgekit.deployment.features import constants_of, leading_to
 from edgekit.deployment.graph_shape import dims_of
 from edgekit.deployment.static_check import check_static
 from edgekit.runtime.graph_names import INNER, OUTPUTS
@@ -45,10 +45,10 @@ def cut_masks(graph: onnx.ModelProto, meta: ModelMeta, slots: Iterable[int] = SL
     if len(branches) != len(sizes):
         raise RuntimeError(f"{len(branches)} mask branches for {len(sizes)} generations")
     rest = [*OUTPUTS[:3], *INNER]
-    detecting = _leading_to(graph.graph, rest)
+    detecting = leading_to(graph.graph.node, rest)
     masks, features = {}, dict[str, None]()
     for number, (branch, first) in enumerate(zip(branches, first_labels, strict=True)):
-        nodes = [n for n in graph.graph.node if n.name in _leading_to(graph.graph, [branch]) - detecting]
+        nodes = [n for n in graph.graph.node if n.name in leading_to(graph.graph.node, [branch]) - detecting]
         border = _Border.of(graph.graph, nodes)
         features |= dict.fromkeys(border.features)
         for count in sorted({min(s, border.slots) for s in slots}):
@@ -96,19 +96,6 @@ def _branches(graph: onnx.GraphProto) -> list[str]:
     return leaves("masks")
 
 
-def _leading_to(graph: onnx.GraphProto, values: Iterable[str]) -> frozenset[str]:
-    """The names of the nodes that values depend on."""
-    producers = {o: n for n in graph.node for o in n.output}
-    found: set[str] = set()
-    waiting = list(values)
-    while waiting:
-        node = producers.get(waiting.pop())
-        if node is not None and node.name not in found:
-            found.add(node.name)
-            waiting.extend(node.input)
-    return frozenset(found)
-
-
 def _detector(graph: onnx.ModelProto, detecting: frozenset[str], features: list[str]) -> onnx.ModelProto:
     """The graph without its mask branches, and with ``features`` as further outputs."""
     infos = _infos(graph.graph)
@@ -143,7 +130,7 @@ def _mask_graph(
         node.input[:] = [renamed.get(i, i) for i in node.input]
         node.output[:] = [renamed.get(o, o) for o in node.output]
     whole = _model(graph, [*begin, *resized], inputs, outputs, held)
-    needed = _leading_to(whole.graph, ["masks"])
+    needed = leading_to(whole.graph.node, ["masks"])
     part = _model(graph, [n for n in whole.graph.node if n.name in needed], inputs, outputs, held)
     del part.graph.value_info[:]  # the shapes of the whole graph's slots
     part = onnx.shape_inference.infer_shapes(part, check_type=True, strict_mode=True, data_prop=True)

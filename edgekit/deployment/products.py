@@ -162,7 +162,7 @@ class _Writer(Rewriting):
         changed, dims = f"{name}.rows", [self.held[name].dims[i] for i in order]
         if self.eight_bits:
             array = numpy_helper.to_array(self.held[name]).transpose(order).reshape(shape)
-            return self._own(changed, array)
+            return self.weight(changed, np.ascontiguousarray(array))
         if changed not in self.shapes:
             turned = self.node("Transpose", [name], f"{name}.turned", dims, perm=order)
             rows = shape[0]
@@ -175,19 +175,10 @@ class _Writer(Rewriting):
 
         changed, count = f"{name}.rows", self.held[name].dims[0]
         if self.eight_bits:
-            return self._own(changed, np.tile(numpy_helper.to_array(self.held[name]), 4))
+            return self.weight(changed, np.tile(numpy_helper.to_array(self.held[name]), 4))
         if changed not in self.shapes:
             self.node("Concat", [name] * 4, changed, (4 * count,), axis=0)
         return changed
-
-    def _own(self, name: str, array: np.ndarray) -> str:
-        """A constant under a weight's name, which says what block it is part of."""
-        from onnx import numpy_helper
-
-        if name not in self.held:
-            self.held[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
-            self.graph.initializer.append(self.held[name])
-        return name
 
     def _of_slots(self, weight: str, channels: str, shape: tuple[int, ...]) -> str:
         """Each slot's row of a weight or bias."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.deployment.features import constants_of, drop_unused
+from edgekit.deployment.features import constants_of, drop_unused, leading_to
 from edgekit.deployment.graph_shape import shapes_of
 from edgekit.runtime.graph_names import INNER
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Rewriting:
     """The nodes of a graph so far, in their new order, and what is known of their values.
 
-    Names of constants made for them begin with ``prefix``; those the graph has already are used again.
+    Nodes have names of their own. Constants that the graph has already are used again.
     """
 
     def __init__(self, graph: onnx.GraphProto, prefix: str) -> None:
@@ -51,8 +51,11 @@ class Rewriting:
         return self.constant("-".join(map(str, values)), np.array(values, np.int64))
 
     def constant(self, name: str, values: np.ndarray) -> str:
-        """The name of a constant."""
-        name = f"{self.prefix}{name}"
+        """The name of a constant, which begins with ``prefix``."""
+        return self.weight(f"{self.prefix}{name}", values)
+
+    def weight(self, name: str, values: np.ndarray) -> str:
+        """The name of a constant that keeps its name, as one made of a weight does to stay in the weight's block."""
         if name not in self.held:
             self._made[name] = values
         return name
@@ -61,7 +64,8 @@ class Rewriting:
         """Put the nodes and what they need into the graph, without those that lead to no output and no inner value."""
         from onnx import helper, numpy_helper
 
-        nodes = [type(n).FromString(n.SerializeToString()) for n in self._needed()]
+        needed = leading_to(self.nodes, [*(o.name for o in self.graph.output), *INNER])
+        nodes = [type(n).FromString(n.SerializeToString()) for n in self.nodes if n.name in needed]
         del self.graph.node[:]
         self.graph.node.extend(nodes)
         self.graph.initializer.extend(numpy_helper.from_array(values, name) for name, values in self._made.items())
@@ -71,11 +75,3 @@ class Rewriting:
             if name in self._types:
                 info = helper.make_tensor_value_info(name, self._types[name], self.shapes[name])
                 self.graph.value_info.append(info)
-
-    def _needed(self) -> list[onnx.NodeProto]:
-        read, needed = {o.name for o in self.graph.output} | set(INNER), []
-        for node in reversed(self.nodes):
-            if read.intersection(node.output):
-                read.update(node.input)
-                needed.append(node)
-        return needed[::-1]

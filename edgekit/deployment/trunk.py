@@ -12,6 +12,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.ops import Permute
 
 from edgekit.deployment.nms import keep_mask
 from edgekit.deployment.roi_align import LevelTable
@@ -137,7 +138,7 @@ def channels_last(box_head: nn.Module, bins: int) -> nn.Module:
     the RoIs are transposed.
     """
     if not isinstance(box_head, TwoMLPHead):
-        return nn.Sequential(ChannelsFirst(), box_head)
+        return nn.Sequential(Permute([0, 3, 1, 2]), box_head)
     head = copy.deepcopy(box_head)
     weight = head.fc6.weight.detach().unflatten(1, (-1, bins, bins)).permute(0, 2, 3, 1)
     head.fc6.weight = nn.Parameter(weight.flatten(1).contiguous(), requires_grad=False)
@@ -147,14 +148,6 @@ def channels_last(box_head: nn.Module, bins: int) -> nn.Module:
 def channels_first(weight: torch.Tensor, bins: int) -> torch.Tensor:
     """The weight [F, bins * bins * C] of the first product of ``channels_last``'s box head in torchvision's order."""
     return weight.unflatten(1, (bins, bins, -1)).permute(0, 3, 1, 2).flatten(1).contiguous()
-
-
-class ChannelsFirst(nn.Module):
-    """RoIs [R, bins, bins, C] to [R, C, bins, bins]."""
-
-    def forward(self, rois: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        return rois.permute(0, 3, 1, 2)
 
 
 def feature_shapes(base: FasterRCNN, size: tuple[int, int]) -> dict[str, torch.Tensor]:

@@ -26,7 +26,7 @@ def layer(
     return made, [numpy_helper.from_array(v.astype(np.float32), k) for k, v in held.items()]
 
 
-def model(*more: str, axis: int = 1) -> onnx.ModelProto:
+def model(*more: str) -> onnx.ModelProto:
     """Two 1x1 convolutions of "x", one that leads to a third; and masks; ``more`` are outputs too."""
     numbers = {"ones": [SLOTS, 1, 1, 1], "side": [SLOTS, 1, 2 * HEIGHT, 2 * WIDTH]}
     held = [numpy_helper.from_array(np.array(v, np.int64), k) for k, v in numbers.items()]
@@ -40,7 +40,7 @@ def model(*more: str, axis: int = 1) -> onnx.ModelProto:
         layer("Conv", "logits", "active", (CLASSES, 6, 1, 1)),
         (helper.make_node("Reshape", ["channels", "ones"], ["of slots"], "reshape"), held),
         (helper.make_node("Expand", ["of slots", "side"], ["of cells"], "expand"), []),
-        (helper.make_node("GatherElements", ["logits", "of cells"], ["own"], "gather", axis=axis), []),
+        (helper.make_node("GatherElements", ["logits", "of cells"], ["own"], "gather", axis=1), []),
     ]
     outputs = ["scores", "wide", "last", "own", *more]
     graph = helper.make_graph(
