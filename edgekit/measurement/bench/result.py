@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.measurement.bench.against import Comparison
 from edgekit.measurement.evaluate import Evaluation
 from edgekit.measurement.telemetry.result import Telemetry
 
-FORMAT = 1  # of the JSON; fields may be added to it, none renamed or removed
+FORMAT = "edgekit bench 1"  # of the JSON; fields may be added to it, none renamed or removed
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ class Benchmark:
     ``slower`` and ``unjudged`` are what --fail-if-slower found: artifacts that took longer, and those it cannot judge.
     """
 
+    format: str = field(default=FORMAT, kw_only=True)  # first in the file: it says whose it is
     artifacts: tuple[Measured, ...]
     failed: tuple[Failure, ...]
     photos: int
@@ -151,4 +152,3 @@ class Benchmark:
     comparison: Comparison | None = None
     slower: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
-    format: int = FORMAT

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.deployment.staged import staged
 from edgekit.errors import EdgekitError
+from edgekit.files import staged
 
 
 def test_all_files_take_their_places(tmp_path: Path) -> None:
