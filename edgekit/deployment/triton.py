@@ -72,7 +72,7 @@ def check_repository(folder: Path, name: str, inputs: Iterable[Any], force: bool
     ours = target.is_dir() and {p.name for p in target.iterdir()} <= WRITTEN and made_here(target / "config.pbtxt")
     if os.path.lexists(target) and not ours and not (force and target.is_dir()):
         remedy = "remove it, give another folder or name, or replace it with --force"
-        raise EdgekitError(f"{target}: holds something that edgekit did not write", remedy)
+        raise EdgekitError(f"{target}: holds something else than what edgekit wrote", remedy)
     return target
 
 
