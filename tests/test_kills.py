@@ -32,9 +32,8 @@ def photos(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def graphs(tmp_path: Path, base_onnx: Path, adapted_onnx: Path) -> None:
+def graphs(tmp_path: Path, base_onnx: Path) -> None:
     shutil.copy(base_onnx, tmp_path / "base.onnx")
-    shutil.copy(adapted_onnx, tmp_path / "adapted.onnx")
 
 
 @pytest.mark.parametrize("name", ["export", "predict"])

@@ -103,7 +103,8 @@ def test_an_export_replaces_no_file_that_it_reads(tiny: Path, photos: Path, tmp_
     classes.write_text("dog\n")
     refused("is the input", tmp_path, lambda force: export("demo", classes, base_classes=classes, force=force))
     described = tmp_path / "y.calibration.json"
-    described.write_text('{"format": "edgekit calibration set 1", "kind": "folder", "folder": ".", "images": {"a": ""}}')
+    about = {"format": "edgekit calibration set 1", "kind": "folder", "folder": ".", "images": {"a": ""}}
+    described.write_text(json.dumps(about))
     wanted = {"precision": "int8", "calibration": described}
     refused("is the input", tmp_path, lambda force: export(tiny, tmp_path / "y.onnx", force=force, **wanted))
     (photos / "z.onnx").write_text(MINE)

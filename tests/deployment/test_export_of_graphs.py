@@ -46,6 +46,6 @@ def test_what_needs_the_checkpoint_is_said(
 
 def test_a_graph_is_not_replaced_by_another_precision_of_it(adapted_onnx: Path) -> None:
     before = sha256(adapted_onnx)
-    with pytest.raises(EdgekitError, match="is the input .*give another name"):
+    with pytest.raises(EdgekitError, match=r"is the input .*give another name"):
         export(adapted_onnx, adapted_onnx, precision="fp16")
     assert sha256(adapted_onnx) == before
