@@ -18,7 +18,7 @@ TEXT_MARK = "Written by edgekit"  # in a comment on the first line of Markdown a
 HEAD_BYTES = 4096
 # How a file that edgekit made begins; what has another beginning is somebody else's.
 HEADS = (
-    rb"\{\s*\"format\": \"edgekit",  # JSON
+    rb"\{\s*\"(format|made_by)\": \"edgekit",  # JSON
     rb"(<!--|#) Written by edgekit",
     rb"<!doctype html>.*<meta name=\"generator\" content=\"edgekit",
     rb"\x89PNG.*tEXtSoftware\0edgekit",

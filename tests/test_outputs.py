@@ -168,7 +168,7 @@ def test_pages_of_a_benchmark(page: str, tiny: Path, photos: Path, tmp_path: Pat
     assert made_here(output)
     assert main(command) == 0
     if page == "json":
-        assert json.loads(output.read_text())["format"].startswith("edgekit")
+        assert json.loads(output.read_text())["made_by"] == "edgekit"
         assert main([*command, "--against", str(output), "--force"]) == 1
 
 

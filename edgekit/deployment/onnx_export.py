@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ from edgekit.deployment.tensorrt.target import Target
 from edgekit.deployment.triton import fill
 from edgekit.deployment.verify import Verification, verified
 from edgekit.deployment.winograd import uses_winograd
-from edgekit.files import sha256, staged, whole_folder
+from edgekit.files import place, sha256, staged, staging, writing
 from edgekit.outputs import check_outputs, made_here
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import SUFFIX, Engine
@@ -184,7 +185,8 @@ def export(
         if device is not None:
             result = _with_engine(result, asked, files.path, source, device, track)
         if served is not None and triton is not None:
-            fill(served, folder / (result.engine.path.name if result.engine else onnx_file.name), files.path)
+            with writing(triton / onnx_file.stem):
+                fill(served, folder / (result.engine.path.name if result.engine else onnx_file.name), files.path)
             result = replace(result, triton=triton / onnx_file.stem)
     remove_unused(onnx_file)
     return _finished(result, started)
@@ -257,11 +259,18 @@ def _state(model: str | Path, output: Path, reading: Reading) -> Export:
     return Export(output, "torchvision", meta.input_size, "fp32", notes=notes)
 
 
-def _repository(asked: Request) -> AbstractContextManager[Path | None]:
-    """Where to write what Triton serves; it takes its place after the files of the export."""
+@contextmanager
+def _repository(asked: Request) -> Iterator[Path | None]:
+    """Where to write what Triton serves; it takes its place as a whole, after the files of the export."""
     if asked.triton is None:
-        return nullcontext()
-    return whole_folder(asked.triton / asked.onnx_file.stem)
+        yield None
+        return
+    name = asked.onnx_file.stem
+    with staging(asked.triton) as folder:
+        (folder / name).mkdir()
+        yield folder / name
+        with writing(asked.triton / name):
+            place(folder / name, asked.triton / name)
 
 
 def _table(folder: Path, onnx_file: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,27 @@ def test_something_else_in_tritons_place(tiny: Path, tmp_path: Path) -> None:
         export(tiny, tmp_path / "x.onnx", triton=tmp_path / "models")
     assert [p.name for p in (tmp_path / "models" / "x").iterdir()] == ["notes.txt"]
     assert not (tmp_path / "x.onnx").exists()
+
+
+def test_a_repository_appears_after_the_files_of_the_export(tiny: Path, tmp_path: Path) -> None:
+    """Something keeps the graph from taking its place; in the same way an earlier repository stays."""
+    output, models = tmp_path / "out" / "x.onnx", tmp_path / "models"
+
+    def in_the_way(items: Iterable[Any], what: str) -> Iterator[Any]:
+        output.unlink(missing_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
+        yield from items
+
+    with pytest.raises(EdgekitError, match=r"x\.onnx: is a folder"):
+        export(tiny, output, triton=models, track=in_the_way)
+    assert list(models.iterdir()) == []
+    output.rmdir()
+    export(tiny, output, triton=models, no_verify=True)
+    before = {p: p.read_bytes() for p in models.rglob("*") if p.is_file()}
+    other = write_tiny_detector(tmp_path / "other.onnx", meta=replace(META, best_only=True))
+    with pytest.raises(EdgekitError, match=r"x\.onnx: is a folder"):
+        export(other, output, triton=models, track=in_the_way)
+    assert {p: p.read_bytes() for p in models.rglob("*") if p.is_file()} == before
 
 
 def test_more_detections_than_there_are_candidates(tmp_path: Path) -> None:

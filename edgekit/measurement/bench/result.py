@@ -10,7 +10,7 @@ from edgekit.measurement.bench.against import Comparison
 from edgekit.measurement.evaluate import Evaluation
 from edgekit.measurement.telemetry.result import Telemetry
 
-FORMAT = "edgekit bench 1"  # of the JSON; fields may be added to it, none renamed or removed
+FORMAT = 1  # of the JSON; fields may be added to it, none renamed or removed
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Benchmark:
     ``slower`` and ``unjudged`` are what --fail-if-slower found: artifacts that took longer, and those it cannot judge.
     """
 
-    format: str = field(default=FORMAT, kw_only=True)  # first in the file: it says whose it is
+    made_by: str = field(default="edgekit", kw_only=True)  # first in the file: it says whose it is
     artifacts: tuple[Measured, ...]
     failed: tuple[Failure, ...]
     photos: int
@@ -152,3 +152,4 @@ class Benchmark:
     comparison: Comparison | None = None
     slower: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
+    format: int = FORMAT
