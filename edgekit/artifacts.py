@@ -203,6 +203,7 @@ def write_onnx(path: Path, model: onnx.ModelProto, meta: ModelMeta) -> None:
     from onnx import helper
 
     helper.set_model_props(model, {METADATA_KEY: meta.to_json()})
+    model.producer_name = METADATA_KEY
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)
 
@@ -232,6 +233,11 @@ def read_whole_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
     if meta.mask_files:
         raise EdgekitError(f"{path}: has its masks in graphs of their own", "export it again with --masks all")
     return model, meta
+
+
+def proof_of(model: Path) -> Path:
+    """Where the proof of an adapted model is."""
+    return model.with_suffix(".retention.json")
 
 
 def kind_of(path: Path) -> str:

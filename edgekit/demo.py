@@ -6,7 +6,6 @@ import dataclasses
 import json
 import resource
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,17 +15,18 @@ from edgekit.adaptation.baseline import fine_tune_naively
 from edgekit.adaptation.recipes import adapt
 from edgekit.artifacts import read_checkpoint, tool_versions
 from edgekit.data.coco import Dataset, Photo
-from edgekit.data.demo_sets import write_demo_set
+from edgekit.data.demo_sets import demo_files, write_demo_set
 from edgekit.data.detections import Detections
 from edgekit.data.scenes import NEW_CLASSES
 from edgekit.deployment.onnx_export import export
-from edgekit.files import output_folder, write_text
+from edgekit.files import output_folder, staging, write_text
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.compare import retention
 from edgekit.measurement.evaluate import Evaluation, score
 from edgekit.measurement.machine.system import machine
 from edgekit.measurement.stock import StockSession, export_stock
 from edgekit.model.checkpoint import load_model, save_model
+from edgekit.outputs import check_outputs
 from edgekit.progress import Track, silent
 from edgekit.report.page import Scene, write_page
 from edgekit.report.pictures import draw
@@ -34,22 +34,29 @@ from edgekit.report.summary import DemoSummary
 from edgekit.runtime.session import Session, detect, open_session
 
 PHOTOS = {"new-train": 60, "base-test": 150, "mixed-test": 150}
+MODELS = ("adapted.safetensors", "adapted.onnx", "naive.safetensors", "base.onnx", "torchvision.onnx")
+FILES = (*MODELS, "adapted.retention.json", "summary.json", "report.html")  # beside the photos
 LOOP_EPOCHS = 20  # of torchvision's loop, whose time for as many as edgekit's is extrapolated
 RUNS = 40  # of each model when timing
 CONFIDENT = 0.5  # a detection above this score counts as a false one where there is no such object
 PICTURES = 8
 
 
-def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) -> DemoSummary:
-    """Run the demo and write models, photos, ``summary.json`` and ``report.html`` to the folder ``output``."""
+def run_demo(output: Path = Path("demo"), seed: int = 0, force: bool = False, track: Track = silent) -> DemoSummary:
+    """Run the demo and write models, photos, ``summary.json`` and ``report.html`` to the folder ``output``.
+
+    ``force`` replaces files of these names that edgekit did not make.
+    """
     folder = output_folder(output.absolute())
+    photos = [f"photos/{n}/{name}" for n, count in PHOTOS.items() for name in demo_files(count)]
+    check_outputs([folder / name for name in (*FILES, *photos)], [], force)
     sets = {n: write_demo_set(n, c, folder / "photos" / n, seed, track) for n, c in PHOTOS.items()}
     new_train, base_test, mixed_test = (sets[n] for n in ("new-train", "base-test", "mixed-test"))
 
     adapted_file, naive_file = folder / "adapted.safetensors", folder / "naive.safetensors"
-    with tempfile.TemporaryDirectory(dir=folder) as cache:  # a fresh one, so that the times are those of a first run
-        photos = new_train.file.parent
-        adaptation = adapt("demo", new_train.file, photos, adapted_file, seed=seed, cache=Path(cache), track=track)
+    with staging(folder) as cache:  # a fresh one, so that the times are those of a first run
+        images = new_train.file.parent
+        adaptation = adapt("demo", new_train.file, images, adapted_file, seed=seed, cache=cache, track=track)
     base, base_meta = load_model("demo")
     learned = list(new_train.photos)
     naive = fine_tune_naively(base, learned, NEW_CLASSES, base_meta.input_size, LOOP_EPOCHS, seed, track)
@@ -108,7 +115,8 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, track: Track = silent) 
         machine=machine(),
         versions=tool_versions(),
     )
-    write_text(folder / "summary.json", json.dumps(dataclasses.asdict(summary), indent=2) + "\n")
+    values = {"format": "edgekit demo 1"} | dataclasses.asdict(summary)
+    write_text(folder / "summary.json", json.dumps(values, indent=2) + "\n")
     pictures = _pictures(mixed_test, {n: on_mixed[n] for n in ("base", "adapted", "naive")}, adapted_meta.categories)
     write_page(folder / "report.html", summary, pictures)
     return summary

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import fcntl
+import functools
 import hashlib
 import os
+import re
+import secrets
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
+
+STAGING = re.compile(r"\.edgekit-(\d+)-[0-9a-f]+\.partial")  # a temporary folder's name, with its process
+UNLOCKED = 60.0  # seconds for which a live process's temporary folder may be without its lock
+SAME_FOLDER, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2
 
 
 def sha256(path: Path) -> str:
@@ -53,16 +65,139 @@ def writing(path: Path, remedy: str = "free space or change -o") -> Iterator[Non
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that is renamed to it when the block ends well and removed when it fails."""
-    output_file(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+def staging(folder: Path) -> Iterator[Path]:
+    """A temporary folder in ``folder`` for what is to be renamed into it; removed at the end, whatever happens.
+
+    It is locked while this process lives. What a killed process left is not, and is removed by the next that writes
+    into ``folder``.
+    """
+    output_folder(folder)
+    _remove_leftovers(folder.resolve())
+    temporary = folder / f".edgekit-{os.getpid()}-{secrets.token_hex(8)}.partial"
+    with writing(folder, "free space or choose another folder"):
+        temporary.mkdir()
+        lock = os.open(temporary, os.O_RDONLY)
     try:
-        with writing(path):
-            yield temporary
-            os.replace(temporary, path)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
+@functools.cache  # once per process and folder: a cache writes thousands of files into one
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary folders of processes that are no more."""
+    for path in folder.iterdir():
+        found = STAGING.fullmatch(path.name)
+        if found and _abandoned(path, int(found[1])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _abandoned(temporary: Path, process: int) -> bool:
+    """Whether the process that made a temporary folder has ended; its number may be another's by now."""
+    try:
+        fresh = time.time() - temporary.stat().st_mtime < UNLOCKED
+        lock = os.open(temporary, os.O_RDONLY)
+    except OSError:  # another process removed it, or it is another user's
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return not _lives(process)
+    finally:
+        os.close(lock)
+    return not (fresh and _lives(process))
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def place(made: Path, path: Path) -> None:
+    """Rename a finished file or folder to ``path``; its bytes are on the disk before it has that name.
+
+    A file that is there is replaced. So is a folder, at once where the file system can exchange two names.
+    """
+    for inner in (made, *made.rglob("*")) if made.is_dir() else (made,):
+        _sync(inner)
+    if made.is_dir() and path.is_dir():
+        if not _exchanged(made, path):
+            os.rename(path, made.with_name(f"{made.name}.replaced"))
+            os.rename(made, path)
+    else:
+        os.replace(made, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold what a file or folder holds."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not every file system can do it for folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders' names at once; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    return rename is not None and not rename(SAME_FOLDER, bytes(one), SAME_FOLDER, bytes(other), EXCHANGE)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path that is renamed to ``path`` when the block ends well and removed when it fails."""
+    output_file(path)
+    with staging(path.parent) as folder, writing(path):
+        yield folder / path.name
+        place(folder / path.name, path)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of ``folder`` when the block ends well and goes when it fails."""
+    with staging(folder.parent) as temporary, writing(folder, "free space or choose another folder"):
+        made = temporary / folder.name
+        made.mkdir()
+        yield made
+        place(made, folder)
+
+
+@contextlib.contextmanager
+def staged(*outputs: Path) -> Iterator[Path]:
+    """A folder in which to make files of one folder that belong together, under their own names.
+
+    When the block ends well they take their places: first those that are not among ``outputs``, then these in order.
+    When it fails what was there stays, and the error names the files by the places that they were for.
+    """
+    for output in outputs:
+        output_file(output)
+    home, order = outputs[0].parent, [output.name for output in outputs]
+    with staging(home) as folder:
+        try:
+            yield folder
+        except EdgekitError as error:
+            texts = (text.replace(f"{folder}/", f"{home}/") for text in (error.message, error.hint))
+            raise EdgekitError(*texts) from error
+        made = sorted(folder.iterdir(), key=lambda p: (order.index(p.name) if p.name in order else -1, p.name))
+        for path in made:
+            output_file(home / path.name)
+        for path in made:
+            with writing(home / path.name):
+                place(path, home / path.name)
 
 
 def write_text(path: Path, text: str) -> None:

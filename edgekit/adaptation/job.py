@@ -28,8 +28,8 @@ from edgekit.adaptation.settings import Settings
 from edgekit.adaptation.strategies import new_parameters, old_parameters, trained_layers, wants_adapter
 from edgekit.adaptation.training import Training, train
 from edgekit.adaptation.trunk import Trunk
-from edgekit.artifacts import ModelMeta, resolve, tool_versions
-from edgekit.files import atomic_path, sha256, write_text
+from edgekit.artifacts import ModelMeta, proof_of, resolve, tool_versions
+from edgekit.files import sha256, staged
 from edgekit.model.predictors import Generation, Predictors
 from edgekit.progress import Track
 from edgekit.runtime.session import open_session
@@ -159,16 +159,22 @@ class Job:
     ) -> Proof:
         """Write the adapted model and its proof with what ``more`` belongs into it, unless the proof fails."""
         meta = self._meta(base)
-        with atomic_path(output.absolute()) as temporary:
+        output = output.absolute()
+        # The model takes its place first, so that no proof speaks of one that is not there.
+        with staged(output, proof_of(output)) as folder:
+            made = folder / output.name
             if self.settings.scoring == "joint":
                 whole = Predictors(predictors.box_predictor, predictors.mask_predictor, [generation])
-                after = self.base.save_joint(temporary, whole, meta)
+                after = self.base.save_joint(made, whole, meta)
             else:
-                after = self.base.save_exact(temporary, generation, meta)
-            proof = self._prove(temporary, after)
+                after = self.base.save_exact(made, generation, meta)
+            proof = self._prove(made, after)
             proofs.check(proof, self.settings.scoring, output, max_old_drop)
             text = proofs.report(
                 proof,
+                format=proofs.FORMAT,
+                model=output.name,
+                model_sha256=sha256(made),
                 base=str(base),
                 parent_sha256=meta.parent_sha256,
                 input_size=meta.input_size,
@@ -178,7 +184,7 @@ class Job:
                 settings=dataclasses.asdict(self.settings),
                 versions=dict(meta.versions),
             )
-            write_text(output.absolute().with_suffix(".retention.json"), text)
+            proof_of(made).write_text(text, encoding="utf-8")
         return proof
 
     def _prove(self, adapted: Path, trunk_after: str) -> Proof:

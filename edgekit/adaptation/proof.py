@@ -23,6 +23,7 @@ from edgekit.progress import Track
 from edgekit.runtime.session import Session, detect
 from edgekit.runtime.torch_session import TorchSession, outputs
 
+FORMAT = "edgekit proof 1"
 Pair = tuple[Detections, Detections]  # what the model before and the model after find in a photo
 
 

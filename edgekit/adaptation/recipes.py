@@ -17,10 +17,11 @@ from edgekit.adaptation.processes import processes
 from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.settings import Settings
 from edgekit.adaptation.training import Training
-from edgekit.artifacts import kind_of
+from edgekit.artifacts import kind_of, proof_of
 from edgekit.deployment.assembly import prepare
 from edgekit.errors import EdgekitError
 from edgekit.files import default_cache, output_folder
+from edgekit.outputs import check_outputs
 from edgekit.progress import Say, Track, silent, unsaid
 
 LOW_RECALL = 0.8  # of the RPN, below which advice is given
@@ -82,6 +83,7 @@ def adapt(
     cache_gb: float = 10.0,
     seed: int = 0,
     skip_bad_images: bool = False,
+    force: bool = False,
     track: Track = silent,
     say: Say = unsaid,
 ) -> Adaptation:
@@ -91,12 +93,15 @@ def adapt(
     hold out, or the share of the photos (0 to 1) that is. Only predictor rows train, on RoI
     features that the frozen trunk computes once. Afterwards base and adapted model both run on every photo; in exact
     scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is written beside
-    the output as ``*.retention.json``. ``say`` is told, before training, what the frozen RPN proposes.
+    the output as ``*.retention.json``, with the SHA-256 of the model that it proves. ``force`` replaces files of these
+    names that edgekit did not make. ``say`` is told, before training, what the frozen RPN proposes.
     """
     settings = Settings(
         scoring, train, init, epochs, lr, schedule, warm_up, weight_decay, protect, old_objects, views, seed, trunk
     )
     settings.check(max_old_drop, old_data, cache_gb)
+    read = [base, data, images, val, replay, probe, old_data, base_classes]
+    check_outputs([output, proof_of(output)], read, force)
     with processes() as ranks:
         source = open_base(base, base_classes, architecture, size)
         if output.suffix != source.suffix:

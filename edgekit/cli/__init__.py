@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 import click
 
@@ -33,8 +37,21 @@ for command in (adapt, export, compare, evaluate, predict, bench, inspect, docto
     cli.add_command(command)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a service manager or a batch system sends it: it ends a command as Ctrl-C does."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 1 (a user's error), 2 (usage), 3 (a bug), 130 (Ctrl-C)."""
+    """Run the command line and return its exit code.
+
+    0; 1, a user's error; 2, usage; 3, a bug; 130, Ctrl-C; 143, SIGTERM.
+    """
+    with _terminable():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """See ``main``."""
     try:
         code = cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
     except EdgekitError as error:
@@ -43,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("edgekit: interrupted; no output was left half-written", err=True)
-        return 130
+        return 143 if isinstance(error.__cause__ or error, Terminated) else 130  # 128 and the signal
     except BrokenPipeError:
         return 1
     except Exception:
@@ -53,3 +70,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"edgekit {__version__}, Python {sys.version.split()[0]}: this is a bug, please report it", err=True)
         return 3
     return code if isinstance(code, int) else 0  # what a command gave to ctx.exit()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM raise, so that temporary files are removed and a video is finished."""
+
+    def terminate(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (a handler's signature)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -14,6 +14,7 @@ from edgekit.cli.options import (
     Size,
     architecture_option,
     base_classes_option,
+    force_option,
     json_option,
     skip_option,
 )
@@ -51,6 +52,7 @@ from edgekit.cli.options import (
 @click.option("--cache-gb", default=10.0, show_default=True, help="The most the cached features may take.")
 @click.option("--seed", default=0, show_default=True, help="Seed of views, split and shuffling.")
 @skip_option
+@force_option
 @json_option
 def adapt(as_json: bool, **options: Any) -> None:
     """Add the classes annotated in a few photos; the old classes' detections stay as they were."""

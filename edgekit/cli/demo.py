@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from edgekit.cli.console import show, suggest, track
-from edgekit.cli.options import FILE, json_option
+from edgekit.cli.options import FILE, force_option, json_option
 
 
 @click.command()
 @click.option("-o", "--output", type=FILE, default=Path("demo"), show_default=True, help="Folder to write.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the scenes and of the training.")
+@force_option
 @json_option
 def demo(as_json: bool, **options: Any) -> None:
     """Run the whole loop on the embedded model: add two classes, export, evaluate, time, report."""

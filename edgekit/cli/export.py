@@ -14,6 +14,7 @@ from edgekit.cli.options import (
     architecture_option,
     base_classes_option,
     best_only_option,
+    force_option,
     generations_option,
     json_option,
 )
@@ -50,6 +51,7 @@ from edgekit.cli.options import (
 @click.option("--triton", type=FILE, default=None, help="Triton model repository to write into.")
 @click.option("--verify", type=FILE, default=None, help="Folder of photos to compare on.  [default: edgekit's own]")
 @click.option("--no-verify", is_flag=True, help="Write the graph without comparing it.")
+@force_option
 @json_option
 def export(as_json: bool, **options: Any) -> None:
     """Write a checkpoint as one static ONNX graph without plugins, compared with PyTorch first; or an engine."""

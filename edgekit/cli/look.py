@@ -12,6 +12,7 @@ from edgekit.cli.options import (
     architecture_option,
     base_classes_option,
     best_only_option,
+    force_option,
     generations_option,
     json_option,
     skip_option,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--camera", default=None, help="Look at a camera: 0, /dev/video0, csi:0 (Jetson), rtsp://...")
 @click.option("--jsonl", type=FILE, default=None, help="File to write one line of JSON an image or frame to.")
 @click.option("--frames", type=int, default=None, help="End a video or camera after so many frames.")
+@force_option
 @json_option
 @click.pass_context
 def predict(context: click.Context, as_json: bool, **options: Any) -> None:

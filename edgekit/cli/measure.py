@@ -15,11 +15,14 @@ from edgekit.cli.options import (
     architecture_option,
     base_classes_option,
     best_only_option,
+    force_option,
     generations_option,
     json_file_option,
     json_option,
     skip_option,
 )
+
+INPUTS = ("images", "data", "base_classes", "against")  # of bench
 
 
 @click.command("eval")
@@ -62,6 +65,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @click.option("--fail-if-slower", type=Share(), default=None, help="Exit 1 if a p50 grew by more, as 5%.")
 @click.option("--markdown", type=FILE, default=None, help="Write the tables to this file.")
 @click.option("--html", type=FILE, default=None, help="Write a page with plots to this file.")
+@force_option
 @json_file_option
 @click.pass_context
 def bench(context: click.Context, as_json: str | None, **options: Any) -> None:
@@ -70,10 +74,13 @@ def bench(context: click.Context, as_json: str | None, **options: Any) -> None:
     Exits 1 if a model could not be measured (the others are) or --fail-if-slower found one slower.
     """
     from edgekit.files import output_file
+    from edgekit.outputs import check_outputs
     from edgekit.report.bench import bench
     from edgekit.report.bench_tables import remarks, rich_table, sheets
 
     file = output_file(Path(as_json)) if as_json not in (None, "-") else None
+    pages = [options["markdown"], options["html"]]
+    check_outputs([file, *pages], [*options["models"], *(options[name] for name in INPUTS)], options["force"])
     result = bench(**options, track=track)
     show(result, as_json == "-", [rich_table(sheet) for sheet in sheets(result)] if as_json != "-" else [])
     for line in remarks(result):

@@ -17,6 +17,7 @@ from edgekit.data.objects import make_annotation
 from edgekit.data.voc import read_voc
 from edgekit.data.yolo import read_yolo
 from edgekit.errors import EdgekitError
+from edgekit.files import write_text
 
 __all__ = ["Annotation", "Dataset", "Photo", "read_coco", "read_dataset", "readable", "write_dataset"]
 
@@ -118,7 +119,8 @@ def write_dataset(dataset: Dataset) -> None:
             rows.append(row | {"id": len(rows) + 1, "iscrowd": int(a.iscrowd), "segmentation": a.segmentation})
     images = [{"id": p.id, "file_name": p.path.name, "height": p.height, "width": p.width} for p in dataset.photos]
     categories = [{"id": i, "name": name} for name, i in ids.items()]
-    dataset.file.write_text(json.dumps({"images": images, "annotations": rows, "categories": categories}))
+    parts = {"images": images, "annotations": rows, "categories": categories}
+    write_text(dataset.file, json.dumps({"format": "edgekit COCO 1"} | parts))
 
 
 def _read_json(path: Path) -> Any:

@@ -10,6 +10,7 @@ from PIL import Image
 from edgekit.data.coco import Annotation, Dataset, Photo, write_dataset
 from edgekit.data.detections import rle
 from edgekit.data.scenes import SIZE, SceneObject, annotated_classes, render_scene
+from edgekit.outputs import MARK
 from edgekit.progress import Track, silent
 
 
@@ -29,15 +30,21 @@ def write_demo_set(
     """
     folder.mkdir(parents=True, exist_ok=True)
     photos = []
+    names = demo_files(count)
     for index in track(range(count), f"drawing {split}"):
         scene = render_scene(split, index, seed, style, annotate_base)
-        path = folder / f"{index:04d}.jpg"
-        Image.fromarray(scene.image).save(path, quality=92)
+        path = folder / names[index]
+        Image.fromarray(scene.image).save(path, quality=92, comment=MARK)
         annotations = tuple(_annotation(o) for o in scene.objects if o.mask.any())
         photos.append(Photo(index + 1, path, SIZE, SIZE, annotations))
-    dataset = Dataset(folder / "annotations.json", annotated_classes(split, annotate_base), tuple(photos))
+    dataset = Dataset(folder / names[-1], annotated_classes(split, annotate_base), tuple(photos))
     write_dataset(dataset)
     return dataset
+
+
+def demo_files(count: int) -> list[str]:
+    """The names of the files of a set of ``count`` photos, their annotations last."""
+    return [*(f"{index:04d}.jpg" for index in range(count)), "annotations.json"]
 
 
 def _annotation(item: SceneObject) -> Annotation:

@@ -16,8 +16,8 @@ from edgekit.deployment.norms import folded
 from edgekit.deployment.roi_align import LevelTable
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, channels_first, feature_shapes, pooled_table
 from edgekit.deployment.trunk_export import BODY, save, save_heads
-from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
+from edgekit.files import whole_folder
 from edgekit.model.architectures import ARCHITECTURES, without_weights
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation

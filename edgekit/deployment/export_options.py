@@ -13,15 +13,18 @@ from typing import Any
 from edgekit.artifacts import ModelMeta, resolve
 from edgekit.data.images import INPUT_TYPES, list_images
 from edgekit.deployment.mask_files import MASKS
-from edgekit.deployment.precision.calibration import METHODS
+from edgekit.deployment.precision.calibration import METHODS, table_of
+from edgekit.deployment.precision.calibration_sets import read_set
 from edgekit.deployment.precision.conversion import PRECISIONS
 from edgekit.deployment.precision.quantise import TARGETS
 from edgekit.deployment.tensorrt.options import Options, check_options
 from edgekit.deployment.tensorrt.target import Target, choose_target
 from edgekit.deployment.triton import check_repository
 from edgekit.errors import EdgekitError
+from edgekit.outputs import check_outputs
+from edgekit.runtime.engine_file import SUFFIX, sidecar_of
 
-SUFFIXES = {"onnx": (".onnx", ".engine"), "torchvision": (".pth", ".pt", ".safetensors")}
+SUFFIXES = {"onnx": (".onnx", SUFFIX), "torchvision": (".pth", ".pt", ".safetensors")}
 # The options of the conversion that one to a precision looks at; that of a checkpoint to fp32 shapes it for a target.
 USED = {
     "none": (),
@@ -101,6 +104,20 @@ class Request:
     triton: Path | None
     verify: Path | None
     no_verify: bool
+    force: bool
+
+    @property
+    def inputs(self) -> list[Any]:
+        """All that is read."""
+        return [self.model, self.reading.base_classes, self.converting.calibration, self.into, self.verify]
+
+    @cached_property
+    def outputs(self) -> list[Path]:
+        """All files to write, in the order in which they are to take their places, but those of masks."""
+        engine, calibration = self.onnx_file.with_suffix(SUFFIX), self.converting.calibration
+        given = calibration is not None and calibration.is_file() and read_set(calibration) is None  # a finished table
+        table = [table_of(self.onnx_file)] if self.precision == "int8" and not given else []
+        return [*table, *((engine, sidecar_of(engine)) if self.trt else ()), self.onnx_file]
 
     @cached_property
     def path(self) -> Path:
@@ -132,14 +149,15 @@ class Request:
         """What an engine will be built by and for, None if none is asked for; raises for what cannot be."""
         self._check_precision()
         if self.into is not None:
-            self._check_into(self.into)
+            self._check_into()
         check_used(self.precision or "fp32", self.converting)
         self._check_masks()
         device = self._check_engine()
         if self.verify is not None:
             list_images(self.verify)
         if self.triton is not None:
-            check_repository(self.triton, self.onnx_file.stem)
+            check_repository(self.triton, self.onnx_file.stem, self.inputs, self.force)
+        check_outputs(self.outputs, self.inputs, self.force)
         return device
 
     def _check_precision(self) -> None:
@@ -156,17 +174,12 @@ class Request:
         if trt and target != "tensorrt":
             raise EdgekitError(f"--trt {trt} --target {target}: differ", "leave --target")
 
-    def _check_into(self, into: Path) -> None:
-        """Raise for options that would change the graph ``into``, and for an output that takes its place."""
+    def _check_into(self) -> None:
+        """Raise for options that would change the graph ``into``."""
         unfit = [*self.reading.given(), *self.shaping.given(), *self.converting.given()]
         unfit += ["--precision"] if self.given_precision not in (None, self.trt) else []
         if unfit:
             raise EdgekitError("--into: takes the graph as it is", f"leave {', '.join(unfit)}")
-        if into.resolve() == self.onnx_file.resolve():
-            other = self.onnx_file.with_stem(f"{self.onnx_file.stem}-filled").name
-            raise EdgekitError(
-                f"{self.onnx_file}: would take the place of the graph with room", f"give another name: -o {other}"
-            )
 
     def _check_masks(self) -> None:
         """Raise for an unknown choice of masks and for one that does not go with other options."""
@@ -202,15 +215,6 @@ class Request:
         if self.trt not in (None, meta.precision):
             raise EdgekitError(f"--trt {self.trt}: {self.into} is {meta.precision}", f"give --trt {meta.precision}")
 
-    def check_place(self, meta: ModelMeta) -> None:
-        """Raise if another precision of the graph at ``path``, which ``meta`` describes, would take its place."""
-        precision = self.precision or meta.precision
-        if self.onnx_file == self.path.absolute() and precision != meta.precision:
-            other = self.onnx_file.with_stem(f"{self.onnx_file.stem}-{precision}").name
-            raise EdgekitError(
-                f"{self.onnx_file}: its graph would take the place of {self.path}", f"give another name: -o {other}"
-            )
-
 
 def named(**options: Any) -> list[str]:
     """The options that say something, as the command line names them."""
@@ -225,7 +229,7 @@ def check_form(format: str, output: Path, trt: str | None, input_type: str | Non
         raise EdgekitError(f"--format {format}: unknown", f"give one of: {', '.join(SUFFIXES)}")
     if output.suffix.lower() not in SUFFIXES[format]:
         raise EdgekitError(f"{output}: not a name for this format", f"end it in {' or '.join(SUFFIXES[format])}")
-    if output.suffix.lower() == ".engine" and not trt:
+    if output.suffix.lower() == SUFFIX and not trt:
         raise EdgekitError(f"{output}: is an engine's name", "say its precision: --trt fp16")
 
 

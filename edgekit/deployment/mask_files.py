@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.artifacts import ModelMeta, write_onnx
+from edgekit.artifacts import METADATA_KEY, ModelMeta, read_onnx, write_onnx
 from edgekit.deployment.cpu import rewrite_for_cpu
 from edgekit.deployment.graph_shape import canvases_of
 from edgekit.deployment.mask_graphs import cut_masks
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 MASKS = ("all", "found")
 SHARED_BYTES = 1024  # weights of at least this size are in the shared file
+NAMED = 16  # hexadecimal digits of a file's SHA-256 that are in its name
 ALIGNMENT = 4096  # of a tensor in it, so that it can be mapped into memory
 
 
@@ -63,39 +66,65 @@ def write(output: Path, graph: onnx.ModelProto, meta: ModelMeta, masks: str, for
 
 
 def write_parts(output: Path, graph: onnx.ModelProto, meta: ModelMeta, for_cpu: bool = False) -> Written:
-    """Write a graph's detector to ``output``, its mask graphs and their weights beside it."""
-    import onnx
+    """Write a graph's detector to ``output``, its mask graphs and their weights beside it.
 
+    Their names hold digests of their bytes: those of a new set are not written over those of an older one, which stays
+    whole until the detector, which names them, is replaced.
+    """
     cut = cut_masks(graph, meta)
     if for_cpu:
         for part in (cut.detector, *cut.masks.values()):
             rewrite_for_cpu(part)
-    weights = output.with_name(f"{output.stem}.masks.weights")
-    _share_weights(list(cut.masks.values()), weights)
+    weights = _share_weights(list(cut.masks.values()), output)
     about: dict[str, dict[str, Any]] = {weights.name: {"sha256": sha256(weights)}}
     for (generation, slots), part in cut.masks.items():
-        path = output.with_name(f"{output.stem}.masks-{generation}-{slots}.onnx")
-        onnx.save(part, path)
-        about[path.name] = {"sha256": sha256(path), "generation": generation, "slots": slots}
+        part.producer_name = METADATA_KEY
+        data = part.SerializeToString()
+        digest = hashlib.sha256(data).hexdigest()
+        path = output.with_name(f"{output.stem}.masks-{generation}-{slots}-{digest[:NAMED]}.onnx")
+        path.write_bytes(data)
+        about[path.name] = {"sha256": digest, "generation": generation, "slots": slots}
     write_onnx(output, cut.detector, replace(meta, mask_files=about))
     return Written(output, cut.detector, tuple(about))
 
 
-def _share_weights(parts: list[onnx.ModelProto], path: Path) -> None:
-    """Move the large tensors of several graphs to one file (ONNX's external data), equal ones once."""
+def remove_unused(output: Path) -> None:
+    """Remove the files of earlier sets of ``output``'s name that no detector in its folder names any more.
+
+    Their bytes have the digest that is in their name, so they are edgekit's own.
+    """
+    name = re.compile(rf"{re.escape(output.stem)}\.masks(-\d+-\d+)?-([0-9a-f]{{{NAMED}}})\.(onnx|weights)")
+    parts = {path: found[2] for path in output.parent.iterdir() if (found := name.fullmatch(path.name))}
+    if not parts:
+        return
+    named: set[str] = set()
+    for path in set(output.parent.glob("*.onnx*")) - set(parts):
+        with contextlib.suppress(EdgekitError):  # not edgekit's
+            named |= set(read_onnx(path)[1].mask_files)
+    for path, digest in parts.items():
+        if path.name not in named and sha256(path).startswith(digest):
+            path.unlink(missing_ok=True)
+
+
+def _share_weights(parts: list[onnx.ModelProto], output: Path) -> Path:
+    """Move the large tensors of several graphs to one file beside ``output`` (ONNX's external data), equal ones once.
+
+    Returns the file.
+    """
     from onnx.external_data_helper import set_external_data
 
     offsets: dict[str, int] = {}
-    with path.open("wb") as file:
-        for part in parts:
-            for tensor in part.graph.initializer:
-                data = tensor.raw_data
-                if len(data) < SHARED_BYTES:
-                    continue
-                digest = hashlib.sha256(data).hexdigest()
-                if digest not in offsets:
-                    file.write(b"\0" * (-file.tell() % ALIGNMENT))
-                    offsets[digest] = file.tell()
-                    file.write(data)
-                set_external_data(tensor, path.name, offsets[digest], len(data))
-                tensor.ClearField("raw_data")
+    large = [t for part in parts for t in part.graph.initializer if len(t.raw_data) >= SHARED_BYTES]
+    digests = [hashlib.sha256(tensor.raw_data).hexdigest() for tensor in large]
+    unnamed = output.with_name(f"{output.stem}.masks.weights")
+    with unnamed.open("wb") as file:
+        for tensor, digest in zip(large, digests, strict=True):
+            if digest not in offsets:
+                file.write(b"\0" * (-file.tell() % ALIGNMENT))
+                offsets[digest] = file.tell()
+                file.write(tensor.raw_data)
+    path = unnamed.rename(output.with_name(f"{output.stem}.masks-{sha256(unnamed)[:NAMED]}.weights"))
+    for tensor, digest in zip(large, digests, strict=True):
+        set_external_data(tensor, path.name, offsets[digest], len(tensor.raw_data))
+        tensor.ClearField("raw_data")
+    return path

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,16 +25,18 @@ from edgekit.deployment.export_options import (
 )
 from edgekit.deployment.float_input import set_input_type
 from edgekit.deployment.graph_shape import canvases_of
-from edgekit.deployment.mask_files import check_cut, write
+from edgekit.deployment.mask_files import check_cut, remove_unused, write
+from edgekit.deployment.precision.calibration import table_of
 from edgekit.deployment.precision.conversion import check_calibration, convert
 from edgekit.deployment.source import Source, of_graph
-from edgekit.deployment.staged import staged
 from edgekit.deployment.tensorrt.target import Target
+from edgekit.deployment.triton import fill
 from edgekit.deployment.verify import Verification, verified
 from edgekit.deployment.winograd import uses_winograd
-from edgekit.files import sha256
+from edgekit.files import place, sha256, staged, staging, writing
+from edgekit.outputs import check_outputs, made_here
 from edgekit.progress import Track, silent
-from edgekit.runtime.engine_file import Engine
+from edgekit.runtime.engine_file import SUFFIX, Engine
 from edgekit.runtime.onnx_session import OnnxSession
 
 if TYPE_CHECKING:
@@ -94,6 +98,7 @@ def export(
     triton: Path | None = None,
     verify: Path | None = None,
     no_verify: bool = False,
+    force: bool = False,
     track: Track = silent,
 ) -> Export:
     """Write a model as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
@@ -120,7 +125,8 @@ def export(
     The graph is run in onnxruntime on real photos first (those of the folder ``verify``, with AP if it holds an
     annotations.json, or some that come with edgekit), and the engine on this machine's GPU, where it is for that one;
     raises EdgekitError if detections differ from the model's by more than the precision explains, unless ``no_verify``.
-    Whatever fails, nothing is written: all files take their places at the end.
+    Whatever fails, nothing is written: all files take their places at the end. None of them may be one that is read;
+    ``force`` replaces others that edgekit did not make.
     """
     started = time.monotonic()
     check_form(format, output, trt, input)
@@ -141,12 +147,14 @@ def export(
         triton=triton,
         verify=verify,
         no_verify=no_verify,
+        force=force,
     )
     if format == "torchvision":
         asked.check_weights_only()
+        check_outputs([output], asked.inputs, force)
         return _finished(_state(model, output, asked.reading), started)
     device = asked.check()
-    with staged(onnx_file) as folder:
+    with _repository(asked) as served, staged(*asked.outputs) as folder:
         source = _source(asked, track)
         graph_seconds = round(time.monotonic() - started, 2)
         graph, meta, kept, notes = _converted(asked, source, folder, device is not None, track)
@@ -176,11 +184,11 @@ def export(
         )
         if device is not None:
             result = _with_engine(result, asked, files.path, source, device, track)
-        if triton is not None:
-            from edgekit.deployment.triton import write_repository
-
-            served = folder / (result.engine.path.name if result.engine else onnx_file.name)
-            result = replace(result, triton=write_repository(served, triton, graph=files.path))
+        if served is not None and triton is not None:
+            with writing(triton / onnx_file.stem):
+                fill(served, folder / (result.engine.path.name if result.engine else onnx_file.name), files.path)
+            result = replace(result, triton=triton / onnx_file.stem)
+    remove_unused(onnx_file)
     return _finished(result, started)
 
 
@@ -188,9 +196,7 @@ def _source(asked: Request, track: Track) -> Source:
     """The float32 graph of a checkpoint, or the graph that there is, and what to compare with."""
     if kind_of(asked.path) == "onnx":
         fixed = [*asked.reading.given(), *asked.shaping.given(), *named(into=asked.into)]
-        source = of_graph(asked.path, asked.precision, fixed)
-        asked.check_place(source.meta)
-        return source
+        return of_graph(asked.path, asked.precision, fixed)
     from edgekit.deployment.checkpoint_graph import of_checkpoint, of_room
 
     if asked.into is not None:
@@ -224,7 +230,7 @@ def _converted(
             calibration=how.calibration,
             calibrator=how.calibrator,
             keep=asked.kept,
-            table=_table(folder, asked.onnx_file) if asked.precision == "int8" else None,
+            table=_table(folder, asked.onnx_file) if table_of(asked.onnx_file) in asked.outputs else None,
             track=track,
         )
         graph, kept, notes = converted.model, converted.kept, converted.notes
@@ -239,7 +245,7 @@ def _with_engine(result: Export, asked: Request, graph: Path, source: Source, de
 
     reference = None if asked.no_verify else source.reference
     made = make_engine(graph, asked.into, asked.building, device, reference, asked.verify, track)
-    engine = replace(made.engine, path=asked.onnx_file.with_suffix(".engine"))
+    engine = replace(made.engine, path=asked.onnx_file.with_suffix(SUFFIX))
     return replace(result, engine=engine, engine_verification=made.verification, notes=(*result.notes, *made.notes))
 
 
@@ -253,11 +259,25 @@ def _state(model: str | Path, output: Path, reading: Reading) -> Export:
     return Export(output, "torchvision", meta.input_size, "fp32", notes=notes)
 
 
+@contextmanager
+def _repository(asked: Request) -> Iterator[Path | None]:
+    """Where to write what Triton serves; it takes its place as a whole, after the files of the export."""
+    if asked.triton is None:
+        yield None
+        return
+    name = asked.onnx_file.stem
+    with staging(asked.triton) as folder:
+        (folder / name).mkdir()
+        yield folder / name
+        with writing(asked.triton / name):
+            place(folder / name, asked.triton / name)
+
+
 def _table(folder: Path, onnx_file: Path) -> Path:
     """Where to write a calibration table in ``folder``: the one that an earlier export left is there to be reused."""
-    earlier = onnx_file.with_suffix(".calibration.json")
+    earlier = table_of(onnx_file)
     table = folder / earlier.name
-    if earlier.is_file():
+    if made_here(earlier):
         shutil.copyfile(earlier, table)
     return table
 

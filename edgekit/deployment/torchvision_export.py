@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from edgekit.artifacts import TORCHVISION, ModelMeta
 from edgekit.files import atomic_path
 from edgekit.model.checkpoint import merged_state
 from edgekit.model.generations import GenerationalRCNN
+from edgekit.outputs import MARK
 
 
 def write_state(output: Path, module: GenerationalRCNN, meta: ModelMeta) -> tuple[str, ...]:
@@ -19,10 +21,12 @@ def write_state(output: Path, module: GenerationalRCNN, meta: ModelMeta) -> tupl
     if output.suffix.lower() == ".safetensors":
         from safetensors.torch import save
 
-        data = save(state)
+        data = save(state, metadata={f"{MARK}.format": "torchvision"})
     else:
         buffer = io.BytesIO()
         torch.save(state, buffer)
+        with zipfile.ZipFile(buffer, "a") as archive:
+            archive.comment = MARK.encode()
         data = buffer.getvalue()
     with atomic_path(output) as temporary:
         temporary.write_bytes(data)  # not by torch or safetensors, whose own errors hide a full disk

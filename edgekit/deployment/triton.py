@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.artifacts import read_whole_onnx
 from edgekit.deployment.graph_shape import dims_of
-from edgekit.deployment.whole_folder import whole_folder
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256, whole_folder
+from edgekit.outputs import TEXT_MARK, check_outputs, made_here
 from edgekit.runtime.engine_file import describe_engine
 
 if TYPE_CHECKING:
@@ -25,39 +28,51 @@ PLATFORMS = {
 WRITTEN = {"config.pbtxt", "labels.txt", "1"}  # what a model's folder holds when it is written here
 
 
-def write_repository(model: Path, folder: Path, name: str | None = None, graph: Path | None = None) -> Path:
+def write_repository(
+    model: Path, folder: Path, name: str | None = None, graph: Path | None = None, force: bool = False
+) -> Path:
     """Write ``folder``/NAME/{config.pbtxt, labels.txt, 1/model.onnx or model.plan} and return ``folder``/NAME.
 
     ``model`` is an edgekit ONNX file or an engine built from one; ``name`` is the file's stem by default. Names,
     shapes and types of an engine's tensors are those of the ONNX file it was built from: ``graph``, by default the
     one of its name beside it. The batch is part of the graph's static shapes, so Triton does not batch itself
-    (``max_batch_size: 0``) and dims are whole shapes. A folder that an earlier call wrote is replaced, any other kept.
+    (``max_batch_size: 0``) and dims are whole shapes. A folder that an earlier call wrote is replaced at once; another
+    only with ``force``.
     """
     if model.suffix.lower() not in PLATFORMS:
         raise EdgekitError(f"{model}: Triton serves none of this kind", "give an .onnx or .engine file")
     if not model.is_file():
         raise EdgekitError(f"{model}: no such file", "check the path")
-    name = model.stem if name is None else name
-    target = check_repository(folder, name)
+    target = check_repository(folder, model.stem if name is None else name, [model, graph], force)
     described = _graph_of(model, graph)
-    proto, meta = read_whole_onnx(described)
-    platform, file = PLATFORMS[model.suffix.lower()]
     with whole_folder(target) as temporary:
-        temporary.chmod(0o755)  # the server is another user, mostly
-        (temporary / "1").mkdir()
-        shutil.copyfile(model, temporary / "1" / file)
-        (temporary / "labels.txt").write_text("".join(f"{c}\n" for c in meta.categories), encoding="utf-8")
-        (temporary / "config.pbtxt").write_text(_config(name, platform, proto, described), encoding="utf-8")
+        fill(temporary, model, described)
     return target
 
 
-def check_repository(folder: Path, name: str) -> Path:
-    """Where a model ``name`` goes in a repository; raises if that is no name, or something else is there."""
+def fill(folder: Path, model: Path, graph: Path) -> None:
+    """Write what Triton needs to know of a model, which ``graph`` describes, and its file into ``folder``."""
+    proto, meta = read_whole_onnx(graph)
+    platform, file = PLATFORMS[model.suffix.lower()]
+    (folder / "1").mkdir()
+    shutil.copyfile(model, folder / "1" / file)
+    (folder / "labels.txt").write_text("".join(f"{c}\n" for c in meta.categories), encoding="utf-8")
+    (folder / "config.pbtxt").write_text(_config(folder.name, platform, proto, graph), encoding="utf-8")
+
+
+def check_repository(folder: Path, name: str, inputs: Iterable[Any], force: bool) -> Path:
+    """Where a model ``name`` goes in a repository.
+
+    Raises if that is no name, if one of the ``inputs`` is there, or without ``force`` what edgekit did not make.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise EdgekitError(f"{name!r}: no name for a model in Triton", "use letters, digits, _, - and .")
     target = folder / name
-    if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - WRITTEN):
-        raise EdgekitError(f"{target}: holds something else", "remove it, or give another folder or name")
+    check_outputs([target, *target.rglob("*")], inputs, force=True)
+    ours = target.is_dir() and {p.name for p in target.iterdir()} <= WRITTEN and made_here(target / "config.pbtxt")
+    if os.path.lexists(target) and not ours and not (force and target.is_dir()):
+        remedy = "remove it, give another folder or name, or replace it with --force"
+        raise EdgekitError(f"{target}: holds something else than what edgekit wrote", remedy)
     return target
 
 
@@ -65,7 +80,8 @@ def _graph_of(model: Path, graph: Path | None) -> Path:
     """The ONNX file that describes a model's tensors; raises for an engine that Triton cannot load."""
     if model.suffix.lower() == ".onnx":
         return model
-    if describe_engine(model).flavour == "rtx":
+    engine = describe_engine(model)
+    if engine.flavour == "rtx":
         raise EdgekitError(
             f"{model}: is TensorRT-RTX's, which Triton's TensorRT backend cannot load",
             "give the graph it was built from",
@@ -75,6 +91,8 @@ def _graph_of(model: Path, graph: Path | None) -> Path:
         raise EdgekitError(
             f"{model}: {graph} is missing, which names the engine's tensors", "keep the ONNX file beside its engine"
         )
+    if engine.onnx_sha256 != sha256(graph):
+        raise EdgekitError(f"{model}: was not built from {graph} (other SHA-256)", "export both again")
     return graph
 
 
@@ -84,7 +102,7 @@ def _config(name: str, platform: str, proto: onnx.ModelProto, path: Path) -> str
     inputs = [_tensor(v, path) for v in proto.graph.input if v.name not in held]
     labels = {"labels": '    label_filename: "labels.txt"\n'}
     outputs = [_tensor(v, path, labels.get(v.name, "")) for v in proto.graph.output]
-    head = f"name: {json.dumps(name)}\nplatform: {json.dumps(platform)}\nmax_batch_size: 0\n"
+    head = f"# {TEXT_MARK}\nname: {json.dumps(name)}\nplatform: {json.dumps(platform)}\nmax_batch_size: 0\n"
     return f"{head}input [\n{_joined(inputs)}]\noutput [\n{_joined(outputs)}]\n"
 
 

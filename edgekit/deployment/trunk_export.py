@@ -11,7 +11,7 @@ from edgekit.deployment.cpu import rewrite_for_cpu
 from edgekit.deployment.norms import folded
 from edgekit.deployment.static_onnx import static_onnx
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, StaticTrunk
-from edgekit.deployment.whole_folder import whole_folder
+from edgekit.files import whole_folder
 from edgekit.model.generations import GenerationalRCNN
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts import METADATA_KEY, ModelMeta
 from edgekit.files import atomic_path
 from edgekit.model.architectures import limit, without_weights
 from edgekit.model.checkpoint import load_model, merged_state
@@ -48,6 +49,9 @@ def export_stock(
             opset_version=18,
             dynamo=False,
         )
+        graph = onnx.load(temporary)
+        graph.producer_name = METADATA_KEY  # who called it: the demo may replace the file
+        onnx.save(graph, temporary)
 
 
 class StockSession:

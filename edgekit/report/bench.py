@@ -12,6 +12,7 @@ from edgekit.measurement.bench.against import compare, read_old, refuse_other_ma
 from edgekit.measurement.bench.result import Benchmark, Failure
 from edgekit.measurement.bench.run import measure
 from edgekit.measurement.machine.system import machine
+from edgekit.outputs import check_outputs
 from edgekit.progress import Track, silent
 
 
@@ -32,6 +33,7 @@ def bench(
     fail_if_slower: float | None = None,
     markdown: Path | None = None,
     html: Path | None = None,
+    force: bool = False,
     track: Track = silent,
 ) -> Benchmark:
     """Measure artifacts side by side on the photos of a folder (by default those that come with edgekit).
@@ -44,7 +46,9 @@ def bench(
 
     ``against`` is a result that ``--json`` wrote. ``fail_if_slower`` (0.05 is 5%) names artifacts in ``slower`` and
     those that the old result cannot judge in ``unjudged``; it raises EdgekitError where that is of another machine.
+    ``force`` replaces pages that edgekit did not make.
     """
+    check_outputs([markdown, html], [*models, images, data, base_classes, against], force)
     old = read_old(against) if against is not None else None
     if fail_if_slower is not None:
         if old is None or against is None:

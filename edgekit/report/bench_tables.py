@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from edgekit.measurement.bench.against import MEASURE_AGAIN, unjudged
+from edgekit.outputs import TEXT_MARK
 
 if TYPE_CHECKING:
     from edgekit.measurement.bench.against import Comparison
@@ -81,7 +82,7 @@ def rich_table(sheet: Sheet) -> Table:
 
 def markdown(result: Benchmark) -> str:
     """A benchmark as a Markdown page."""
-    parts = ["# edgekit bench\n"]
+    parts = [f"<!-- {TEXT_MARK} -->\n# edgekit bench\n"]
     for sheet in sheets(result):
         rule = ["---" if place < sheet.words else "---:" for place in range(len(sheet.columns))]
         lines = [sheet.columns, tuple(rule), *sheet.rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta, kind_of, read_onnx, resolve
+from edgekit.artifacts import ModelMeta, kind_of, proof_of, read_onnx, resolve
 from edgekit.deployment.graph_shape import shapes_of
+from edgekit.errors import EdgekitError
 from edgekit.files import sha256
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.flavours import TITLES
+
+PROVE_AGAIN = "copy model and proof again, run edgekit adapt again, or remove the proof"
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,30 @@ def inspect(artifact: str | Path) -> Inspection:
         weights, meta = read_checkpoint(artifact)
         parameters = sum(t.numel() for t in weights.tensors.values())
         details = {"tensors": len(weights.tensors), "dtypes": list(weights.dtypes)}
+    digest = sha256(path)
+    details |= _proven(path, digest)
     details["batch norm epsilon"] = meta.batch_norm_eps
     details |= {f"{what} recognised": how for what, how in meta.recognised.items()}
-    return Inspection(path, kind, round(path.stat().st_size / 1e6, 3), sha256(path), parameters, meta, details)
+    return Inspection(path, kind, round(path.stat().st_size / 1e6, 3), digest, parameters, meta, details)
+
+
+def _proven(path: Path, digest: str) -> dict[str, str]:
+    """What the proof beside a model says of it; raises EdgekitError for the proof of a model that was here before.
+
+    A checkpoint and a graph of one name would have one proof: it counts for the kind of file that it names.
+    """
+    file = proof_of(path)
+    if not file.is_file():
+        return {}
+    try:
+        proof = json.loads(file.read_text(encoding="utf-8"))
+        other = proof["model_sha256"] != digest
+        if other and not proof["model"].endswith(path.suffix):
+            return {}
+        kept = proof["retention"]
+        found = f"{kept['changed']} of {kept['compared']} changed ({file.name})"
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EdgekitError(f"{file}: is damaged: {type(error).__name__}: {error}", PROVE_AGAIN) from None
+    if other:
+        raise EdgekitError(f"{file}: proves another model than {path} (other SHA-256)", PROVE_AGAIN)
+    return {"old detections": found}

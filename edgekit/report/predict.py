@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
 from edgekit.data.images import list_images, read_image
 from edgekit.data.video import Frames, check_output, is_video, open_camera, open_video
 from edgekit.errors import EdgekitError
-from edgekit.files import atomic_path, output_folder, write_text
+from edgekit.files import place, staging, write_text, writing
+from edgekit.outputs import MARK, check_outputs
 from edgekit.progress import Track, silent
 from edgekit.report.live import Stream, watch
 from edgekit.report.pictures import draw
@@ -41,6 +46,7 @@ def predict(
     camera: str | None = None,
     jsonl: Path | None = None,
     frames: int | None = None,
+    force: bool = False,
     track: Track = silent,
 ) -> list[Prediction] | Stream:
     """Find objects in image files, in the images of folders, in one video file, or in what a ``camera`` sees.
@@ -49,15 +55,18 @@ def predict(
     line of JSON an image or frame. ``frames`` ends a video or camera after so many. A camera is "0", "/dev/video0",
     "csi:0" (a Jetson's) or the address of a stream. ``generations`` leaves out what later adaptations added;
     ``best_only`` drops detections that a better-scored one of another generation covers; ``base_classes``,
-    ``architecture``: see ``open_session``.
+    ``architecture``: see ``open_session``. No output may be one of the images; ``force`` replaces other files that
+    edgekit did not make, to which JSON lines and videos always count, as they cannot say who made them.
     """
     video = _video(images, camera)
     _check(video or camera, output, frames)
+    files = _files(images, output) if video is None and camera is None else []
+    check_outputs([output, jsonl, *(picture for _, picture in files)], [model, *images, base_classes], force)
     session = open_session(model, generations, best_only, base_classes, architecture)
     if camera is not None or video is not None:
         source: Frames = open_camera(camera) if camera is not None else open_video(video or Path())
         return watch(session, source, output, jsonl, min_score, frames, track)
-    predictions = _photos(session, images, output, min_score, skip_bad_images, track)
+    predictions = _photos(session, files, output, min_score, skip_bad_images, track)
     if jsonl is not None:
         rows = [{"image": str(p.image), "detections": p.detections} for p in predictions if not p.skipped]
         write_text(jsonl, "".join(json.dumps(row) + "\n" for row in rows))
@@ -91,37 +100,50 @@ def _check(stream: Path | str | None, output: Path | None, frames: int | None) -
         raise EdgekitError(f"{output}: is a video's name, and photos are drawn into a folder", "give a folder")
 
 
+def _files(images: Sequence[Path], output: Path | None) -> list[tuple[Path, Path | None]]:
+    """The photos, in the order given, each with the picture to write of it: two of one name get a number."""
+    files: list[tuple[Path, Path | None]] = []
+    taken: set[Path | None] = set()
+    for file in (f for path in images for f in (list_images(path) if path.is_dir() else [path])):
+        picture, number = output / f"{file.stem}.png" if output is not None else None, 2
+        while output is not None and picture in taken:
+            picture, number = output / f"{file.stem}-{number}.png", number + 1
+        files.append((file, picture))
+        taken.add(picture)
+    return files
+
+
 def _photos(
-    session: Session, images: Sequence[Path], output: Path | None, min_score: float, skip_bad_images: bool, track: Track
+    session: Session,
+    files: Sequence[tuple[Path, Path | None]],
+    output: Path | None,
+    min_score: float,
+    skip_bad_images: bool,
+    track: Track,
 ) -> list[Prediction]:
-    files = [f for path in images for f in (list_images(path) if path.is_dir() else [path])]
-    if output is not None:
-        output_folder(output)
     predictions: list[Prediction] = []
-    taken: set[Path] = set()
-    for file in track(files, "predicting"):
-        try:
-            photo = read_image(file)
-        except EdgekitError as error:
-            if skip_bad_images:
-                predictions.append(Prediction(file, (), skipped=error.message))
-                continue
-            raise EdgekitError(error.message, f"{error.hint}, or give --skip-bad-images") from None
-        found = detect(session, photo)
-        found = found.select(found.scores >= min_score)
-        picture = None
-        if output is not None:
-            picture = _unused(output / f"{file.stem}.png", taken)
-            taken.add(picture)
-            with atomic_path(picture) as temporary:
-                draw(photo, found, session.meta.categories).save(temporary)
-        predictions.append(Prediction(file, tuple(found.to_coco(session.meta.categories)), picture))
+    with ExitStack() as stack:
+        folder = stack.enter_context(staging(output)) if output is not None else None
+        for file, picture in track(files, "predicting"):
+            try:
+                photo = read_image(file)
+            except EdgekitError as error:
+                if skip_bad_images:
+                    predictions.append(Prediction(file, (), skipped=error.message))
+                    continue
+                raise EdgekitError(error.message, f"{error.hint}, or give --skip-bad-images") from None
+            found = detect(session, photo)
+            found = found.select(found.scores >= min_score)
+            if folder is not None and picture is not None:
+                _save(draw(photo, found, session.meta.categories), folder / picture.name, picture)
+            predictions.append(Prediction(file, tuple(found.to_coco(session.meta.categories)), picture))
     return predictions
 
 
-def _unused(path: Path, taken: set[Path]) -> Path:
-    """``path``, or with a number if another photo of this run has it."""
-    number, free = 2, path
-    while free in taken:
-        number, free = number + 1, path.with_stem(f"{path.stem}-{number}")
-    return free
+def _save(drawn: Image.Image, temporary: Path, picture: Path) -> None:
+    """Write a picture, whole or not at all, that says who made it."""
+    made_by = PngInfo()
+    made_by.add_text("Software", MARK)
+    with writing(picture):
+        drawn.save(temporary, pnginfo=made_by)
+        place(temporary, picture)

@@ -12,11 +12,11 @@ from typing import Any
 
 from edgekit.artifacts import ModelMeta
 from edgekit.errors import EdgekitError
-from edgekit.files import atomic_path
+from edgekit.files import place, staging, writing
 from edgekit.runtime.flavours import TITLES
 
 SUFFIX = ".engine"
-FORMAT = 1  # of the sidecar
+FORMAT = "edgekit engine 1"  # of the sidecar
 AGAIN = "build it again: edgekit export MODEL -o OUT.onnx --trt fp16"
 OLDEST_COMPATIBLE = "8.0"  # hardware-compatible engines run on Ampere and newer
 
@@ -67,11 +67,14 @@ def write_engine(engine: Engine, data: Any) -> None:
     """Write an engine's bytes to ``engine.path`` and its description beside it, or leave what is there."""
     values = {"format": FORMAT, **asdict(engine), "precision": engine.precision}
     del values["path"]
-    # The engine lands first: whatever interrupts, no sidecar vouches for bytes that are not there.
-    with atomic_path(sidecar_of(engine.path)) as sidecar, atomic_path(engine.path) as temporary:
-        sidecar.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        with temporary.open("wb") as file:
+    with staging(engine.path.parent) as folder, writing(engine.path):
+        made = folder / engine.path.name
+        with made.open("wb") as file:
             file.write(data)
+        sidecar_of(made).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        # The engine lands first: whatever interrupts, no sidecar vouches for bytes that are not there.
+        place(made, engine.path)
+        place(sidecar_of(made), sidecar_of(engine.path))
 
 
 def read_engine(path: Path) -> tuple[Engine, bytes]:

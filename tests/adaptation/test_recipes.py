@@ -19,7 +19,9 @@ from edgekit.cli import main
 from edgekit.data.coco import Dataset
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.errors import EdgekitError
+from edgekit.files import sha256
 from edgekit.measurement.compare import retention
+from edgekit.report.inspect import inspect
 from edgekit.runtime.session import detect, open_session
 
 
@@ -33,6 +35,9 @@ def test_old_detections_are_bit_identical(adapted: Path, mixed_test: Dataset) ->
 def test_proof_is_written(adaptation: Adaptation) -> None:
     proof = json.loads(adaptation.output.with_suffix(".retention.json").read_text())
     assert proof["retention"]["changed"] == 0
+    assert proof["format"] == "edgekit proof 1"
+    assert (proof["model"], proof["model_sha256"]) == (adaptation.output.name, sha256(adaptation.output))
+    assert "0 of" in inspect(adaptation.output).details["old detections"]
     assert proof["retention"]["compared"] == adaptation.proof.retention.compared > 0
     assert proof["retention"]["images"] == 6
     assert proof["trunk_sha256_before"] == proof["trunk_sha256_after"]

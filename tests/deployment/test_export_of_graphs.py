@@ -46,7 +46,6 @@ def test_what_needs_the_checkpoint_is_said(
 
 def test_a_graph_is_not_replaced_by_another_precision_of_it(adapted_onnx: Path) -> None:
     before = sha256(adapted_onnx)
-    with pytest.raises(EdgekitError, match="would take the place of") as raised:
+    with pytest.raises(EdgekitError, match=r"is the input .*give another name"):
         export(adapted_onnx, adapted_onnx, precision="fp16")
-    assert f"{adapted_onnx.stem}-fp16.onnx" in str(raised.value.hint)
     assert sha256(adapted_onnx) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def refused(model: Path, message: str, **options: Any) -> None:
     for name in names:
         (folder / name).write_text(f"earlier {name}")
     with pytest.raises(EdgekitError, match=message) as raised:
-        export(model, folder / "x.onnx", **options)
+        export(model, folder / "x.onnx", force=True, **options)
     assert raised.value.hint
     assert {p.name: p.read_text() for p in folder.iterdir()} == {name: f"earlier {name}" for name in names}
 
@@ -104,15 +105,6 @@ def test_masks_of_several_canvases_or_with_room_are_not_cut(tmp_path: Path) -> N
     refused(roomy, "roomy.onnx has room for 2 classes", masks="found")
 
 
-def test_a_graph_with_room_is_not_replaced_by_itself_filled(tiny: Path, tmp_path: Path) -> None:
-    before = sha256(tiny)
-    for output in (tiny, tiny.with_suffix(".engine")):
-        with pytest.raises(EdgekitError, match="would take the place of the graph with room") as raised:
-            export("demo", output, into=tiny, **AHEAD)
-        assert "tiny-filled.onnx" in str(raised.value.hint)
-    assert sha256(tiny) == before
-
-
 def test_graphs_in_int8_cannot_be_filled(tmp_path: Path) -> None:
     eight = write_tiny_detector(tmp_path / "eight.onnx", meta=replace(META, precision="int8", reserved=2))
     with pytest.raises(EdgekitError, match=r"eight.onnx: is int8, whose weights cannot be replaced"):
@@ -122,7 +114,31 @@ def test_graphs_in_int8_cannot_be_filled(tmp_path: Path) -> None:
 def test_something_else_in_tritons_place(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "models" / "x").mkdir(parents=True)
     (tmp_path / "models" / "x" / "notes.txt").write_text("mine")
-    refused(tiny, "models/x: holds something else", triton=tmp_path / "models")
+    with pytest.raises(EdgekitError, match="models/x: holds something else"):
+        export(tiny, tmp_path / "x.onnx", triton=tmp_path / "models")
+    assert [p.name for p in (tmp_path / "models" / "x").iterdir()] == ["notes.txt"]
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_a_repository_appears_after_the_files_of_the_export(tiny: Path, tmp_path: Path) -> None:
+    """Something keeps the graph from taking its place; in the same way an earlier repository stays."""
+    output, models = tmp_path / "out" / "x.onnx", tmp_path / "models"
+
+    def in_the_way(items: Iterable[Any], what: str) -> Iterator[Any]:
+        output.unlink(missing_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
+        yield from items
+
+    with pytest.raises(EdgekitError, match=r"x\.onnx: is a folder"):
+        export(tiny, output, triton=models, track=in_the_way)
+    assert list(models.iterdir()) == []
+    output.rmdir()
+    export(tiny, output, triton=models, no_verify=True)
+    before = {p: p.read_bytes() for p in models.rglob("*") if p.is_file()}
+    other = write_tiny_detector(tmp_path / "other.onnx", meta=replace(META, best_only=True))
+    with pytest.raises(EdgekitError, match=r"x\.onnx: is a folder"):
+        export(other, output, triton=models, track=in_the_way)
+    assert {p: p.read_bytes() for p in models.rglob("*") if p.is_file()} == before
 
 
 def test_more_detections_than_there_are_candidates(tmp_path: Path) -> None:

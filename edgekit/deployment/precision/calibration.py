@@ -95,6 +95,11 @@ def graph_hash(model: onnx.ModelProto) -> str:
     return digest.hexdigest()
 
 
+def table_of(graph: Path) -> Path:
+    """Where the table of an exported graph is."""
+    return graph.with_suffix(".calibration.json")
+
+
 def write_table(path: Path, table: Table) -> None:
     """Write a table as JSON, one value a line."""
     rows = {name: json.dumps(asdict(found)) for name, found in sorted(table.tensors.items())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.measurement.bench.against import Comparison
@@ -139,6 +139,7 @@ class Benchmark:
     ``slower`` and ``unjudged`` are what --fail-if-slower found: artifacts that took longer, and those it cannot judge.
     """
 
+    made_by: str = field(default="edgekit", kw_only=True)  # first in the file: it says whose it is
     artifacts: tuple[Measured, ...]
     failed: tuple[Failure, ...]
     photos: int

@@ -1,0 +1,215 @@
+"""Run a command again and again, each time killed just before another of its file operations (see test_kills.py).
+
+Each run is a fork of this process, which has imported all that the command needs and started no thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from PIL import Image
+
+import edgekit.files
+from edgekit.adaptation import recipes
+from edgekit.artifacts import read_checkpoint, read_onnx, write_onnx
+from edgekit.deployment.onnx_export import export
+from edgekit.errors import EdgekitError
+from edgekit.files import sha256
+from edgekit.report.inspect import inspect
+from edgekit.report.predict import predict
+from tests.tiny_detector import META, write_tiny_detector
+
+EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def in_fork(work: Callable[[], None], folder: Path, kill_at: int | None = None) -> tuple[int, int]:
+    """Run ``work`` in a fork, killed just before its file operation ``kill_at`` in ``folder``.
+
+    Returns the signal that ended it, or 0, and how many operations there were.
+    """
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def hook(event: str, about: tuple[Any, ...]) -> None:
+            nonlocal count
+            if not _changes(event, about, folder):
+                return
+            count += 1
+            if count == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        code = 1
+        try:
+            edgekit.files._remove_leftovers.cache_clear()
+            sys.addaudithook(hook)
+            work()
+            os.write(sender, str(count).encode())
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    os.close(sender)
+    text = os.read(receiver, 20)
+    os.close(receiver)
+    _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        raise AssertionError("the command failed, see above")
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, int(text or 0)
+
+
+def _changes(event: str, about: tuple[Any, ...], folder: Path) -> bool:
+    """Whether an audited event changes something in a folder, or is on its way to (an exchange of names)."""
+    if event == "ctypes.dlopen":
+        return about[0] is None
+    if event == "open":
+        return isinstance(about[0], str) and bool(about[2] & WRITES) and about[0].startswith(f"{folder}/")
+    if event not in EVENTS:
+        return False
+    within = any(isinstance(a, (str, Path)) and str(a).startswith(f"{folder}/") for a in about)
+    return within or (event in ("os.remove", "os.rmdir") and about[-1] != -1)  # of rmtree, named from its folder
+
+
+class Adapting:
+    """A model and its proof take the place of those that an earlier run wrote."""
+
+    def __init__(self, materials: Path) -> None:
+        recipes.prepare = lambda *_: None  # type: ignore[assignment]  # fills a cache, after the model is there
+        self.data = materials / "photos" / "annotations.json"
+
+    def run(self, folder: Path, new: bool) -> None:
+        wanted: dict[str, Any] = {"epochs": 1, "views": 1, "val": None, "classes": ("frog",) if new else ("chicken",)}
+        recipes.adapt("demo", self.data, self.data.parent, folder / "x.safetensors", **wanted)
+
+    def check(self, folder: Path) -> None:
+        model, proof = folder / "x.safetensors", folder / "x.retention.json"
+        _, meta = read_checkpoint(model)
+        stated = json.loads(proof.read_text())
+        matches = stated["model_sha256"] == sha256(model)
+        assert meta.new_classes in (("frog",), ("chicken",))
+        assert not matches or tuple(stated["classes"]) == meta.new_classes
+        try:
+            inspect(model)
+            assert matches
+        except EdgekitError as error:
+            assert not matches and "proves another model" in error.message  # noqa: PT018, PT017
+
+
+class Exporting:
+    """A graph and what Triton serves of it."""
+
+    def __init__(self, materials: Path) -> None:
+        self.models = {}
+        for new, names in ((False, ("dog",)), (True, ("cat", "bird"))):
+            meta = META.__class__(META.architecture, (("__background__", *names), ("frog",)), META.input_size)
+            self.models[new] = write_tiny_detector(materials / f"{names[0]}.onnx", meta=meta)
+
+    def run(self, folder: Path, new: bool) -> None:
+        export(self.models[new], folder / "x.onnx", triton=folder / "models", no_verify=True)
+
+    def check(self, folder: Path) -> None:
+        read_onnx(folder / "x.onnx")
+        served = folder / "models" / "x"
+        _, meta = read_onnx(served / "1" / "model.onnx")
+        assert tuple((served / "labels.txt").read_text().splitlines()) == meta.categories
+        assert (served / "config.pbtxt").read_text().rstrip().endswith("]")
+        assert {p.name for p in served.iterdir()} == {"config.pbtxt", "labels.txt", "1"}
+
+
+class Cutting:
+    """A detector and the graphs of its masks."""
+
+    def __init__(self, materials: Path) -> None:
+        self.models = {False: materials / "base.onnx", True: materials / "other.onnx"}
+        graph, meta = read_onnx(self.models[False])
+        for tensor in graph.graph.initializer:  # as of another training: no file of the two sets is the same
+            if "mask" in tensor.name and tensor.data_type == onnx.TensorProto.FLOAT:
+                weights = np.float32(1.001) * onnx.numpy_helper.to_array(tensor)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(weights, tensor.name))
+        write_onnx(self.models[True], graph, meta)
+
+    def run(self, folder: Path, new: bool) -> None:
+        export(self.models[new], folder / "x.onnx", masks="found", no_verify=True)
+
+    def check(self, folder: Path) -> None:
+        _, meta = read_onnx(folder / "x.onnx")
+        assert meta.mask_files
+        for name, about in meta.mask_files.items():
+            assert sha256(folder / name) == about["sha256"]
+
+    def check_end(self, folder: Path) -> None:
+        _, meta = read_onnx(folder / "x.onnx")
+        assert {p.name for p in folder.iterdir()} == {"x.onnx", *meta.mask_files}
+
+
+class Predicting:
+    """Pictures and JSON lines."""
+
+    def __init__(self, materials: Path) -> None:
+        self.model = write_tiny_detector(materials / "tiny.onnx")
+        self.photos = materials / "colours"
+        self.photos.mkdir()
+        for number in range(3):
+            Image.new("RGB", (36, 24), (90, 80 * number, 90)).save(self.photos / f"{number}.png")
+
+    def run(self, folder: Path, new: bool) -> None:
+        lines = folder / "x.jsonl"
+        predict(self.model, [self.photos], folder / "drawn", min_score=0.0 if new else 0.4, jsonl=lines, force=True)
+
+    def check(self, folder: Path) -> None:
+        rows = [json.loads(line) for line in (folder / "x.jsonl").read_text().splitlines()]
+        assert len(rows) == 3
+        for number in range(3):
+            with Image.open(folder / "drawn" / f"{number}.png") as picture:
+                picture.load()
+
+
+SCENARIOS: dict[str, Any] = {"adapt": Adapting, "export": Exporting, "masks": Cutting, "predict": Predicting}
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.name.startswith(".")]
+
+
+def main(name: str, materials: Path, most: int | None) -> None:
+    """Kill a scenario at all places, or at ``most`` of them that are spread over the run, its last ones among them.
+
+    Prints how often it was killed.
+    """
+    scenario = SCENARIOS[name](materials)
+    earlier, folder, first = materials / "earlier", materials / "work", materials / "first"
+    in_fork(lambda: scenario.run(earlier, False), earlier)
+    shutil.copytree(earlier, first)
+    _, count = in_fork(lambda: scenario.run(first, True), first)
+    places = range(1, count + 1)
+    if most is not None:
+        places = sorted({round(1 + i * (count - 1) / (most - 1)) for i in range(most)})
+    for place in places:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(earlier, folder)
+        ended, _ = in_fork(lambda: scenario.run(folder, True), folder, place)
+        assert ended == signal.SIGKILL, f"{name}, {place} of {count}: was not killed"
+        scenario.check(folder)
+        in_fork(lambda: scenario.run(folder, True), folder)
+        scenario.check(folder)
+        assert not leftovers(folder), f"{name}, {place} of {count}: {leftovers(folder)}"
+        if hasattr(scenario, "check_end"):
+            scenario.check_end(folder)
+    print(json.dumps({"kills": len(places), "operations": count}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None)
