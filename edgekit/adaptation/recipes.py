@@ -23,6 +23,7 @@ from edgekit.errors import EdgekitError
 from edgekit.files import default_cache, output_folder
 from edgekit.progress import Say, Track, silent, unsaid
 
+MOST_TOLD = 10  # of what is left out, before training
 LOW_RECALL = 0.8  # of the RPN, below which advice is given
 
 
@@ -91,7 +92,8 @@ def adapt(
     hold out, or the share of the photos (0 to 1) that is. Only predictor rows train, on RoI
     features that the frozen trunk computes once. Afterwards base and adapted model both run on every photo; in exact
     scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is written beside
-    the output as ``*.retention.json``. ``say`` is told, before training, what the frozen RPN proposes.
+    the output as ``*.retention.json``. ``say`` is told, before training, what was left
+    out of the data and what the frozen RPN proposes.
     """
     settings = Settings(
         scoring, train, init, epochs, lr, schedule, warm_up, weight_decay, protect, old_objects, views, seed, trunk
@@ -111,6 +113,10 @@ def adapt(
         inputs = read_inputs(
             data, images, known, has_masks, scoring, classes, val, replay, probe, old_data, seed, skip_bad_images
         )
+        for line in inputs.skipped[:MOST_TOLD] if ranks.first else ():
+            say(f"left out: {line}")
+        if ranks.first and len(inputs.skipped) > MOST_TOLD:
+            say(f"left out: {len(inputs.skipped)} photos or objects in all; the result lists them")
         output_folder(output.absolute().parent)
         job = Job(source, inputs, settings, ranks, track if ranks.first else silent)
 
