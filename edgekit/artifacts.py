@@ -16,6 +16,7 @@ import numpy as np
 
 from edgekit.errors import EdgekitError
 from edgekit.files import atomic_path
+from edgekit.reading import refuse_special
 
 if TYPE_CHECKING:
     import onnx
@@ -142,6 +143,7 @@ def resolve(model: str | Path) -> Path:
         raise EdgekitError(f"{model}: no such file", f"give a model file or a model's name: {known}")
     if path.is_dir():
         raise EdgekitError(f"{model}: is a folder, not a model file", f"give one of: {', '.join(KINDS)}")
+    refuse_special(path)
     return path
 
 

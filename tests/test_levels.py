@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "edgekit"
 # A module imports only from stages to its left (errors and progress from anywhere).
-STAGES = ["errors", "progress", "files", "artifacts", "outputs", "data", "model", "runtime", "measurement"]
+STAGES = ["errors", "progress", "files", "reading", "artifacts", "outputs", "data", "model", "runtime", "measurement"]
 STAGES += ["deployment", "adaptation", "report", "demo", "cli", "__main__"]
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 

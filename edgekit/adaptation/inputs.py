@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.adaptation.held_out import split
-from edgekit.data.coco import AnyPhoto, Dataset, Photo, read_dataset, readable
+from edgekit.data.blank import without_blank
+from edgekit.data.class_names import find_alike
+from edgekit.data.coco import Dataset, Photo, read_dataset, readable
 from edgekit.data.images import list_images, read_image
 from edgekit.errors import EdgekitError
 
@@ -60,15 +62,17 @@ def read_inputs(
     """
     dataset = read_dataset(data, images)
     added = _new_classes(dataset, classes, known)
+    _refuse_alike(dataset, set(added), {*added, *known} if scoring == "joint" else set(added))
     skipped: list[str] = []
 
-    def sound(photos: Sequence[AnyPhoto]) -> list[AnyPhoto]:
-        good, bad = readable(photos, skip_bad_images)
+    def sound(photos: Sequence[Photo]) -> list[Photo]:
+        good, bad = readable(photos, skip_bad_images, without_blank)
         skipped.extend(bad)
         return good
 
     def others(annotations: Path, part: str = "") -> Dataset:
         found = _beside(annotations, images, part)
+        _refuse_alike(found, set(), {*added, *known})
         return replace(found, photos=tuple(sound(found.photos)))
 
     photos = sound(dataset.photos)
@@ -77,7 +81,7 @@ def read_inputs(
         held_out = Dataset(data, dataset.categories, tuple(out)) if out else None
     else:
         learn, held_out = photos, others(val, "val")
-        _count_objects(held_out, held_out.photos, added)
+        _count_objects(held_out, held_out.photos, added, skipped)
     old = others(old_data) if old_data else None
     if old is not None and not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
         raise EdgekitError(
@@ -90,15 +94,17 @@ def read_inputs(
         _check_masks(again, again.photos, taught)
         if held_out is not None:
             _check_masks(held_out, held_out.photos, set(added))
+    objects = _count_objects(dataset, learn, added, skipped)
+    probed, unread = readable(map(ProbePhoto, list_images(probe)), skip_bad_images) if probe else ([], [])
     return Inputs(
         classes=added,
-        objects=_count_objects(dataset, learn, added),
+        objects=objects,
         learn=learn,
         held_out=held_out,
         replay=list(again.photos),
-        probe=sound([ProbePhoto(p) for p in list_images(probe)]) if probe else [],
+        probe=probed,
         old=old,
-        skipped=tuple(skipped),
+        skipped=(*skipped, *unread),
     )
 
 
@@ -125,7 +131,22 @@ def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ..
         fresh = ",".join(c for c in added if c not in had)
         advice = f"pick the others: --classes {fresh}" if fresh else "nothing is left to add"
         raise EdgekitError(f"class {had[0]}: the base model already has it", advice)
+    if alike := find_alike(added, known):
+        raise EdgekitError(
+            f"{dataset.file}: its classes and the base model's: {alike}",
+            "if it is the same class, omit it with --classes; if it is another, rename it",
+        )
     return added
+
+
+def _refuse_alike(dataset: Dataset, added: set[str], taught: set[str]) -> None:
+    """Raise where an annotated class is nearly named as another that is added, or as one that is taught."""
+    annotated = {a.category for p in dataset.photos for a in p.annotations}
+    alike = find_alike(sorted(added), added) or find_alike(sorted(annotated - added - taught), taught)
+    if alike:
+        raise EdgekitError(
+            f"{dataset.file}: the classes {alike}", "rename them: to one name if they are one class, else to two"
+        )
 
 
 def _check_masks(dataset: Dataset, photos: Sequence[Photo], classes: set[str]) -> None:
@@ -139,7 +160,9 @@ def _check_masks(dataset: Dataset, photos: Sequence[Photo], classes: set[str]) -
                 )
 
 
-def _count_objects(dataset: Dataset, photos: Sequence[Photo], classes: tuple[str, ...]) -> dict[str, int]:
+def _count_objects(
+    dataset: Dataset, photos: Sequence[Photo], classes: tuple[str, ...], left_out: Sequence[str]
+) -> dict[str, int]:
     """How many objects of each class there are; raises where one has none."""
     counts = dict.fromkeys(classes, 0)
     for photo in photos:
@@ -148,5 +171,6 @@ def _count_objects(dataset: Dataset, photos: Sequence[Photo], classes: tuple[str
                 counts[item.category] += 1
     for name, count in counts.items():
         if not count:
-            raise EdgekitError(f"class {name}: has no annotated object in {dataset.file}", "annotate a few")
+            more = f", or none that can be used ({left_out[0]})" if left_out else ""
+            raise EdgekitError(f"class {name}: has no annotated object in {dataset.file}{more}", "annotate a few")
     return counts

@@ -24,6 +24,7 @@ from edgekit.files import default_cache, output_folder
 from edgekit.outputs import check_outputs
 from edgekit.progress import Say, Track, silent, unsaid
 
+MOST_TOLD = 10  # of what is left out, before training
 LOW_RECALL = 0.8  # of the RPN, below which advice is given
 
 
@@ -94,7 +95,8 @@ def adapt(
     features that the frozen trunk computes once. Afterwards base and adapted model both run on every photo; in exact
     scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is written beside
     the output as ``*.retention.json``, with the SHA-256 of the model that it proves. ``force`` replaces files of these
-    names that edgekit did not make. ``say`` is told, before training, what the frozen RPN proposes.
+    names that edgekit did not make. ``say`` is told, before training, what was left out of the data and what the frozen
+    RPN proposes.
     """
     settings = Settings(
         scoring, train, init, epochs, lr, schedule, warm_up, weight_decay, protect, old_objects, views, seed, trunk
@@ -116,6 +118,10 @@ def adapt(
         inputs = read_inputs(
             data, images, known, has_masks, scoring, classes, val, replay, probe, old_data, seed, skip_bad_images
         )
+        for line in inputs.skipped[:MOST_TOLD] if ranks.first else ():
+            say(f"left out: {line}")
+        if ranks.first and len(inputs.skipped) > MOST_TOLD:
+            say(f"left out: {len(inputs.skipped)} photos or objects in all; the result lists them")
         output_folder(output.absolute().parent)
         job = Job(source, inputs, settings, ranks, track if ranks.first else silent)
 

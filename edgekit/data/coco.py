@@ -18,6 +18,7 @@ from edgekit.data.voc import read_voc
 from edgekit.data.yolo import read_yolo
 from edgekit.errors import EdgekitError
 from edgekit.files import write_text
+from edgekit.reading import check_folder, read_text, refuse_special
 
 __all__ = ["Annotation", "Dataset", "Photo", "read_coco", "read_dataset", "readable", "write_dataset"]
 
@@ -29,8 +30,7 @@ def read_dataset(annotations: Path, images: Path, split: str = "") -> Dataset:
     (train, val, test) instead, other formats have none. Raises an ``EdgekitError`` that names file and line or id for
     what cannot be: see ``make_annotation`` for objects.
     """
-    if not images.is_dir():
-        raise EdgekitError(f"{images}: no such folder", "give the folder that holds the photos")
+    check_folder(images, "give the folder that holds the photos")
     readers: dict[str, Callable[[Path, Path], Dataset]] = {
         "coco": read_coco,
         "yolo": lambda a, i: read_yolo(a, i, split),
@@ -74,6 +74,7 @@ def read_coco(annotations: Path, images: Path) -> Dataset:
         ) from None
     missing = [f for f in files.values() if not f.is_file()]
     if missing:
+        refuse_special(missing[0])
         raise EdgekitError(
             f"{missing[0]}: named in {annotations.name} but not there ({len(missing)} of {len(files)} are missing)",
             "give the folder that holds the photos with --images",
@@ -92,20 +93,29 @@ class Readable(Protocol):
 AnyPhoto = TypeVar("AnyPhoto", bound=Readable)
 
 
-def readable(photos: Iterable[AnyPhoto], skip_bad: bool) -> tuple[list[AnyPhoto], list[str]]:
-    """The photos whose files can be read, and what is wrong with the others; raises on these unless ``skip_bad``."""
+def readable(
+    photos: Iterable[AnyPhoto],
+    skip_bad: bool,
+    check: Callable[[AnyPhoto, np.ndarray], tuple[AnyPhoto | None, str]] | None = None,
+) -> tuple[list[AnyPhoto], list[str]]:
+    """The photos whose files can be read, and what is wrong with the others; raises on these unless ``skip_bad``.
+
+    ``check`` is given each photo with its pixels; it returns what of the photo is to be used, and what is wrong.
+    """
     good, bad = [], []
     for photo in photos:
         try:
-            photo.read()
+            pixels = photo.read()
         except EdgekitError as error:
             if not skip_bad:
                 raise EdgekitError(error.message, f"{error.hint}, or give --skip-bad-images") from None
             bad.append(error.message)
         else:
-            good.append(photo)
+            used, wrong = check(photo, pixels) if check else (photo, "")
+            good += [] if used is None else [used]
+            bad += [wrong] if wrong else []
     if not good:
-        raise EdgekitError(f"none of the {len(bad)} photos can be read: {bad[0]}" if bad else "no photos", "check them")
+        raise EdgekitError(f"none of the {len(bad)} photos can be used: {bad[0]}" if bad else "no photos", "check them")
     return good, bad
 
 
@@ -125,7 +135,7 @@ def write_dataset(dataset: Dataset) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError:
         raise EdgekitError(f"{path}: no such file", "give the annotations' JSON file") from None
     except (OSError, ValueError) as error:

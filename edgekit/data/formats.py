@@ -10,6 +10,7 @@ from edgekit.data.labelme import is_labelme
 from edgekit.data.voc import xml_files
 from edgekit.data.yolo import find_config
 from edgekit.errors import EdgekitError
+from edgekit.reading import list_files, read_text
 
 Format = Literal["coco", "yolo", "labelme", "voc"]
 KNOWN = "a COCO JSON file, YOLO's data.yaml or its folder, or a folder of labelme's JSON or Pascal VOC's XML files"
@@ -33,13 +34,13 @@ def _of_folder(folder: Path) -> Format:
         return "yolo"
     if xml_files(folder):
         return "voc"
-    documents = sorted(folder.glob("*.json"))
+    documents = list_files(folder, [".json"])
     if any(is_labelme(_load(d)) for d in documents):
         return "labelme"
     coco = next((d for d in documents if _is_coco(_load(d))), None)
     if coco:
         raise EdgekitError(f"{folder}: is a folder, COCO annotations are a file", f"give the file, such as {coco}")
-    if any(folder.glob("*.txt")) or (folder / "labels").is_dir():
+    if list_files(folder, [".txt"]) or (folder / "labels").is_dir():
         raise EdgekitError(
             f"{folder}: looks like YOLO but has no data.yaml",
             "write one beside images and labels: names: [frog, chicken]",
@@ -53,6 +54,6 @@ def _is_coco(document: Any) -> bool:
 
 def _load(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(read_text(file))
+    except (OSError, ValueError, EdgekitError):
         return None

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from edgekit.data.grey import eight_bit
 from edgekit.errors import EdgekitError
+from edgekit.reading import check_folder, list_files, refuse_special
 
 # The ImageNet statistics that torchvision's detectors normalise with, of RGB in 0..1.
 MEAN = (0.485, 0.456, 0.406)
@@ -16,7 +18,17 @@ STD = (0.229, 0.224, 0.225)
 PAD = tuple(round(255 * m) for m in MEAN)  # about 0 once normalised, as torchvision pads
 SAMPLE_PHOTOS = Path(__file__).parent.parent / "assets" / "verify"  # the photos that come with edgekit
 INPUT_TYPES = ("uint8", "float")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -29,24 +41,37 @@ class Canvas:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image file as RGB uint8 [H, W, 3], turned as its EXIF orientation says."""
+    """An image file as RGB uint8 [H, W, 3], turned as its EXIF orientation says.
+
+    Grey pixels of more than 8 bits are scaled by the image's own range: see ``data.grey.eight_bit``. An alpha channel
+    is left out.
+    """
+    refuse_special(path)
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            image.load()
+            turn = _TURNS.get(orientation(image))
+            rgb = eight_bit(image).convert("RGB")
+            return np.asarray(rgb if turn is None else rgb.transpose(turn))
     except FileNotFoundError:
         raise EdgekitError(f"{path}: no such image", "check the path") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise EdgekitError(f"{path}: not a readable image: {error}", "replace or remove the file") from None
 
 
-def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder, by name."""
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it is damaged or unknown."""
     try:
-        if not folder.is_dir():
-            raise EdgekitError(f"{folder}: no such folder", "give a folder of photos")
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    except OSError as error:
-        raise EdgekitError(f"{folder}: cannot be read: {error.strerror or error}", "check its rights") from None
+        found = image.getexif().get(_ORIENTATION, 1)
+        return int(found) if found in _TURNS else 1
+    except Exception:  # Pillow raises whatever its parsers meet in damaged EXIF: struct.error, KeyError, SyntaxError
+        return 1
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder, by name: see ``list_files``."""
+    check_folder(folder, "give a folder of photos")
+    found = list_files(folder, SUFFIXES)
     if not found:
         raise EdgekitError(f"{folder}: holds no images", f"photos end in one of: {', '.join(SUFFIXES)}")
     return found

@@ -17,6 +17,7 @@ from edgekit.data.dataset import Annotation, Dataset, Photo
 from edgekit.data.objects import make_annotation
 from edgekit.data.photo_files import find_photo, photo_size, refuse_twice
 from edgekit.errors import EdgekitError
+from edgekit.reading import list_files, read_text
 
 KINDS = ("polygon", "rectangle", "circle", "mask")
 CIRCLE_POINTS = 64  # a polygon of so many covers 99.8% of the circle
@@ -33,7 +34,7 @@ def read_labelme(folder: Path, images: Path) -> Dataset:
     Polygons, circles and masks are masks; a rectangle is a box without a mask. Shapes of one label and ``group_id`` are
     one object; there, beside another shape, a rectangle is part of the mask.
     """
-    found = [_read(file, images) for file in sorted(folder.glob("*.json"))]
+    found = [_read(file, images) for file in list_files(folder, [".json"])]
     refuse_twice((file, path) for file, path, _, _ in found)
     photos = tuple(Photo(i, path, *size, rows) for i, (_, path, size, rows) in enumerate(found, start=1))
     return Dataset(folder, tuple(sorted({a.category for p in photos for a in p.annotations})), photos)
@@ -41,7 +42,7 @@ def read_labelme(folder: Path, images: Path) -> Dataset:
 
 def _read(file: Path, images: Path) -> tuple[Path, Path, tuple[int, int], tuple[Annotation, ...]]:
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(read_text(file))
     except (OSError, ValueError) as error:
         raise EdgekitError(f"{file}: is not JSON ({error})", "save the photo's annotations again") from None
     if not is_labelme(document):

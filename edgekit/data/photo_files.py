@@ -7,18 +7,20 @@ from pathlib import Path, PureWindowsPath
 
 from PIL import Image
 
-from edgekit.data.images import SUFFIXES
+from edgekit.data.images import SUFFIXES, orientation
 from edgekit.errors import EdgekitError
-
-_ORIENTATION = 0x0112  # the EXIF tag; from 5 on, the photo lies on its side
+from edgekit.reading import refuse_special
 
 
 def photo_size(path: Path) -> tuple[int, int]:
     """(height, width) of a photo as ``read_image`` returns it, from the file's header."""
+    refuse_special(path)
     try:
         with Image.open(path) as image:
+            if image.format == "TIFF":  # which Pillow turns by itself when it reads the pixels
+                image.load()
+            turned = orientation(image) >= 5  # the photo lies on its side
             width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise EdgekitError(f"{path}: not a readable image: {error}", "replace or remove the file") from None
     return (width, height) if turned else (height, width)
@@ -28,11 +30,13 @@ def find_photo(name: str, named_in: Path, folders: Iterable[Path]) -> Path:
     """The photo ``name`` of ``named_in`` in the first folder that has it, under another image suffix if need be."""
     parts = PureWindowsPath(name)  # splits at both kinds of slashes, as tools on Windows write them
     wanted = [Path(*parts.parts), Path(parts.name)] if parts.name else [Path(named_in.stem)]
-    for folder in folders:
-        for part in wanted:
-            for candidate in (folder / part, *(folder / f"{part.with_suffix('')}{s}" for s in SUFFIXES)):
-                if candidate.is_file():
-                    return candidate
+    names = [name for part in wanted for name in (part, *(part.with_suffix(s) for s in SUFFIXES))]
+    tried = [folder / name for folder in folders for name in names]
+    for candidate in tried:
+        if candidate.is_file():
+            return candidate
+    for candidate in tried:
+        refuse_special(candidate)
     raise EdgekitError(f"{name or named_in.stem}: named in {named_in} but not there", "give the folder with --images")
 
 

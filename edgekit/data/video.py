@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from edgekit.errors import EdgekitError
+from edgekit.reading import refuse_special
 
 CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}  # encoders that OpenCV's wheels have
 SUFFIXES = (*CODECS, ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts")
@@ -87,6 +88,7 @@ def open_video(path: Path) -> Frames:
     """A video file; raises EdgekitError if there is none or nothing in it can be decoded."""
     if not path.exists():
         raise EdgekitError(f"{path}: no such video", "check the path")
+    refuse_special(path)
     capture = Capture(_opencv(), str(path), str(path), False, time.monotonic)
     if not capture.capture.isOpened():
         capture.close()

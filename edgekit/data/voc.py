@@ -9,11 +9,13 @@ from edgekit.data.dataset import Annotation, Dataset, Photo
 from edgekit.data.objects import make_annotation
 from edgekit.data.photo_files import find_photo, photo_size, refuse_twice
 from edgekit.errors import EdgekitError
+from edgekit.reading import list_files
 
 
 def xml_files(folder: Path) -> list[Path]:
     """The XML files of a VOC folder: those in its ``Annotations``, or its own."""
-    return sorted((folder / "Annotations").glob("*.xml")) or sorted(folder.glob("*.xml"))
+    inner = folder / "Annotations"
+    return (list_files(inner, [".xml"]) if inner.is_dir() else []) or list_files(folder, [".xml"])
 
 
 def read_voc(folder: Path, images: Path) -> Dataset:

@@ -12,6 +12,7 @@ from edgekit.data.images import SUFFIXES
 from edgekit.data.objects import make_annotation
 from edgekit.data.photo_files import photo_size
 from edgekit.errors import EdgekitError
+from edgekit.reading import list_files, read_text, refuse_special
 
 SPLITS = ("train", "val", "test")
 
@@ -20,7 +21,7 @@ def find_config(path: Path) -> Path | None:
     """The data.yaml of a path: itself, in the folder, or above a folder of label files."""
     if path.suffix.lower() in (".yaml", ".yml"):
         return path if path.is_file() else None
-    labels = path.is_dir() and any(path.glob("*.txt"))
+    labels = path.is_dir() and list_files(path, [".txt"])
     for folder in (path, *path.resolve().parents[:3]) if labels else (path,):
         for name in ("data.yaml", "data.yml", "dataset.yaml"):
             if (folder / name).is_file():
@@ -71,11 +72,14 @@ def _refuse_shared(files: list[tuple[Path, Path]]) -> None:
             )
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML's safe loader, which by itself keeps only the last of several values of a key."""
+class _TextOnly(yaml.BaseLoader):
+    """PyYAML's loader that keeps every scalar as the text written, so that classes named off, 007 or null stay so.
+
+    A key given twice is refused; PyYAML by itself keeps only the last value.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """See ``yaml.SafeLoader``; raises for a key given twice."""
+        """See ``yaml.BaseLoader``; raises for a key given twice."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
@@ -85,7 +89,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 def _read_yaml(config: Path) -> dict[str, Any]:
     try:
-        document = yaml.load(config.read_text(encoding="utf-8"), _UniqueKeys)
+        document = yaml.load(read_text(config), _TextOnly)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise EdgekitError(
             f"{config}: cannot be read as YAML ({' '.join(str(error).split())})", "write it again"
@@ -101,6 +105,9 @@ def _names(config: Path, document: dict[str, Any]) -> dict[int, str]:
         names = {int(k): str(v) for k, v in (listed.items() if isinstance(listed, dict) else enumerate(listed))}
     except (TypeError, ValueError):
         raise EdgekitError(f"{config}: a class has an id that is no number", "count the classes from 0") from None
+    empty = next((i for i, name in names.items() if not name), None)
+    if empty is not None:
+        raise EdgekitError(f"{config}: class {empty} has no name", "write one")
     twice = [n for n in names.values() if list(names.values()).count(n) > 1]
     if twice or len(names) != len(listed):
         raise EdgekitError(f"{config}: lists class {(twice or ['ids'])[0]} twice", "give each class one id and name")
@@ -138,7 +145,7 @@ def _split_folders(config: Path, document: dict[str, Any], split: str) -> list[P
 
 
 def _photos(folders: list[Path]) -> list[Path]:
-    return sorted(p for f in folders for p in f.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for f in folders for p in list_files(f, SUFFIXES, deep=True))
 
 
 def _swap(path: Path, old: str, new: str) -> Path | None:
@@ -163,9 +170,10 @@ def _label_file(photo: Path, root: Path, labels: Path | None, config: Path) -> P
 
 def _read_labels(file: Path, names: dict[int, str], size: tuple[int, int]) -> tuple[Annotation, ...]:
     if not file.is_file():
+        refuse_special(file)
         return ()
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(file).splitlines()
     except (OSError, ValueError) as error:
         raise EdgekitError(f"{file}: is not a text file ({error})", "export the annotations again") from None
     return tuple(

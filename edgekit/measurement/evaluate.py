@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifacts import ModelMeta
+from edgekit.data.class_names import find_alike
 from edgekit.data.coco import Dataset, Photo, read_dataset, readable
 from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
@@ -84,6 +85,11 @@ def score(
 ) -> Evaluation:
     """The AP of detections already made, one ``Detections`` a photo."""
     known = [c for c in dataset.categories if c in meta.categories]
+    annotated = {a.category for p in photos for a in p.annotations}
+    if alike := find_alike(sorted(annotated - set(known)), meta.categories):
+        raise EdgekitError(
+            f"{dataset.file}: its classes and the model's: {alike}", "rename it in the annotations, as the model has it"
+        )
     if not known:
         raise EdgekitError(
             f"{dataset.file}: none of its classes is one of the model's",

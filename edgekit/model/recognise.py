@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 from edgekit.artifacts import BACKGROUND, ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES
+from edgekit.model.class_file import read_class_names
 
 Tensors = Mapping[str, torch.Tensor]
 SUPPORTED = f"edgekit reads torchvision's layout of: {', '.join(ARCHITECTURES)}"
@@ -145,29 +145,8 @@ def _stranger(tensors: Tensors) -> str:
 def _class_names(count: int, base_classes: Path | None, path: Path) -> tuple[tuple[str, ...], str]:
     """The classes by label, the background first, and where their names come from."""
     if base_classes is not None:
-        return (BACKGROUND, *_read_names(base_classes, count, path)), str(base_classes)
+        return (BACKGROUND, *read_class_names(base_classes, count, path)), str(base_classes)
     if count == 91:
         names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
         return (BACKGROUND, *names[1:]), "COCO's, for its 91 rows"
     return (BACKGROUND, *(f"class {i}" for i in range(1, count))), "made up: --base-classes gives the real ones"
-
-
-def _read_names(file: Path, count: int, path: Path) -> list[str]:
-    """The names of the classes without the background: one a line, or a JSON list."""
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-        names = json.loads(text) if text.startswith("[") else [line.strip() for line in text.splitlines()]
-    except (OSError, ValueError) as error:
-        raise EdgekitError(f"{file}: not readable: {error}", "give one class name a line, or a JSON list") from None
-    names = [str(name) for name in names if str(name)]
-    if names and names[0].strip("_").lower() in ("background", "bg"):
-        names = names[1:]
-    if len(names) != count - 1:
-        raise EdgekitError(
-            f"{file}: names {len(names)} classes, {path} has {count - 1} and the background",
-            "give one name for each label from 1 on",
-        )
-    twice = sorted({n for n in names if n != "N/A" and names.count(n) > 1})
-    if twice:
-        raise EdgekitError(f"{file}: names twice: {', '.join(twice)}", "give every class its own name")
-    return names

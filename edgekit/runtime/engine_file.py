@@ -13,6 +13,7 @@ from typing import Any
 from edgekit.artifacts import ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.files import place, staging, writing
+from edgekit.reading import read_text
 from edgekit.runtime.flavours import TITLES
 
 SUFFIX = ".engine"
@@ -99,7 +100,7 @@ def describe_engine(path: Path) -> Engine:
     """What the JSON beside an engine says; the engine itself is not read."""
     sidecar = sidecar_of(path)
     try:
-        values = json.loads(sidecar.read_text(encoding="utf-8"))
+        values = json.loads(read_text(sidecar))
     except FileNotFoundError:
         raise EdgekitError(
             f"{path}: {sidecar.name} is not beside it, so nothing says what this engine is",

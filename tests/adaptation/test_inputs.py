@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from edgekit.adaptation.inputs import Inputs, read_inputs
 from edgekit.artifacts import BACKGROUND
@@ -77,3 +78,90 @@ def test_joint_scoring_needs_the_old_objects_masks(new_train: Dataset, mixed_tes
     assert given(new_train.file, new_train.file.parent, scoring="joint", has_masks=False, **options).replay
     with pytest.raises(EdgekitError, match="has a box but no mask"):
         given(new_train.file, new_train.file.parent, scoring="joint", **options)
+
+
+def renamed(data: Dataset, folder: Path, **names: str) -> Path:
+    """The photos and annotations in another folder, with other class names."""
+    file = copied(data, folder)
+    document = json.loads(file.read_text())
+    for category in document["categories"]:
+        category["name"] = names.get(category["name"], category["name"])
+    file.write_text(json.dumps(document))
+    return file
+
+
+@pytest.mark.parametrize("name", ["Chicken", "chicken ", "CHICKEN"])
+def test_a_class_nearly_named_as_the_bases_is_refused(name: str, new_train: Dataset, tmp_path: Path) -> None:
+    file = renamed(new_train, tmp_path / "data", chicken=name)
+    options: dict[str, Any] = {"known": (*KNOWN, "chicken"), "classes": ()}
+    with pytest.raises(EdgekitError, match=rf"base model's: '{name}' and 'chicken' differ only by.*--classes"):
+        given(file, file.parent, **options)
+    assert given(file, file.parent, **(options | {"classes": ("frog",)})).classes == ("frog",)
+    with pytest.raises(EdgekitError, match="differ only by"):  # there, chickens would be learned as background
+        given(file, file.parent, **(options | {"classes": ("frog",)}), scoring="joint")
+
+
+def test_two_classes_nearly_of_one_name_are_refused(new_train: Dataset, tmp_path: Path) -> None:
+    file = renamed(new_train, tmp_path / "data", chicken="Frog")
+    for classes in ((), ("frog",), ("Frog",)):
+        with pytest.raises(EdgekitError, match=r"'[Ff]rog' and '[Ff]rog' differ only by case or blanks.*one name"):
+            given(file, file.parent, classes=classes)
+
+
+@pytest.mark.parametrize("option", ["val", "replay", "old_data"])
+def test_other_annotations_must_spell_the_classes_as_the_data(
+    option: str, new_train: Dataset, mixed_test: Dataset, tmp_path: Path
+) -> None:
+    other = renamed(mixed_test, tmp_path / "other", frog="Frog")
+    with pytest.raises(EdgekitError, match=r"other/annotations\.json.*'Frog' and 'frog' differ only by case"):
+        given(new_train.file, new_train.file.parent, **{option: other})
+
+
+def painted(data: Dataset, folder: Path, count: int) -> Path:
+    """The photos and annotations in another folder, with the first photos all white."""
+    file = copied(data, folder)
+    for photo in data.photos[:count]:
+        Image.new("RGB", (photo.width, photo.height), "white").save(folder / photo.path.name)
+    return file
+
+
+def test_photos_of_one_colour_are_named_and_left_out(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
+    file = painted(new_train, tmp_path / "data", 2)
+    found = given(file, file.parent)
+    assert len(found.learn) == len(new_train.photos) - 2
+    names = [p.path.name for p in new_train.photos[:2]]
+    assert [Path(s.split(":")[0]).name for s in found.skipped] == names
+    assert all("one colour" in s for s in found.skipped)
+    for option in ("val", "replay", "old_data"):
+        other = painted(mixed_test, tmp_path / option, 1)
+        assert "one colour" in given(new_train.file, new_train.file.parent, **{option: other}).skipped[0]
+
+
+def test_where_nothing_is_left_it_is_an_error(new_train: Dataset, tmp_path: Path) -> None:
+    file = painted(new_train, tmp_path / "white", len(new_train.photos))
+    with pytest.raises(EdgekitError, match=r"none of the 6 photos can be used: .*one colour"):
+        given(file, file.parent)
+    file = copied(new_train, tmp_path / "one")
+    document = json.loads(file.read_text())
+    frog = next(c["id"] for c in document["categories"] if c["name"] == "frog")
+    shown = {a["image_id"] for a in document["annotations"] if a["category_id"] == frog}
+    for row in document["images"]:
+        if row["id"] in shown:
+            Image.new("RGB", (row["width"], row["height"]), "black").save(file.parent / row["file_name"])
+    with pytest.raises(EdgekitError, match=r"frog: has no annotated object .*one colour|none of the 6 photos"):
+        given(file, file.parent)
+
+
+def test_objects_on_nothing_are_named_and_left_out(mixed_test: Dataset, tmp_path: Path) -> None:
+    file = copied(mixed_test, tmp_path / "data")
+    photo = max(mixed_test.photos, key=lambda p: len(p.annotations))
+    x, y, w, h = min((a.bbox for a in photo.annotations), key=lambda box: box[2] * box[3])
+    picture = Image.open(photo.path).convert("RGB")
+    left, top, right, bottom = x - w / 5 - 20, y - h / 5 - 20, x + w * 1.2 + 20, y + h * 1.2 + 20
+    picture.paste((90, 90, 90), (int(left), int(top), int(right), int(bottom)))
+    picture.save(file.parent / photo.path.name, quality=100)
+    found = given(file, file.parent)
+    assert len(found.skipped) == 1
+    assert f"{photo.path.name}: 1 of {len(photo.annotations)} annotated objects lie" in found.skipped[0]
+    kept = next(p for p in found.learn if p.path.name == photo.path.name)
+    assert len(kept.annotations) == len(photo.annotations) - 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from edgekit.adaptation import features, recipes
 from edgekit.adaptation.job import Job, Prepared
@@ -59,6 +61,20 @@ def test_what_the_rpn_proposes_is_said_before_training(
     assert re.search(rf"RPN proposes: .*\d+ of {objects} frog", said.err)
     assert re.search(rf"proposed by the RPN.*\d+ of {objects} frog", said.out)
     assert "12 classes" in said.out
+
+
+def test_what_is_left_out_is_said_before_training(new_train: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(new_train.file.parent, folder)
+    white = new_train.photos[0]
+    Image.new("RGB", (white.width, white.height), "white").save(folder / white.path.name)
+    said: list[str] = []
+    data, output = folder / new_train.file.name, tmp_path / "a.safetensors"
+    result = adapt("demo", data, folder, output, epochs=0, views=1, say=said.append)
+    assert result.photos == len(new_train.photos) - 1
+    assert said[0] == f"left out: {result.skipped[0]}"
+    assert f"{white.path.name}: is of one colour" in said[0]
+    assert "RPN" in said[1]
 
 
 def test_a_model_whose_export_cannot_be_prepared_is_kept(

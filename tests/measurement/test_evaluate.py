@@ -8,6 +8,7 @@ import pytest
 from edgekit.artifacts import ModelMeta
 from edgekit.data.coco import Dataset, Photo
 from edgekit.data.detections import Detections
+from edgekit.errors import EdgekitError
 from edgekit.measurement.evaluate import score
 
 META = ModelMeta("maskrcnn_mobilenet_v2_fpn", (("__background__", "dog", "horse"), ("chicken", "frog")), (320, 320))
@@ -31,6 +32,19 @@ def test_perfect_boxes_score_one(mixed_test: Dataset) -> None:
     assert result.mask is not None
     assert result.mask.AP < 1.0, "boxes full of mask are not the objects' masks"
     assert "car" in result.not_in_model
+
+
+def test_a_class_nearly_named_as_the_models_is_refused(mixed_test: Dataset) -> None:
+    photos = [
+        dataclasses.replace(
+            p, annotations=tuple(dataclasses.replace(a, category=a.category.capitalize()) for a in p.annotations)
+        )
+        for p in mixed_test.photos
+    ]
+    categories = (*META.categories[1:], *(c.capitalize() for c in mixed_test.categories))
+    renamed = dataclasses.replace(mixed_test, categories=categories, photos=tuple(photos))
+    with pytest.raises(EdgekitError, match=r"'[A-Z].*' and '.*' differ only by case.*as the model has it"):
+        score(renamed, photos, [perfect(p) for p in photos], META)
 
 
 def test_old_and_new_are_apart(mixed_test: Dataset) -> None:

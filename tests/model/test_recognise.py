@@ -7,7 +7,12 @@ from urllib.error import URLError
 import pytest
 import torch
 from torchvision.models import get_model_builder, resnet18
-from torchvision.models.detection import FasterRCNN, maskrcnn_resnet50_fpn, retinanet_resnet50_fpn
+from torchvision.models.detection import (
+    FasterRCNN,
+    MaskRCNN_ResNet50_FPN_Weights,
+    maskrcnn_resnet50_fpn,
+    retinanet_resnet50_fpn,
+)
 from torchvision.models.detection._utils import overwrite_eps
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
@@ -134,6 +139,70 @@ def test_base_classes(text: str, tmp_path: Path) -> None:
 )
 def test_wrong_base_classes(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "names").write_text(text)
+    with pytest.raises(EdgekitError, match=message):
+        recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names")
+
+
+FOUR = (BACKGROUND, "cat", "dog", "cow", "bird")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffcat\ndog\ncow\nbird",
+        "\ufeff0: cat\n1: dog\n2: cow\n3: bird",
+        "0: cat\n1: dog\n2: cow\n3: bird\n",
+        "1: cat\n2: dog\n3: cow\n4: bird",
+        "  0: cat\r\n  1: 'dog'\r\n  2: \"cow\"\r\n  3: bird",
+        "3: bird\n1: dog\n0: cat\n2: cow",
+        "0: __background__\n1: cat\n2: dog\n3: cow\n4: bird",
+        "0 cat\n1 dog\n2 cow\n3 bird",
+        "0  background\n1  cat\n2  dog\n3  cow\n4  bird",
+        "1\tcat\n2\tdog\n3\tcow\n4\tbird",
+        "0,cat\n1,dog\n2,cow\n3,bird",
+        '{"0": "cat", "1": "dog", "2": "cow", "3": "bird"}',
+    ],
+)
+def test_class_files_with_ids_or_a_mark(text: str, tmp_path: Path) -> None:
+    (tmp_path / "names").write_bytes(text.encode())
+    assert recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names").generations == (FOUR,)
+
+
+def test_class_files_in_utf_16(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("\n".join(FOUR), encoding="utf-16")
+    assert recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names").generations == (FOUR,)
+
+
+@pytest.mark.parametrize("names", [["2 euro", "1 euro", "5 cent", "10 cent"], ["7up", "4x4", "3 mm", "0 mm"]])
+def test_names_that_begin_with_numbers_stay_whole(names: list[str], tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("\n".join(names))
+    meta = recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names")
+    assert list(meta.categories[1:]) == names
+
+
+def test_ids_with_gaps_are_unused_labels(tmp_path: Path) -> None:
+    names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    used = {i: n for i, n in enumerate(names) if n != "N/A" and i}
+    (tmp_path / "names").write_text("\n".join(f"{i}: {n}" for i, n in used.items()))
+    meta = recognise(shapes(FASTERRCNN, 91), PATH, base_classes=tmp_path / "names")
+    assert list(meta.categories[1:]) == names[1:]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 cat\n2 dog\n3 cow\n4 bird", r"ids, or parts of the names\? \(write ids as 1: cat"),
+        ("0: cat\n1: dog\n1: cow\n2: bird", "id 1 has two names"),
+        ("0: cat\n1: \n2: cow\n3: bird", "id 1 has no name"),
+        ("5: cat\n6: dog\n7: cow\n8: bird", "its ids begin with 5"),
+        ("0: cat\n999999999: bird", "2 names with ids up to 999999999"),
+        ("cat\nCat\ncow\nbird", "'cat' and 'Cat' differ only by case"),
+        ("cat\nco  w\nco w\nbird", "differ only by blanks"),
+        ("k\xe4fer", "not UTF-8"),
+    ],
+)
+def test_class_files_that_are_ambiguous_or_wrong(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "names").write_bytes(text.encode("latin-1"))
     with pytest.raises(EdgekitError, match=message):
         recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names")
 

@@ -21,6 +21,7 @@ from edgekit.deployment.precision.entropy import least_divergent
 from edgekit.errors import EdgekitError
 from edgekit.files import sha256, write_text
 from edgekit.progress import Track, silent
+from edgekit.reading import read_text
 
 if TYPE_CHECKING:
     import onnx
@@ -120,7 +121,7 @@ def read_table(path: Path) -> Table:
     """Read what ``write_table`` wrote; raises EdgekitError for any other file."""
     remedy = "remove it, or give a table that edgekit wrote"
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(read_text(path))
         if found["format"] != FORMAT:
             raise ValueError(f"its format is {found['format']}, not {FORMAT}")
         height, width = found["input_size"]

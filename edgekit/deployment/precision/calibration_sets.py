@@ -14,6 +14,7 @@ from edgekit.data.scenes import SPLITS
 from edgekit.errors import EdgekitError
 from edgekit.files import sha256, write_text
 from edgekit.progress import Track, silent
+from edgekit.reading import read_text
 
 FORMAT = "edgekit calibration set 1"
 KINDS = ("demo", "folder")
@@ -37,7 +38,7 @@ class CalibrationSet:
 def read_set(path: Path) -> CalibrationSet | None:
     """Read a description; None if the file is something else, such as a calibration table."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise EdgekitError(f"{path}: no calibration set: {error}", "give a folder of photos or a set's JSON") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError
+from edgekit.reading import read_text
 
 if TYPE_CHECKING:
     from edgekit.measurement.bench.result import Latency
@@ -48,7 +49,7 @@ def read_old(path: Path) -> dict[str, Any]:
     """A result that ``edgekit bench --json FILE`` wrote."""
     remedy = f"write one with: edgekit bench MODEL --json {path.name}"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_text(path))
         for row in document["artifacts"]:
             _check(row["latency"])
         if not isinstance(document["machine"], dict):

@@ -54,5 +54,5 @@ def test_photos_that_are_none(tmp_path: Path) -> None:
         calibrate(onnx.ModelProto(), (), tmp_path, "minmax", (8, 8))
     photo.unlink()
     photo.mkdir()
-    with pytest.raises(EdgekitError, match=r"a\.jpg: cannot be read: Is a directory \(replace or remove it"):
+    with pytest.raises(EdgekitError, match="holds no images"):
         calibrate(onnx.ModelProto(), (), tmp_path, "minmax", (8, 8))
