@@ -12,8 +12,10 @@ import pytest
 from edgekit.artifacts import read_onnx
 from edgekit.data.coco import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
+from edgekit.deployment import mask_graphs
 from edgekit.deployment.append import append_generation
 from edgekit.deployment.compose import read_heads
+from edgekit.deployment.features import leading_to
 from edgekit.deployment.mask_files import write_parts
 from edgekit.deployment.mask_graphs import SLOTS, cut_masks
 from edgekit.deployment.onnx_export import export
@@ -206,3 +208,11 @@ def test_cut_leaves_the_graph_as_it_was(adapted_onnx: Path) -> None:
     cut = cut_masks(graph, meta, (3,))
     assert graph.SerializeToString() == before
     assert set(cut.masks) == {(0, 3), (1, 3)}
+
+
+def test_a_graph_is_searched_once_a_branch(adapted_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, meta = read_onnx(adapted_onnx)
+    searches = []
+    monkeypatch.setattr(mask_graphs, "leading_to", lambda *asked: searches.append(asked) or leading_to(*asked))
+    cut = cut_masks(graph, meta, (3,))
+    assert len(searches) == 1 + len(meta.group_sizes) + len(cut.masks)
