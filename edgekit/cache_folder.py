@@ -16,6 +16,7 @@ from edgekit.errors import EdgekitError
 from edgekit.files import output_folder, sha256, writing
 
 DIGESTS = "sha256.json"  # in each entry: file name -> SHA-256
+KEPT_SHARE = 0.9  # of the limit, once it is passed: measuring all entries again for each new one would take long
 ABANDONED = 24 * 3600  # seconds after which what a dead process left half made is removed
 
 
@@ -69,8 +70,9 @@ class CacheFolder:
         if size > self._free:
             limit, entries = self.limit_gb * 1e9, self._by_age()
             total = size + sum(length for _, length in entries)
+            kept = limit if total <= limit else KEPT_SHARE * limit
             for entry, length in entries:
-                if total > limit and entry.name not in self.used:
+                if total > kept and entry.name not in self.used:
                     _remove(entry)
                     total -= length
             if total > limit and self.remedy is not None:

@@ -89,7 +89,7 @@ def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
 def test_a_large_cache_stays_bounded(tmp_path: Path) -> None:
     for number in range(30):
         filled(tmp_path, f"{number}", limit=5.5 * SIZE)
-    assert len(list(tmp_path.iterdir())) == 5
+    assert 4 <= len(list(tmp_path.iterdir())) <= 5
     one_run = CacheFolder(tmp_path, 10.5 * SIZE / 1e9)
     for number in range(30):
         one_run.add(f"again {number}", write)

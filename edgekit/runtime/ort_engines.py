@@ -32,7 +32,8 @@ def kept_engines(model: str | bytes, made_for: str) -> Iterator[Path]:
         before = set(folder.iterdir())
         yield folder
         if set(folder.iterdir()) != before:
-            cache.add(key, lambda place: shutil.copytree(folder, place, dirs_exist_ok=True) and None)
+            with cache.adding(key) as place:
+                shutil.copytree(folder, place, dirs_exist_ok=True)
 
 
 def _key(model: str | bytes, made_for: str) -> str:
