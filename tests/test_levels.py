@@ -11,8 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "edgekit"
 # A module imports only from stages to its left (errors and progress from anywhere).
-STAGES = ["errors", "progress", "files", "reading", "artifacts", "outputs", "data", "model", "runtime", "measurement"]
-STAGES += ["deployment", "adaptation", "report", "demo", "cli", "__main__"]
+STAGES = ["errors", "progress", "files", "reading", "code_digest", "cache_folder", "artifacts", "outputs", "data"]
+STAGES += ["model", "runtime", "measurement", "deployment", "adaptation", "report", "demo", "cli", "__main__"]
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 
 

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from edgekit.adaptation.joint import merge
-from edgekit.adaptation.trunk import MASK_ROIS, PROPOSALS, OnnxTrunk, TorchTrunk, Trunk, trunk_sha256
+from edgekit.adaptation.trunk import MASK_ROIS, PROPOSALS, TorchTrunk, Trunk, trunk_sha256
+from edgekit.adaptation.trunk_cache import TRUNK_ROIS, exported_trunk
 from edgekit.artifacts import ModelMeta, kind_of, read_whole_onnx, resolve
 from edgekit.deployment.append import append_generation, check_appendable
 from edgekit.deployment.compose import extract_trunk, read_heads
-from edgekit.deployment.graph_cache import exporter_digest
 from edgekit.deployment.trunk_export import export_trunk
-from edgekit.deployment.winograd import gains_here
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation, Predictors
 from edgekit.progress import Track
-from edgekit.runtime.gpu import nvidia_device
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
-
-TRUNK_ROIS = PROPOSALS + 16  # the exported box head's number of boxes: the proposals and a photo's objects
 
 
 class Base(Protocol):
@@ -74,11 +69,11 @@ class CheckpointBase:
         if runtime == "torch":
             return TorchTrunk(self.module, size, self.trunk_sha256)
 
-        def make(folder: Path) -> None:
+        def make(folder: Path, winograd: bool) -> None:
             for _ in track(range(1), "exporting the frozen trunk"):
-                export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS, for_cpu=_by_winograd())
+                export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS, for_cpu=winograd)
 
-        return _exported_trunk(self, runtime, cache, make)
+        return exported_trunk(self, runtime, cache, export_trunk, make)
 
     def session(self) -> Session:
         """See ``Base``."""
@@ -124,11 +119,11 @@ class OnnxBase:
         if runtime == "torch":
             raise EdgekitError(f"{self.path}: an ONNX file's trunk cannot run in PyTorch", "leave --trunk at onnx")
 
-        def make(folder: Path) -> None:
+        def make(folder: Path, winograd: bool) -> None:
             for _ in track(range(1), "cutting out the frozen trunk"):
-                extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS, for_cpu=_by_winograd())
+                extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS, for_cpu=winograd)
 
-        return _exported_trunk(self, runtime, cache, make)
+        return exported_trunk(self, runtime, cache, extract_trunk, make)
 
     def session(self) -> Session:
         """See ``Base``."""
@@ -158,31 +153,6 @@ def open_base(
     if base_classes or architecture or size:
         raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes, --architecture and --size")
     return OnnxBase(path)
-
-
-def _exported_trunk(base: Base, runtime: str, cache: Path, make: Callable[[Path], None]) -> OnnxTrunk:
-    """The trunk from its folder in the cache, made where it is not there or cannot be opened.
-
-    "onnx" runs it on CUDA where that can be used, else on the CPU; "tensorrt" is onnxruntime's provider of this name.
-    """
-    size, provider = base.meta.input_size, "tensorrt" if runtime == "tensorrt" else ""
-    folder = cache / "trunks" / f"{base.trunk_sha256[:24]}-{size[0]}x{size[1]}-{exporter_digest()[:8]}"
-    if folder.exists():
-        try:
-            trunk = OnnxTrunk(folder, size, base.trunk_sha256, provider)
-        except EdgekitError:  # the provider cannot be had
-            raise
-        except Exception:  # a damaged file; onnxruntime's errors have no class of their own
-            trunk = None
-        if trunk is not None and (trunk.mask_head is not None) == (base.predictors.mask_predictor is not None):
-            return trunk
-    make(folder)
-    return OnnxTrunk(folder, size, base.trunk_sha256, provider)
-
-
-def _by_winograd() -> bool:
-    """Whether to export a trunk for the CPU, by Winograd's method: where that gains, and no GPU will run it."""
-    return not nvidia_device() and gains_here()
 
 
 def _trunk_of(module: GenerationalRCNN) -> str:

@@ -2,102 +2,74 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from edgekit.cache_folder import CacheFolder
 from edgekit.errors import EdgekitError
-from edgekit.files import atomic_path, output_folder
+from edgekit.files import output_folder
 
-SUFFIX = ".safetensors"
+FILE = "features.safetensors"
+ELSEWHERE = "free space or give another folder with --cache; the same command then goes on"
+MAPPED = 30_000  # entries at once: Linux lets a process map 65,530 files
 
 
 @dataclass
 class FeatureCache:
     """Tensors by key in a folder of at most ``limit_gb`` (1e9 bytes); the least recently used ones make room.
 
-    An entry carries the SHA-256 of its tensors; one that does not match is removed and counts as absent.
+    What was checked or written stays mapped, so that it can be read even if another process has removed it since.
     """
 
     folder: Path
     limit_gb: float
     used: set[str] = field(default_factory=set)  # keys of this run, in all processes, which are never removed
+    _mapped: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        output_folder(self.folder)
-
-    def path(self, key: str) -> Path:
-        """The file of an entry."""
-        return self.folder / (key + SUFFIX)
+        larger = "give a larger --cache-gb, fewer --views or fewer photos"
+        self.entries = CacheFolder(output_folder(self.folder), self.limit_gb, self.used, larger)
 
     def holds(self, key: str) -> bool:
         """Whether there is a sound entry, which is then kept for this run."""
-        path = self.path(key)
+        if self.entries.find(key) is None:
+            return False
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-                sound = (file.metadata() or {}).get("sha256") == _digest(tensors)
-        except FileNotFoundError:
+            self._open(key)
+        except FileNotFoundError:  # another process has just removed it
             return False
-        except (SafetensorError, OSError, RuntimeError):
-            sound = False
-        if not sound:
-            path.unlink(missing_ok=True)
-            return False
-        self.used.add(key)
-        os.utime(path)
         return True
 
     def read(self, key: str) -> dict[str, torch.Tensor]:
         """An entry's tensors, mapped from its file."""
-        with safe_open(self.path(key), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        try:
+            file = self._open(key)
+        except FileNotFoundError:
+            raise EdgekitError(
+                f"{self.folder}: another process removed features of this run",
+                "run the command again, with a larger --cache-gb or a --cache of its own",
+            ) from None
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
 
     def write(self, key: str, tensors: dict[str, torch.Tensor]) -> None:
         """Add an entry, whole or not at all; raises if the disk or the cache's bound has no room for it."""
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        self._make_room(sum(t.numel() * t.element_size() for t in tensors.values()))
-        with atomic_path(self.path(key)) as temporary:
+        with self.entries.adding(key) as entry:
             try:
-                save_file(tensors, temporary, metadata={"sha256": _digest(tensors)})
+                save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, entry / FILE)
             except (SafetensorError, OSError) as error:
-                raise EdgekitError(
-                    f"{self.folder}: the feature cache cannot be written: {error}",
-                    "free space or give another folder with --cache; the same command then goes on",
-                ) from None
-        self.used.add(key)
+                raise EdgekitError(f"{self.folder}: the feature cache cannot be written: {error}", ELSEWHERE) from None
+            self._open(key, entry)
 
-    def _make_room(self, size: int) -> None:
-        limit = self.limit_gb * 1e9
-        entries = []
-        for path in self.folder.glob(f"*{SUFFIX}"):
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # another process removed it
-                continue
-            entries.append((status.st_mtime, path, status.st_size))
-        total = sum(e[2] for e in entries) + size
-        for _, path, length in sorted(entries):
-            if total <= limit:
-                return
-            if path.name.removesuffix(SUFFIX) not in self.used:
-                path.unlink(missing_ok=True)
-                total -= length
-        if total > limit:
-            raise EdgekitError(
-                f"{self.folder}: the photos' features need more than {self.limit_gb:g} GB",
-                "give a larger --cache-gb, fewer --views or fewer photos",
-            )
-
-
-def _digest(tensors: dict[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].numpy().data)
-    return digest.hexdigest()
+    def _open(self, key: str, entry: Path | None = None) -> Any:
+        """An entry's file, mapped; ``entry`` is where it lies before it is in its place."""
+        if key in self._mapped:
+            return self._mapped[key]
+        file = safe_open((entry or self.folder / key) / FILE, framework="pt")
+        if len(self._mapped) < MAPPED:
+            self._mapped[key] = file
+        return file

@@ -14,13 +14,12 @@ from torchvision.models.detection._utils import BoxCoder
 from edgekit.adaptation.cache import FeatureCache
 from edgekit.adaptation.processes import Processes
 from edgekit.adaptation.rois import ViewFeatures, view_features
-from edgekit.adaptation.trunk import MASK_ROIS, Trunk
+from edgekit.adaptation.trunk import Trunk
 from edgekit.adaptation.views import plain_view, varied_view
+from edgekit.code_digest import entry_key
 from edgekit.data.coco import Photo
 from edgekit.files import sha256
 from edgekit.progress import Track, silent
-
-LAYOUT = 2  # of an entry; a change makes earlier entries void
 
 
 @dataclass(frozen=True)
@@ -89,5 +88,4 @@ def _identity(photo: Photo, labels: Mapping[str, int]) -> str:
 
 
 def _key(trunk: Trunk, identity: str, view: int, seed: int, first_mask: int) -> str:
-    text = json.dumps([LAYOUT, MASK_ROIS, trunk.key, identity, view, seed if view else 0, first_mask])
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
+    return entry_key(extract, [trunk.key, identity, view, seed if view else 0, first_mask])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from edgekit.adaptation.held_out import split
 from edgekit.data.blank import without_blank
 from edgekit.data.class_names import find_alike
 from edgekit.data.coco import Dataset, Photo, read_dataset, readable
+from edgekit.data.formats import detect_format
 from edgekit.data.images import list_images, read_image
 from edgekit.errors import EdgekitError
 
@@ -113,8 +115,42 @@ def _beside(annotations: Path, images: Path, split: str = "") -> Dataset:
     beside = annotations if annotations.is_dir() else annotations.parent
     try:
         return read_dataset(annotations, beside, split)
-    except EdgekitError:
+    except EdgekitError as error:
+        first = error
+    try:
         return read_dataset(annotations, images, split)
+    except EdgekitError as error:
+        second = error
+    if first.message == second.message:  # it is not about where the photos are
+        raise first
+    if detect_format(annotations) == "coco":
+        raise _lost_photo(annotations, (beside, first), (images, second))
+    raise EdgekitError(
+        f"{first.message}; with photos in {images}: {second.message}", f"photos belong into {beside} or into {images}"
+    )
+
+
+def _lost_photo(annotations: Path, *tried: tuple[Path, EdgekitError]) -> EdgekitError:
+    """What is wrong with a COCO set that could not be read with its photos in either of two folders."""
+    document = json.loads(annotations.read_text(encoding="utf-8-sig"))
+    names = [str(image["file_name"]) for image in document["images"]]
+    lacking = [[n for n in names if not (folder / n).is_file()] for folder, _ in tried]
+    for (_, error), missing in zip(tried, lacking, strict=True):
+        if not missing:  # it is about something else
+            return error
+    (first, _), (second, _) = tried
+    lost = [n for n in lacking[0] if n in lacking[1]]
+    if lost:
+        return EdgekitError(
+            f"{lost[0]}: named in {annotations} but neither in {first} nor in {second} "
+            f"({len(lost)} of {len(names)} are missing)",
+            "put it back, or take it out of the annotations",
+        )
+    return EdgekitError(
+        f"{annotations}: of its {len(names)} photos {first} lacks {len(lacking[0])} ({lacking[0][0]}) and "
+        f"{second} {len(lacking[1])} ({lacking[1][0]})",
+        "put all of them into one of the two folders",
+    )
 
 
 def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

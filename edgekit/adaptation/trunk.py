@@ -12,7 +12,7 @@ import torch
 
 from edgekit.artifacts import tensors_sha256
 from edgekit.model.generations import GenerationalRCNN
-from edgekit.runtime.onnx_session import open_ort
+from edgekit.runtime.onnx_session import open_ort, ort_version
 from edgekit.runtime.torch_session import device_here
 
 PROPOSALS = 256  # a view's RoIs at most: the RPN's best, the annotated objects among them
@@ -23,7 +23,7 @@ PREDICTORS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.")  # all ot
 class Trunk(Protocol):
     """Everything of a model that stays frozen, ready to run on one canvas at a time."""
 
-    key: str  # what its features depend on: its weights, its input size, what runs it
+    key: str  # what its features depend on: its weights and how it computes, its input size, what runs it
     runtime: str
 
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -46,7 +46,7 @@ class TorchTrunk:
         self.module = module if self.device.type == "cpu" else copy.deepcopy(module).to(self.device)
         self.size = size
         self.runtime = f"pytorch {self.device.type}"
-        self.key = f"{sha256} {size} {self.runtime} {PROPOSALS}"
+        self.key = f"{sha256} {size} {self.runtime} {torch.__version__} {PROPOSALS}"
 
     @torch.inference_mode()
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -70,7 +70,10 @@ class TorchTrunk:
 
 
 class OnnxTrunk:
-    """A trunk exported as ``body.onnx``, ``box_head.onnx`` and, with masks, ``mask_head.onnx``, in onnxruntime."""
+    """A trunk exported as ``body.onnx``, ``box_head.onnx`` and, with masks, ``mask_head.onnx``, in onnxruntime.
+
+    ``sha256`` is the digest of these files, which say how the trunk computes.
+    """
 
     def __init__(self, folder: Path, size: tuple[int, int], sha256: str, provider: str = "") -> None:
         self.body = open_ort(str(folder / "body.onnx"), provider, by_turns=True)
@@ -79,7 +82,7 @@ class OnnxTrunk:
         self.mask_head = open_ort(str(mask_head), provider, by_turns=True) if mask_head.exists() else None
         used = self.body.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {used}"
-        self.key = f"{sha256} {size} {self.runtime} {PROPOSALS}"
+        self.key = f"{sha256} {size} {self.runtime} {ort_version()} {PROPOSALS}"
 
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
         """See ``Trunk``."""

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from edgekit.artifacts import ModelMeta, read_whole_onnx, write_onnx
+from edgekit.code_digest import entry_key
 from edgekit.deployment.compose import ADDED, AGAIN, heads_of, inner_shapes, rename, table_of
 from edgekit.deployment.cpu import rewrite_for_cpu
 from edgekit.deployment.graph import Shape, Slots
@@ -113,7 +114,8 @@ def _part(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, sourc
     _, detections = limits_of(graph, meta)
     about = [meta.architecture, meta.input_size, meta.group_sizes, meta.batch_norm_eps, shapes, detections]
     about += [generation.classes, generation.adapter is not None]
-    return cached_graph("parts", about, lambda: _export_part(graph, meta, generation, shapes, detections, source))
+    key = entry_key(_export_part, about)
+    return cached_graph("parts", key, lambda: _export_part(graph, meta, generation, shapes, detections, source))
 
 
 def _export_part(

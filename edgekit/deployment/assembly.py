@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from edgekit.artifacts import ModelMeta, resolve, tensors_sha256
+from edgekit.code_digest import entry_key
 from edgekit.deployment.append import appended
 from edgekit.deployment.graph import CANDIDATES, Shape, StaticRCNN
-from edgekit.deployment.graph_cache import cached_file, cached_graph
+from edgekit.deployment.graph_cache import cached_graph, has_graph
 from edgekit.deployment.norms import folded
 from edgekit.deployment.static_onnx import name_parameters, static_onnx
 from edgekit.errors import EdgekitError
@@ -24,8 +25,6 @@ from edgekit.runtime.graph_names import INNER, OUTPUTS
 
 if TYPE_CHECKING:
     import onnx
-
-KEPT = 6  # base graphs in the cache, the last used ones
 
 
 def assemble(
@@ -50,7 +49,7 @@ def prepare(model: Path, track: Track = silent) -> None:
     finds it; only where the base model was exported before at its own shape, and is in the cache."""
     parts = _apart(model)
     shape = Shape(parts.meta.input_size)
-    if not cached_file("graphs", _about_base(parts.meta, shape)).exists():
+    if not has_graph("graphs", _base_key(parts.meta, shape)):
         return
     for _ in track(range(1), "preparing its export"):
         _together(parts, shape)
@@ -81,7 +80,7 @@ def _together(
             graph = to_onnx(module, shape)
         return graph
 
-    graph = cached_graph("graphs", _about_base(meta, shape), build, KEPT)
+    graph = cached_graph("graphs", _base_key(meta, shape), build)
     for number, generation in enumerate(parts.added[: len(kept.group_sizes) - 1], start=1):
         appended(graph, dataclasses.replace(meta, generations=meta.generations[:number]), generation, path)
     return graph, kept
@@ -94,8 +93,8 @@ def _apart(model: str | Path, base_classes: Path | None = None, architecture: st
     return _Parts(model, (base_classes, architecture), meta, added)
 
 
-def _about_base(meta: ModelMeta, shape: Shape) -> list[Any]:
-    return [meta.base_sha256, dataclasses.asdict(shape)]
+def _base_key(meta: ModelMeta, shape: Shape) -> str:
+    return entry_key(to_onnx, [meta.base_sha256, dataclasses.asdict(shape)])
 
 
 def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> onnx.ModelProto:

@@ -17,7 +17,6 @@ from edgekit.deployment.roi_align import LevelTable
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, channels_first, feature_shapes, pooled_table
 from edgekit.deployment.trunk_export import BODY, save, save_heads
 from edgekit.errors import EdgekitError
-from edgekit.files import whole_folder
 from edgekit.model.architectures import ARCHITECTURES, without_weights
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation
@@ -57,10 +56,9 @@ def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12
     rename(body.graph, dict(zip(INNER, BODY, strict=False)))
     levels = table_of(meta, shapes, path)
     mask = MaskFeatures(module.heads, levels) if module.has_masks else None
-    with whole_folder(folder) as temporary:
-        save(body, temporary / "body.onnx", for_cpu)
-        box, channels = BoxFeatures(module.heads, levels), shapes["trunk.table"][1]
-        save_heads(temporary, box, mask, channels, rois, mask_rois, for_cpu)
+    save(body, folder / "body.onnx", for_cpu)
+    box, channels = BoxFeatures(module.heads, levels), shapes["trunk.table"][1]
+    save_heads(folder, box, mask, channels, rois, mask_rois, for_cpu)
 
 
 def heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> GenerationalRCNN:

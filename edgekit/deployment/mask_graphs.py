@@ -48,7 +48,8 @@ def cut_masks(graph: onnx.ModelProto, meta: ModelMeta, slots: Iterable[int] = SL
     detecting = leading_to(graph.graph.node, rest)
     masks, features = {}, dict[str, None]()
     for number, (branch, first) in enumerate(zip(branches, first_labels, strict=True)):
-        nodes = [n for n in graph.graph.node if n.name in leading_to(graph.graph.node, [branch]) - detecting]
+        own = leading_to(graph.graph.node, [branch]) - detecting
+        nodes = [n for n in graph.graph.node if n.name in own]
         border = _Border.of(graph.graph, nodes)
         features |= dict.fromkeys(border.features)
         for count in sorted({min(s, border.slots) for s in slots}):

@@ -34,7 +34,10 @@ def use_products(
     writer = _Writer(graph, eight_bits)
     at_ends = ends(graph, kept) - kept
     single = {n.name for n in graph.node if n.name in at_ends and writer.plain(n, [1, 1], [1, 1])}
-    masks = [m for n in graph.node if n.op_type == "ConvTranspose" and (m := _Masks.of(graph, n)) is not None]
+    readers, producers = consumers(graph), {o: n for n in graph.node for o in n.output}
+    outputs = {o.name for o in graph.output}
+    found = [_Masks.of(n, readers, producers, outputs) for n in graph.node if n.op_type == "ConvTranspose"]
+    masks = [m for m in found if m is not None]
     masks = [m for m in masks if m.logits.name in single and m.larger.name not in kept]
     masks = [m for m in masks if writer.plain(m.larger, [2, 2], [2, 2])]
     by_end = {m.own.name: m for m in masks}
@@ -69,10 +72,14 @@ class _Masks:
     channels: str
 
     @classmethod
-    def of(cls, graph: onnx.GraphProto, larger: onnx.NodeProto) -> _Masks | None:
+    def of(
+        cls,
+        larger: onnx.NodeProto,
+        readers: dict[str, list[onnx.NodeProto]],
+        producers: dict[str, onnx.NodeProto],
+        outputs: set[str],
+    ) -> _Masks | None:
         """The predictor that begins with the node ``larger``, if it is one and nothing else reads its values."""
-        readers, outputs = consumers(graph), {o.name for o in graph.output}
-        producers = {o: n for n in graph.node for o in n.output}
         nodes = [larger]
         for kind in ("Relu", "Conv", "GatherElements"):
             value = nodes[-1].output[0]

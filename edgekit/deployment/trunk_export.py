@@ -11,7 +11,7 @@ from edgekit.deployment.cpu import rewrite_for_cpu
 from edgekit.deployment.norms import folded
 from edgekit.deployment.static_onnx import static_onnx
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, StaticTrunk
-from edgekit.files import whole_folder
+from edgekit.files import output_folder
 from edgekit.model.generations import GenerationalRCNN
 
 if TYPE_CHECKING:
@@ -36,15 +36,13 @@ def export_trunk(
     - ``box_head.onnx``: table, boxes [rois, 4] -> features [rois, F];
     - ``mask_head.onnx``: table, boxes [mask_rois, 4] -> features [mask_rois, C, 14, 14]; absent of a Faster R-CNN.
 
-    ``for_cpu`` rewrites them for onnxruntime's CPU kernels. The folder appears whole or not at all; one that is
-    there already is replaced.
+    ``for_cpu`` rewrites them for onnxruntime's CPU kernels.
     """
     trunk = StaticTrunk(folded(module), size, min(proposals, module.base.rpn.post_nms_top_n()))
     images = torch.zeros(1, *size, 3, dtype=torch.uint8)
-    with whole_folder(folder) as temporary:
-        save(static_onnx(trunk, (images,), ["images"], BODY), temporary / "body.onnx", for_cpu)
-        channels = int(module.base.backbone.out_channels)
-        save_heads(temporary, trunk.box, trunk.mask, channels, rois, mask_rois, for_cpu)
+    save(static_onnx(trunk, (images,), ["images"], BODY), folder / "body.onnx", for_cpu)
+    channels = int(module.base.backbone.out_channels)
+    save_heads(folder, trunk.box, trunk.mask, channels, rois, mask_rois, for_cpu)
 
 
 def save_heads(
@@ -61,9 +59,10 @@ def save_heads(
 
 
 def save(graph: onnx.ModelProto, path: Path, for_cpu: bool) -> None:
-    """Write an ONNX graph into a folder that ``whole_folder`` guards."""
+    """Write a trunk's ONNX graph."""
     import onnx
 
     if for_cpu:
         rewrite_for_cpu(graph)
+    output_folder(path.parent)
     onnx.save(graph, path)

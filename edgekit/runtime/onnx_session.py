@@ -14,10 +14,10 @@ import numpy as np
 from edgekit.artifacts import ModelMeta, read_onnx
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
-from edgekit.files import default_cache
 from edgekit.runtime.gpu import nvidia_device
 from edgekit.runtime.graph_names import OUTPUTS
 from edgekit.runtime.mask_graphs import MaskGraphs
+from edgekit.runtime.ort_engines import kept_engines
 from edgekit.runtime.recorded import Recorded
 from edgekit.runtime.session import Outputs
 
@@ -152,7 +152,12 @@ def open_ort(
     if any(name != PROVIDERS["cpu"] for name, _ in chosen):
         preload(ort)
         ort.set_default_logger_severity(4)  # it logs what cuDNN cannot do, then does it in another way
-    with contextlib.redirect_stdout(sys.stderr):  # it prints why a provider cannot be had, and --json owns stdout
+    with contextlib.ExitStack() as stack:
+        if chosen[0][0] == PROVIDERS["tensorrt"]:
+            engines = kept_engines(model, f"onnxruntime {ort.__version__} {precision}")
+            chosen[0][1]["trt_engine_cache_path"] = str(stack.enter_context(engines))
+        # It prints why a provider cannot be had, and --json owns stdout.
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         session = ort.InferenceSession(model, options, providers=chosen)
     used = session.get_providers()[0]
     if provider and used != PROVIDERS[provider]:
@@ -160,6 +165,13 @@ def open_ort(
             f"onnxruntime cannot use {PROVIDERS[provider]} here: it took {used}", "edgekit doctor says why"
         )
     return session
+
+
+def ort_version() -> str:
+    """The version of onnxruntime, whichever of its packages is installed."""
+    import onnxruntime as ort
+
+    return str(ort.__version__)
 
 
 def _opened(load: Callable[..., Any], path: Path, trace: str) -> tuple[Any, Recorded | None]:
@@ -199,7 +211,7 @@ def _settings(provider: str, precision: str) -> dict[str, Any]:
     """On CUDA float32 is float32, not TF32, which has half precision's mantissa, and algorithms are chosen by
     rule, since a timed choice may differ between two sessions, and their results with it.
 
-    TensorRT may use the precision that the graph has; its engines are kept, since building one takes minutes.
+    TensorRT may use the precision that the graph has; its engines are kept (see ``kept_engines``).
     """
     if provider == PROVIDERS["cuda"]:
         return {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
@@ -207,7 +219,6 @@ def _settings(provider: str, precision: str) -> dict[str, Any]:
         return {}
     return {
         "trt_engine_cache_enable": True,
-        "trt_engine_cache_path": str(default_cache() / "onnxruntime-tensorrt"),
         "trt_fp16_enable": precision != "fp32",
         "trt_int8_enable": precision == "int8",
     }

@@ -1,15 +1,27 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
+import onnx
 import pytest
 
-from edgekit.adaptation.bases import Base, OnnxBase, _exported_trunk
+from edgekit.adaptation import trunk_cache
+from edgekit.adaptation.bases import Base, OnnxBase, open_base
+from edgekit.adaptation.trunk import OnnxTrunk
+from edgekit.adaptation.trunk_cache import exported_trunk
+from edgekit.cache_folder import CacheFolder
+from edgekit.deployment.trunk_export import export_trunk
+from edgekit.deployment.winograd import gains_here
 from edgekit.errors import EdgekitError
-from tests.tiny_detector import META, SIZE, write_tiny_detector
+from edgekit.progress import silent
+from edgekit.runtime.gpu import nvidia_device
+from tests.damage import flip_a_bit
+from tests.tiny_detector import META, write_tiny_detector
 
 
 @pytest.mark.parametrize(
@@ -28,25 +40,108 @@ def test_graphs_that_nothing_can_be_added_to(changes: dict[str, Any], scoring: s
         base.check(scoring)
 
 
-@pytest.mark.parametrize("damage", ["none", "cut", "empty", "gone"])
-def test_a_damaged_trunk_is_made_again(damage: str, tmp_path: Path) -> None:
-    predictors = SimpleNamespace(mask_predictor=object())
-    base = cast(Base, SimpleNamespace(meta=SimpleNamespace(input_size=SIZE), trunk_sha256="0", predictors=predictors))
-    folders = []
+def trunk_of_tiny_detectors(cache: Path, made: list[bool], weights: float = 0.0) -> OnnxTrunk:
+    """A trunk of files that differ by how they are said to compute; ``made`` takes note of each that is made."""
+    base = SimpleNamespace(meta=META, trunk_sha256="0", predictors=SimpleNamespace(mask_predictor=object()))
 
-    def make(folder: Path) -> None:
-        folders.append(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+    def make(folder: Path, winograd: bool) -> None:
+        made.append(winograd)
         for name in ("body", "box_head", "mask_head"):
-            write_tiny_detector(folder / f"{name}.onnx")
+            model = onnx.load(write_tiny_detector(folder / f"{name}.onnx"))
+            model.doc_string = f"winograd {winograd}, weights {weights}"
+            onnx.save(model, folder / f"{name}.onnx")
 
-    _exported_trunk(base, "onnx", tmp_path, make)
-    part = folders[0] / "mask_head.onnx"
-    content = part.read_bytes()
+    return exported_trunk(cast(Base, base), "onnx", cache, export_trunk, make)
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, *answers: bool) -> None:
+    """Let timing Winograd's method come out so."""
+    left = iter(answers)
+
+    def gains() -> bool:
+        return next(left)
+
+    gains.__module__ = gains_here.__module__
+    monkeypatch.setattr(trunk_cache, "gains_here", gains)
+
+
+@pytest.mark.parametrize("part", ["body", "box_head", "mask_head"])
+@pytest.mark.parametrize("damage", ["none", "flipped", "cut", "empty", "gone"])
+def test_a_damaged_trunk_is_made_again(damage: str, part: str, tmp_path: Path) -> None:
+    made: list[bool] = []
+    before = trunk_of_tiny_detectors(tmp_path, made)
+    (entry,) = (tmp_path / "trunks").iterdir()
+    file = entry / f"{part}.onnx"
+    content = file.read_bytes()
     if damage == "gone":
-        part.unlink()
+        file.unlink()
+    elif damage == "flipped":
+        flip_a_bit(file)
     elif damage != "none":
-        part.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
-    trunk = _exported_trunk(base, "onnx", tmp_path, make)
-    assert trunk.mask_head is not None
-    assert len(folders) == (1 if damage == "none" else 2)
+        file.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    after = trunk_of_tiny_detectors(tmp_path, made)
+    assert len(made) == (1 if damage == "none" else 2)
+    assert file.read_bytes() == content
+    assert after.key == before.key
+    assert after.mask_head is not None
+
+
+def test_trunks_of_two_arithmetics_and_their_features_do_not_mix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+    keys = []
+    for gains in (True, False, True):
+        timed(monkeypatch, gains)
+        shutil.rmtree(tmp_path / "timings", ignore_errors=True)  # as on another machine
+        keys.append(trunk_of_tiny_detectors(tmp_path, made).key)
+    assert made == ([False] if nvidia_device() else [True, False])
+    assert keys[0] == keys[2]
+    assert (keys[0] == keys[1]) == nvidia_device()
+    assert len(list((tmp_path / "trunks").iterdir())) == len(made)
+
+
+def test_features_belong_to_the_bytes_of_the_trunk(tmp_path: Path) -> None:
+    keys = {trunk_of_tiny_detectors(tmp_path / f"{weights}", [], weights).key for weights in (0.0, 1.0)}
+    assert len(keys) == 2
+
+
+def test_a_trunk_that_another_process_removes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+    trunk_of_tiny_detectors(tmp_path, made)
+    find = trunk_cache.CacheFolder.find
+
+    def found_then_removed(self: CacheFolder, key: str) -> Path | None:
+        entry = find(self, key)
+        if len(made) == 1 and self.folder.name == "trunks":
+            shutil.rmtree(self.folder / key, ignore_errors=True)
+        return entry
+
+    monkeypatch.setattr(trunk_cache.CacheFolder, "find", found_then_removed)
+    monkeypatch.setattr(trunk_cache, "entry_sha256", lambda entry: "0")
+    assert trunk_of_tiny_detectors(tmp_path, made).mask_head is not None
+    assert len(made) == 2
+
+
+def test_whether_winograd_gains_is_timed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trunk_cache, "nvidia_device", lambda: False)
+    timed(monkeypatch, True, False)
+    assert [trunk_cache._by_winograd(tmp_path) for _ in range(3)] == [True] * 3
+    (entry,) = (tmp_path / "timings").iterdir()
+    flip_a_bit(entry / "gains")
+    assert [trunk_cache._by_winograd(tmp_path) for _ in range(3)] == [False] * 3
+
+
+def test_a_bit_that_flips_in_a_kept_trunk_changes_no_feature(tmp_path: Path) -> None:
+    base, canvas = open_base("demo"), np.full((320, 320, 3), 90, np.uint8)
+    boxes = np.array([[20, 20, 200, 160]], np.float32)
+
+    def features() -> np.ndarray:
+        trunk = base.trunk("onnx", tmp_path, silent)
+        levels, _ = trunk.look(canvas)
+        return trunk.box_features(levels, boxes)
+
+    before = features()
+    for file in sorted((tmp_path / "trunks").rglob("*.onnx")):
+        flip_a_bit(file, 0.6)
+    assert np.array_equal(features(), before)

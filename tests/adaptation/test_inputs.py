@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,65 @@ def test_objects_on_nothing_are_named_and_left_out(mixed_test: Dataset, tmp_path
     assert f"{photo.path.name}: 1 of {len(photo.annotations)} annotated objects lie" in found.skipped[0]
     kept = next(p for p in found.learn if p.path.name == photo.path.name)
     assert len(kept.annotations) == len(photo.annotations) - 1
+
+
+@pytest.mark.parametrize("option", ["val", "replay", "old_data"])
+@pytest.mark.parametrize("where", ["beside", "images"])
+def test_the_photo_that_is_missing_is_named_not_its_neighbour(
+    option: str, where: str, new_train: Dataset, mixed_test: Dataset, tmp_path: Path
+) -> None:
+    """All but one photo are beside the annotations, or in the folder given with --images."""
+    images, file = tmp_path / "images", copied(mixed_test, tmp_path / "old")
+    images.mkdir()
+    document = json.loads(new_train.file.read_text())
+    for image in document["images"]:
+        shutil.copy(new_train.file.parent / image["file_name"], images / f"new-{image['file_name']}")
+        image["file_name"] = f"new-{image['file_name']}"
+    (images / "annotations.json").write_text(json.dumps(document))
+    names = [photo.path.name for photo in mixed_test.photos]
+    lost, kept = names[4], [n for n in names if n != names[4]]
+    if where == "images":
+        document = json.loads(file.read_text())
+        for image in document["images"]:
+            image["file_name"] = f"old-{image['file_name']}"
+        file.write_text(json.dumps(document))
+        for name in names:
+            (file.parent / name).rename(images / f"old-{name}")
+        folder, lost, kept = images, f"old-{lost}", [f"old-{n}" for n in kept]
+    else:
+        folder = file.parent
+    (folder / lost).unlink()
+    with pytest.raises(EdgekitError) as raised:
+        given(images / "annotations.json", images, **{option: file})
+    said = str(raised.value)
+    assert lost in said
+    assert str(file.parent) in said
+    assert str(images) in said
+    assert "1 of 8" in said
+    assert not any(name in said.replace(lost, "") for name in kept)
+
+
+def test_photos_of_which_some_are_in_each_folder(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
+    images, file = tmp_path / "images", copied(mixed_test, tmp_path / "old")
+    shutil.copytree(new_train.file.parent, images)
+    document = json.loads(file.read_text())
+    moved = document["images"][3]
+    (file.parent / moved["file_name"]).rename(images / "moved.jpg")
+    moved["file_name"] = "moved.jpg"
+    file.write_text(json.dumps(document))
+    with pytest.raises(EdgekitError, match=r"of its 8 photos \S+old lacks 1 \(moved.jpg\) and \S+images 2"):
+        given(images / "annotations.json", images, old_data=file)
+
+
+def test_what_is_wrong_with_the_annotations_is_said_wherever_the_photos_are(
+    new_train: Dataset, mixed_test: Dataset, tmp_path: Path
+) -> None:
+    file = copied(mixed_test, tmp_path / "old")
+    document = json.loads(file.read_text())
+    file.write_text(json.dumps(document | {"annotations": []}))
+    with pytest.raises(EdgekitError, match="holds no annotations"):
+        given(new_train.file, new_train.file.parent, old_data=file)
+    document["annotations"][0]["category_id"] = 99
+    file.write_text(json.dumps(document))
+    with pytest.raises(EdgekitError, match=r"^\S+annotations.json: annotation \S+ refers to"):
+        given(new_train.file, new_train.file.parent, old_data=file)

@@ -12,8 +12,10 @@ import pytest
 from edgekit.artifacts import read_onnx
 from edgekit.data.coco import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
+from edgekit.deployment import mask_graphs
 from edgekit.deployment.append import append_generation
 from edgekit.deployment.compose import read_heads
+from edgekit.deployment.features import leading_to
 from edgekit.deployment.mask_files import write_parts
 from edgekit.deployment.mask_graphs import SLOTS, cut_masks
 from edgekit.deployment.onnx_export import export
@@ -187,10 +189,10 @@ def test_a_model_without_masks_has_none_to_cut(tmp_path: Path) -> None:
 
 def test_a_graph_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgekit.deployment.nms.ROUNDS", 0)  # a wrong graph: nothing is suppressed
-    monkeypatch.setattr("edgekit.deployment.graph_cache.exporter_digest", lambda: "0 rounds")  # not the cached one
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))  # not the cached one
     with pytest.raises(EdgekitError, match="differ from those of"):
         export("demo", tmp_path / "x.onnx", masks="found")
-    assert not list(tmp_path.iterdir())
+    assert [p.name for p in tmp_path.iterdir()] == ["cache"]
 
 
 def test_what_needs_the_whole_graph_says_so(found_onnx: Path, tmp_path: Path) -> None:
@@ -206,3 +208,11 @@ def test_cut_leaves_the_graph_as_it_was(adapted_onnx: Path) -> None:
     cut = cut_masks(graph, meta, (3,))
     assert graph.SerializeToString() == before
     assert set(cut.masks) == {(0, 3), (1, 3)}
+
+
+def test_a_graph_is_searched_once_a_branch(adapted_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, meta = read_onnx(adapted_onnx)
+    searches = []
+    monkeypatch.setattr(mask_graphs, "leading_to", lambda *asked: searches.append(asked) or leading_to(*asked))
+    cut = cut_masks(graph, meta, (3,))
+    assert len(searches) == 1 + len(meta.group_sizes) + len(cut.masks)

@@ -22,7 +22,7 @@ from edgekit.deployment.tensorrt.options import (
 from edgekit.deployment.tensorrt.progress import Phases, monitor, watched
 from edgekit.deployment.tensorrt.suppression import counts_in_half
 from edgekit.deployment.tensorrt.target import Target, choose_target
-from edgekit.deployment.tensorrt.timing_cache import attach, cache_file, keep
+from edgekit.deployment.tensorrt.timing_cache import attach, cache_entry, keep
 from edgekit.errors import EdgekitError
 from edgekit.files import sha256
 from edgekit.progress import Track, silent
@@ -73,10 +73,10 @@ def build(
     check_detector(onnx_path, meta, tensors)
     config = builder.create_builder_config()
     settings = {**configure(config, options, target), "nms_products_in_half": halved}
-    timings_file = cache_file(timing_cache, target)
-    timings = attach(config, timings_file)
+    timings_entry = cache_entry(timing_cache, target)
+    timings = attach(config, timings_entry)
     data, allowed = _compile(builder, network, config, options, target, onnx_path, track)
-    keep(config, timings_file, timings)
+    keep(config, timings_entry, timings)
     engine = Engine(
         path=output,
         meta=meta,

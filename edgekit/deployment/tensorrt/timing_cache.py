@@ -1,4 +1,4 @@
-"""Timings of kernels kept between builds, in a file for one exact version of TensorRT on one kind of GPU."""
+"""Timings of kernels kept between builds, in a cache entry for one exact version of TensorRT on one kind of GPU."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+from edgekit.cache_folder import CacheFolder
 from edgekit.deployment.tensorrt.target import Target
-from edgekit.files import atomic_path
+
+FILE = "timings"
+LIMIT_GB = 1.0
 
 
-def cache_file(folder: Path | None, target: Target) -> Path | None:
-    """The file in ``folder`` for this TensorRT and GPU; None if there is no use for one.
+def cache_entry(folder: Path | None, target: Target) -> Path | None:
+    """The entry in ``folder`` for this TensorRT and GPU; None if there is no use for one.
 
     TensorRT-RTX times nothing while it builds, and ahead of time there is nothing to time on.
     """
@@ -21,24 +24,25 @@ def cache_file(folder: Path | None, target: Target) -> Path | None:
     return folder / f"tensorrt-{target.tensorrt.version}-{gpu}-sm{target.gpu.compute_capability}.timing"
 
 
-def attach(config: Any, file: Path | None) -> bytes:
-    """Give a builder's config what ``file`` holds, or an empty cache; returns the bytes it took."""
-    if file is None:
+def attach(config: Any, entry: Path | None) -> bytes:
+    """Give a builder's config what ``entry`` holds, or an empty cache; returns the bytes it took."""
+    if entry is None:
         return b""
-    kept = file.read_bytes() if file.exists() else b""
+    sound = CacheFolder(entry.parent, LIMIT_GB).find(entry.name)
+    kept = (sound / FILE).read_bytes() if sound else b""
     cache = config.create_timing_cache(kept)
-    if cache is None or not config.set_timing_cache(cache, False):  # damaged, or of another driver
+    if cache is None or not config.set_timing_cache(cache, False):  # of another driver
         kept = b""
         config.set_timing_cache(config.create_timing_cache(kept), False)
     return kept
 
 
-def keep(config: Any, file: Path | None, before: bytes) -> None:
-    """Write a config's timings to ``file`` if the build added some."""
-    if file is None:
+def keep(config: Any, entry: Path | None, before: bytes) -> None:
+    """Write a config's timings to ``entry`` if the build added some."""
+    if entry is None:
         return
     cache = config.get_timing_cache()
     timings = bytes(cache.serialize()) if cache is not None else b""
     if timings and timings != before:
-        with atomic_path(file) as temporary:
-            temporary.write_bytes(timings)
+        with CacheFolder(entry.parent, LIMIT_GB).adding(entry.name) as folder:
+            (folder / FILE).write_bytes(timings)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 
+from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.deployment.precision.calibration import calibrate
 from edgekit.deployment.precision.calibration_sets import FORMAT, photos_of, read_set
 from edgekit.errors import EdgekitError
@@ -56,3 +59,17 @@ def test_photos_that_are_none(tmp_path: Path) -> None:
     photo.mkdir()
     with pytest.raises(EdgekitError, match="holds no images"):
         calibrate(onnx.ModelProto(), (), tmp_path, "minmax", (8, 8))
+
+
+def test_the_readmes_snippet_describes_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = tmp_path / "calibration" / "coco"
+    shutil.copytree(SAMPLE_PHOTOS, photos)
+    readme = (Path(__file__).parents[3] / "calibration" / "README.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", readme, re.S)
+    assert snippets
+    monkeypatch.chdir(tmp_path)
+    for snippet in snippets:
+        exec(snippet, {})
+    described = read_set(photos.with_suffix(".json"))
+    assert described is not None
+    assert photos_of(described, photos.with_suffix(".json"), tmp_path).resolve() == photos.resolve()

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from edgekit.deployment.tensorrt.target import Target
-from edgekit.deployment.tensorrt.timing_cache import attach, cache_file, keep
+from edgekit.deployment.tensorrt.timing_cache import attach, cache_entry, keep
 from edgekit.runtime.flavours import load
+from tests.damage import flip_a_bit
 from tests.deployment.tensorrt.versions import A10, ORIN, tensorrt
 
 
@@ -31,9 +32,9 @@ class Config:
         return SimpleNamespace(serialize=lambda: self.cache)
 
 
-def test_a_file_for_each_version_and_gpu(tmp_path: Path) -> None:
+def test_an_entry_for_each_version_and_gpu(tmp_path: Path) -> None:
     files = [
-        cache_file(tmp_path, Target(tensorrt(v), g, (g.compute_capability,)))
+        cache_entry(tmp_path, Target(tensorrt(v), g, (g.compute_capability,)))
         for v in ("10.3.0", "10.3.1")
         for g in (A10, ORIN)
     ]
@@ -41,11 +42,11 @@ def test_a_file_for_each_version_and_gpu(tmp_path: Path) -> None:
     assert files[0] == tmp_path / "tensorrt-10.3.0-NVIDIA-A10-sm8.6.timing"
 
 
-def test_no_file_where_nothing_is_timed(tmp_path: Path) -> None:
+def test_no_entry_where_nothing_is_timed(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="needs edgekit[rtx]")
-    assert cache_file(None, Target(tensorrt("10.3.0"), A10, ("8.6",))) is None
-    assert cache_file(tmp_path, Target(tensorrt("10.3.0"), None, ("8.6",))) is None
-    assert cache_file(tmp_path, Target(load("rtx"), A10, ("8.6",))) is None
+    assert cache_entry(None, Target(tensorrt("10.3.0"), A10, ("8.6",))) is None
+    assert cache_entry(tmp_path, Target(tensorrt("10.3.0"), None, ("8.6",))) is None
+    assert cache_entry(tmp_path, Target(load("rtx"), A10, ("8.6",))) is None
 
 
 def test_timings_are_kept_for_the_next_build(tmp_path: Path) -> None:
@@ -64,9 +65,18 @@ def test_timings_are_kept_for_the_next_build(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"damaged file", b"other device's"])
 def test_a_cache_it_cannot_use(content: bytes, tmp_path: Path) -> None:
     file, config = tmp_path / "x.timing", Config()
-    file.write_bytes(content)
+    config.cache = content
+    keep(config, file, b"")
     assert attach(config, file) == b""
     assert config.cache == b""
     config.cache = b"new timings"
     keep(config, file, b"")
-    assert file.read_bytes() == b"new timings"
+    assert attach(Config(), file) == b"new timings"
+
+
+def test_damaged_timings_are_not_used(tmp_path: Path) -> None:
+    file, config = tmp_path / "x.timing", Config()
+    config.cache = b"timings"
+    keep(config, file, b"")
+    flip_a_bit(file / "timings")
+    assert attach(config, file) == b""
