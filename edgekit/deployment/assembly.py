@@ -50,7 +50,7 @@ def prepare(model: Path, track: Track = silent) -> None:
     finds it; only where the base model was exported before at its own shape, and is in the cache."""
     parts = _apart(model)
     shape = Shape(parts.meta.input_size)
-    if not cached_file("graphs", _about_base(parts.meta, shape)).exists():
+    if not cached_file("graphs", _about_base(parts, shape)).exists():
         return
     for _ in track(range(1), "preparing its export"):
         _together(parts, shape)
@@ -58,12 +58,13 @@ def prepare(model: Path, track: Track = silent) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Parts:
-    """A checkpoint, read as ``given`` (base classes, architecture): what it is, its base model's digest included, and
-    the generations that were added to that."""
+    """A checkpoint, read as ``given`` (base classes, architecture): what it is, its base model's digest, and the
+    generations that were added to that."""
 
     model: str | Path
     given: tuple[Path | None, str | None]
     meta: ModelMeta
+    base_sha256: str
     added: list[Generation]
 
 
@@ -81,7 +82,7 @@ def _together(
             graph = to_onnx(module, shape)
         return graph
 
-    graph = cached_graph("graphs", _about_base(meta, shape), build, KEPT)
+    graph = cached_graph("graphs", _about_base(parts, shape), build, KEPT)
     for number, generation in enumerate(parts.added[: len(kept.group_sizes) - 1], start=1):
         appended(graph, dataclasses.replace(meta, generations=meta.generations[:number]), generation, path)
     return graph, kept
@@ -90,12 +91,11 @@ def _together(
 def _apart(model: str | Path, base_classes: Path | None = None, architecture: str | None = None) -> _Parts:
     weights, meta = read_checkpoint(model, base_classes, architecture)
     added = split_generations(weights.tensors, meta.group_sizes)  # what remains is the base model's
-    meta = dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta))
-    return _Parts(model, (base_classes, architecture), meta, added)
+    return _Parts(model, (base_classes, architecture), meta, _base_sha256(weights.tensors, meta), added)
 
 
-def _about_base(meta: ModelMeta, shape: Shape) -> list[Any]:
-    return [meta.base_sha256, dataclasses.asdict(shape)]
+def _about_base(parts: _Parts, shape: Shape) -> list[Any]:
+    return [parts.base_sha256, dataclasses.asdict(shape)]
 
 
 def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> onnx.ModelProto:
@@ -125,7 +125,7 @@ def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> 
     return graph
 
 
-def base_sha256(tensors: dict[str, torch.Tensor], meta: ModelMeta) -> str:
+def _base_sha256(tensors: dict[str, torch.Tensor], meta: ModelMeta) -> str:
     """A digest of a base model: its architecture and all its tensors, the base model's predictor rows included."""
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     return tensors_sha256(arrays, f"{meta.architecture} {meta.batch_norm_eps}")
