@@ -63,12 +63,8 @@ def adapt(
     init: str = "mean",
     epochs: int = 60,
     lr: float = 3e-3,
-    schedule: str = "cosine",
-    warm_up: float = 0.05,
-    weight_decay: float = 1e-4,
     protect: str = "l2",
     replay: Path | None = None,
-    old_objects: str = "background",
     val: Path | float | None = None,
     probe: Path | None = None,
     old_data: Path | None = None,
@@ -93,9 +89,7 @@ def adapt(
     scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is written beside
     the output as ``*.retention.json``. ``say`` is told, before training, what the frozen RPN proposes.
     """
-    settings = Settings(
-        scoring, train, init, epochs, lr, schedule, warm_up, weight_decay, protect, old_objects, views, seed, trunk
-    )
+    settings = Settings(scoring, train, init, epochs, lr, protect, views, seed, trunk)
     settings.check(max_old_drop, old_data, cache_gb)
     with processes() as ranks:
         source = open_base(base, base_classes, architecture, size)
