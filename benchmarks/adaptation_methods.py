@@ -26,8 +26,7 @@ from edgekit.model.predictors import Predictors
 from edgekit.progress import silent
 
 DEFAULTS: dict[str, Any] = {"scoring": "exact", "train": "predictors", "init": "mean", "epochs": 60, "lr": 3e-3}
-DEFAULTS |= {"schedule": "cosine", "warm_up": 0.05, "weight_decay": 1e-4, "protect": "l2", "trunk": "onnx"}
-DEFAULTS |= {"old_objects": "background", "views": None}
+DEFAULTS |= {"protect": "l2", "trunk": "onnx", "views": None}
 # TFA (arXiv:2003.06957) fine-tunes the last layers on a small set balanced over old and new classes; all rows train.
 BALANCED = {"scoring": "joint", "protect": "none"}
 METHODS: dict[str, dict[str, Any]] = {

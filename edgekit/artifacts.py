@@ -49,11 +49,10 @@ class ModelMeta:
     ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
     that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``input_type`` says
     what a graph takes: "uint8" canvases or "float", the same normalised (see ``data.images.graph_input``).
-    ``best_only`` says that a graph drops what a better-scored detection of another generation covers. ``reserved`` is
-    how many classes more a graph has room for, ``base_sha256`` which base model's it is. ``recognised`` says how a
-    checkpoint that says nothing of itself was understood. ``mask_files`` describes the files beside a graph that make
-    its masks, by name: their "sha256" and, of a graph, its "generation" and "slots" (a run's); the others hold
-    weights.
+    ``best_only`` says that a graph drops what a better-scored detection of another generation covers. ``recognised``
+    says how a checkpoint that says nothing of itself was understood. ``mask_files`` describes the files beside a graph
+    that make its masks, by name: their "sha256" and, of a graph, its "generation" and "slots" (a run's); the others
+    hold weights.
     """
 
     architecture: str
@@ -64,9 +63,7 @@ class ModelMeta:
     input_type: str = "uint8"
     batch_norm_eps: float = 1e-5
     best_only: bool = False
-    reserved: int = 0
     mask_files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    base_sha256: str | None = None
     recognised: Mapping[str, str] = field(default_factory=dict)
     parent_sha256: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -118,16 +118,15 @@ class Job:
         scores_train = "cls_score" in trained_layers(settings.train)
         if generation.adapter is not None and not scores_train:
             generation.adapter.blend(generation.cls_score, 1.0)
-        ignore_old = settings.old_objects == "ignore"
         generation.requires_grad_(False)
         groups = new_parameters(generation, settings.train)
         objective: Objective
         if joint:
-            objective = JointObjective(predictors, generation, ignore_old, settings.protect, self.ranks.count)
+            objective = JointObjective(predictors, generation, settings.protect, self.ranks.count)
             if settings.protect != "frozen":
                 groups.append((old_parameters(predictors, settings.train), OLD_ROWS_LR))
         else:
-            objective = ExactObjective(predictors, generation, ignore_old)
+            objective = ExactObjective(predictors, generation)
         whole = Predictors(predictors.box_predictor, predictors.mask_predictor, [*predictors.generations, generation])
         score = scorer(
             whole, self.base.heads, held_out, self.base.meta.input_size, generation.mask_fcn_logits is not None
@@ -137,7 +136,8 @@ class Job:
             groups,
             objective,
             photos,
-            settings.optimiser,
+            settings.epochs,
+            settings.lr,
             settings.seed,
             self.ranks,
             score if held_out else None,

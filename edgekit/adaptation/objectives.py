@@ -17,7 +17,6 @@ from edgekit.model.predictors import Generation, Predictors, merged
 
 NEGATIVE_WEIGHT = 4.0  # of the RoIs without a new object: fewer false detections, the same AP (docs/log.md)
 LIKENESSES = 2  # negatives made of the old rows, for each RoI (docs/log.md)
-CONFIDENT = 0.5  # a base model's score that takes a RoI for an old object
 L2_WEIGHT = 1.0  # of the squared distance of the old rows to their start (L2-SP, arXiv:1802.01483)
 DISTILLATION_WEIGHT = 1.0  # of the base model's outputs on the same RoIs (LwF, arXiv:1606.09282)
 
@@ -82,11 +81,11 @@ class ExactObjective:
 
     The rows alone and the rows with their adapter are trained side by side: the first are what torchvision's layout
     can hold, the second what edgekit runs. Likenesses of old objects (see ``old_likenesses``) are negatives besides the
-    RoIs. With ``ignore_old``, RoIs that the model before confidently takes for one of its classes are not negatives.
+    RoIs.
     """
 
-    def __init__(self, predictors: Predictors, generation: Generation, ignore_old: bool) -> None:
-        self.predictors, self.generation, self.ignore_old = predictors, generation, ignore_old
+    def __init__(self, predictors: Predictors, generation: Generation) -> None:
+        self.predictors, self.generation = predictors, generation
         self.first = predictors.first_label(len(predictors.generations) + 1)
 
     def counts(self, batch: Batch) -> torch.Tensor:
@@ -125,11 +124,7 @@ class ExactObjective:
         others = merged(torch.cat([before, self.predictors.logits(likenesses)]))
         box, kept = torch.cat([batch.box, likenesses]), torch.cat([batch.kept, batch.likeness_kept])
         labels = torch.cat([new, torch.zeros(len(likenesses), dtype=torch.int64)])
-        if not self.ignore_old:
-            return box, kept, labels, others
-        ours = ~((new == 0) & _confidently_old(before))
-        learned = torch.cat([ours, torch.ones(len(likenesses), dtype=torch.bool)])
-        return box[learned], kept[learned], labels[learned], others[learned]
+        return box, kept, labels, others
 
     def _mask_loss(self, batch: Batch) -> torch.Tensor:
         generation = self.generation
@@ -150,11 +145,9 @@ class JointObjective:
     """All rows in one softmax, the old ones protected: "none", "frozen" (they are not among what trains), "l2" (to
     their start) or "distill" (the base model's scores and boxes on the same RoIs)."""
 
-    def __init__(
-        self, predictors: Predictors, generation: Generation, ignore_old: bool, protect: str, processes: int = 1
-    ) -> None:
-        self.predictors, self.generation, self.processes = predictors, generation, processes
-        self.ignore_old, self.protect = ignore_old, protect
+    def __init__(self, predictors: Predictors, generation: Generation, protect: str, processes: int) -> None:
+        self.predictors, self.generation = predictors, generation
+        self.protect, self.processes = protect, processes
         self.before = copy.deepcopy(predictors).requires_grad_(False)
         self.first = predictors.first_label(len(predictors.generations) + 1)
 
@@ -166,17 +159,13 @@ class JointObjective:
         """See ``Objective``."""
         with torch.no_grad():
             before = self.before.logits(batch.box)
-        if self.ignore_old:
-            kept = ~((batch.labels == 0) & _confidently_old(before))
-        else:
-            kept = torch.ones(len(batch.labels), dtype=torch.bool)
         old = self.predictors.box_predictor
         logits = torch.cat([old.cls_score(batch.box), self.generation.cls_score(batch.box)], dim=1)
         deltas = torch.cat([old.bbox_pred(batch.box), self.generation.bbox_pred(batch.box)], dim=1)
         weights = torch.ones(logits.shape[1])
         weights[0] = NEGATIVE_WEIGHT
         count = 4 * counts[0].clamp(min=1)
-        classification = F.cross_entropy(logits[kept], batch.labels[kept], weights, reduction="sum") / count
+        classification = F.cross_entropy(logits, batch.labels, weights, reduction="sum") / count
         shown = batch.labels > 0
         regression = _box_loss(deltas[shown], batch.labels[shown], batch.deltas[shown]) / count
         mask = torch.zeros(())
@@ -205,11 +194,6 @@ class JointObjective:
             boxes = (seen * (deltas[without_new][:, : 4 * self.first] - old_deltas) ** 2)[:, 4:].sum()
             return DISTILLATION_WEIGHT * (scores + boxes) / count
         return torch.zeros(())
-
-
-def _confidently_old(before: torch.Tensor) -> torch.Tensor:
-    """Which RoIs the model before takes for one of its classes: bool [R] of its logits [R, 1 + classes]."""
-    return F.softmax(before, dim=1)[:, 1:].amax(dim=1) > CONFIDENT
 
 
 def _box_loss(deltas: torch.Tensor, columns: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -65,12 +65,8 @@ def adapt(
     init: str = "mean",
     epochs: int = 60,
     lr: float = 3e-3,
-    schedule: str = "cosine",
-    warm_up: float = 0.05,
-    weight_decay: float = 1e-4,
     protect: str = "l2",
     replay: Path | None = None,
-    old_objects: str = "background",
     val: Path | float | None = None,
     probe: Path | None = None,
     old_data: Path | None = None,
@@ -98,9 +94,7 @@ def adapt(
     names that edgekit did not make. ``say`` is told, before training, what was left out of the data and what the frozen
     RPN proposes.
     """
-    settings = Settings(
-        scoring, train, init, epochs, lr, schedule, warm_up, weight_decay, protect, old_objects, views, seed, trunk
-    )
+    settings = Settings(scoring, train, init, epochs, lr, protect, views, seed, trunk)
     settings.check(max_old_drop, old_data, cache_gb)
     read = [base, data, images, val, replay, probe, old_data, base_classes]
     check_outputs([output, proof_of(output)], read, force)

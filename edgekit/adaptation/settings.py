@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.adaptation.strategies import trained_layers
-from edgekit.adaptation.training import Schedule
 from edgekit.errors import EdgekitError
 
 CHOICES = {
     "scoring": ("exact", "joint"),
-    "schedule": ("cosine", "constant"),
     "protect": ("distill", "l2", "frozen", "none"),
-    "old_objects": ("background", "ignore"),
     "trunk": ("onnx", "tensorrt", "torch"),
 }
 LEAST_VIEWS, MOST_VIEWS, VIEWS_IN_ALL = 2, 36, 180  # of a photo, of a photo, of all photos (docs/log.md)
@@ -28,19 +25,10 @@ class Settings:
     init: str
     epochs: int
     lr: float
-    schedule: str
-    warm_up: float
-    weight_decay: float
     protect: str
-    old_objects: str
     views: int | None
     seed: int
     trunk: str
-
-    @property
-    def optimiser(self) -> Schedule:
-        """What the training loop needs to know."""
-        return Schedule(self.epochs, self.lr, self.weight_decay, self.warm_up, self.schedule)
 
     def views_of(self, photos: int) -> int:
         """How many views of each photo, the plain one included: more of few photos."""
@@ -64,11 +52,6 @@ class Settings:
             raise EdgekitError(
                 f"--epochs {self.epochs} --lr {self.lr} --views {self.views}: nothing would be learned",
                 "give numbers above 0 (--epochs 0 with --init prototype needs no training)",
-            )
-        if not 0 <= self.warm_up < 1 or self.weight_decay < 0:
-            raise EdgekitError(
-                f"--warm-up {self.warm_up} --weight-decay {self.weight_decay}: out of range",
-                "the warm-up is a share of the steps below 1, the weight decay at least 0",
             )
         if cache_gb <= 0:
             raise EdgekitError(f"--cache-gb {cache_gb}: leaves no room", "give a size above 0")

@@ -21,27 +21,8 @@ NOISE = 0.02  # of the held-out score: an epoch less than this below the best so
 CHECKED = 5  # every so many epochs, and the first and the last, are measured on held-out photos
 LEAST = 16  # views an epoch: few photos are shown several times, in different views (docs/log.md)
 MASK_ROIS = 4  # RoIs a view and step that the mask rows learn from
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The optimiser's settings. Learning rates rise linearly over the ``warm_up`` share of the steps, then stay
-    ("constant") or fall to zero by half a cosine ("cosine")."""
-
-    epochs: int
-    lr: float
-    weight_decay: float
-    warm_up: float
-    schedule: str
-
-    def factor(self, step: int, steps: int) -> float:
-        """The share of the peak learning rate at a step."""
-        rising = max(1, int(self.warm_up * steps))
-        if step < rising:
-            return (step + 1) / rising
-        if self.schedule == "constant":
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+WARM_UP = 0.05  # of the steps
+WEIGHT_DECAY = 1e-4  # AdamW's
 
 
 @dataclass(frozen=True)
@@ -70,13 +51,14 @@ def train(
     groups: Sequence[tuple[list[nn.Parameter], float]],
     objective: Objective,
     photos: Sequence[PhotoFeatures],
-    schedule: Schedule,
+    epochs: int,
+    lr: float,
     seed: int,
     ranks: Processes,
     held_out: Callable[[], float] | None = None,
     track: Track = silent,
 ) -> Training:
-    """Fit groups of (parameters, share of the learning rate) of ``trained`` with AdamW.
+    """Fit groups of (parameters, share of the peak learning rate ``lr``) of ``trained`` with AdamW.
 
     An epoch shows every photo, few photos several times, each time its next view (modulo their number). ``held_out``
     says after an epoch how good the model is; the weights of the last epoch that is as good as the best are kept, or,
@@ -84,34 +66,32 @@ def train(
     there are none.
     """
     optimizer = torch.optim.AdamW(
-        [{"params": p, "share": share} for p, share in groups if p], lr=schedule.lr, weight_decay=schedule.weight_decay
+        [{"params": p, "share": share} for p, share in groups if p], lr=lr, weight_decay=WEIGHT_DECAY
     )
     parameters = [p for group, _ in groups for p in group]
     shuffler = torch.Generator().manual_seed(seed)
     repeats = math.ceil(LEAST / len(photos))
     batches = math.ceil(repeats * len(photos) / BATCH)
-    steps, step = schedule.epochs * batches, 0
+    steps, step = epochs * batches, 0
     history: list[Epoch] = []
     best = _Best(copy.deepcopy(trained.state_dict()))
     trained.train()
-    for epoch in track(range(schedule.epochs), "training the new rows"):
+    for epoch in track(range(epochs), "training the new rows"):
         sums = torch.zeros(4)
         for chosen in torch.randperm(repeats * len(photos), generator=shuffler).split(BATCH):
             for group in optimizer.param_groups:
-                group["lr"] = schedule.lr * group["share"] * schedule.factor(step, steps)
+                group["lr"] = lr * group["share"] * share_of_peak(step, steps)
             sums += _step(objective, optimizer, parameters, photos, chosen.tolist(), epoch * repeats, seed, ranks)
             step += 1
         losses = [round(float(v) / batches, 5) for v in sums]
         if not all(math.isfinite(v) for v in losses):
-            advice = f"the loss became {sum(losses)} in epoch {epoch + 1}: use a smaller --lr than {schedule.lr:g}"
+            advice = f"the loss became {sum(losses)} in epoch {epoch + 1}: use a smaller --lr than {lr:g}"
             if not history:
-                raise EdgekitError(
-                    f"the loss became {sum(losses)} in epoch 1", f"use a smaller --lr than {schedule.lr:g}"
-                )
+                raise EdgekitError(f"the loss became {sum(losses)} in epoch 1", f"use a smaller --lr than {lr:g}")
             trained.load_state_dict(best.state)
             trained.eval()
             return Training(tuple(history), best.epoch, advice)
-        last = epoch + 1 == schedule.epochs
+        last = epoch + 1 == epochs
         checked = held_out is not None and (epoch == 0 or last or (epoch + 1) % CHECKED == 0)
         score = held_out() if held_out and checked else None
         classification, box, mask, protection = losses
@@ -123,6 +103,14 @@ def train(
     trained.load_state_dict(best.state)
     trained.eval()
     return Training(tuple(history), best.epoch)
+
+
+def share_of_peak(step: int, steps: int) -> float:
+    """The share of the peak learning rate at a step: it rises linearly, then falls to zero by half a cosine."""
+    rising = max(1, int(WARM_UP * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
 @dataclass(frozen=True)

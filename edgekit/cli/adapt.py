@@ -31,14 +31,10 @@ from edgekit.cli.options import (
 @click.option("--init", default="mean", show_default=True, help="New rows: mean, random, prototype or an old CLASS.")
 @click.option("--epochs", default=60, show_default=True, help="Passes over the photos; 0 with prototypes is instant.")
 @click.option("--lr", default=3e-3, show_default=True, help="Peak learning rate of the new rows.")
-@click.option("--schedule", default="cosine", show_default=True, help="cosine or constant, after the warm-up.")
-@click.option("--warm-up", default=0.05, show_default=True, help="Share of the steps the learning rate rises in.")
-@click.option("--weight-decay", default=1e-4, show_default=True, help="AdamW's.")
 @click.option(
     "--protect", default="l2", show_default=True, help="Old rows in joint scoring: l2, distill, frozen, none."
 )
 @click.option("--replay", type=FILE, default=None, help="Annotated old data to learn from too.")
-@click.option("--old-objects", default="background", show_default=True, help="Unannotated old objects: or ignore.")
 @click.option("--val", type=FileOrShare(), default=None, help="File or share to hold out.  [default: 20% of 100+]")
 @click.option("--probe", type=FILE, default=None, help="Folder of photos to compare old detections on too.")
 @click.option("--old-data", type=FILE, default=None, help="Annotated old data to measure the old AP on.")

@@ -49,8 +49,6 @@ def check_appendable(meta: ModelMeta, base: Path) -> None:
     """Raise if no generation can be added to the graph ``base``, which ``meta`` describes."""
     if meta.best_only:
         raise EdgekitError(f"{base}: drops covered detections, so no classes can be added to it", AGAIN)
-    if meta.reserved:
-        raise EdgekitError(f"{base}: has room for {meta.reserved} classes", "fill it with: edgekit export --into")
     if meta.precision != "fp32":
         raise EdgekitError(f"{base}: is {meta.precision}; classes are added in fp32", AGAIN)
 
@@ -59,26 +57,22 @@ def appended(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, so
     """Append a generation's nodes and weights to ``graph``, which ``meta`` describes; errors name ``source``."""
     number = len(meta.group_sizes)
     part = _part(graph, meta, generation, source)
-    fill(part, generation, number)
+    _fill(part, generation, number)
     names = [o.name for o in graph.graph.output if o.name in OUTPUTS]
     _merge(graph, part, number, [*names, "predictors.logits"])
 
 
-def fill(graph: onnx.ModelProto, generation: Generation, number: int) -> set[str]:
-    """Put a generation's weights into the initialisers that bear their names, and return the weights' names."""
+def _fill(graph: onnx.ModelProto, generation: Generation, number: int) -> None:
+    """Put a generation's weights into the initialisers that bear their names."""
     from onnx import numpy_helper
 
-    prefix = f"{ADDED}{number - 1}."
-    state = {f"{prefix}{name}": tensor for name, tensor in generation.state_dict().items()}
-    filled = set()
+    state = {f"{ADDED}{number - 1}.{name}": tensor for name, tensor in generation.state_dict().items()}
     for held in graph.graph.initializer:
         if held.name in state:
             array = state[held.name].detach().cpu().numpy()
             if list(held.dims) != list(array.shape):
                 raise RuntimeError(f"{held.name} has the shape {list(held.dims)} in the graph, not {array.shape}")
             held.CopyFrom(numpy_helper.from_array(array.astype(numpy_helper.to_array(held).dtype), held.name))
-            filled.add(held.name.removeprefix(prefix))
-    return filled
 
 
 class _Added(nn.Module):

@@ -49,7 +49,7 @@ def prepare(model: Path, track: Track = silent) -> None:
     finds it; only where the base model was exported before at its own shape, and is in the cache."""
     parts = _apart(model)
     shape = Shape(parts.meta.input_size)
-    if not has_graph("graphs", _base_key(parts.meta, shape)):
+    if not has_graph("graphs", _base_key(parts, shape)):
         return
     for _ in track(range(1), "preparing its export"):
         _together(parts, shape)
@@ -57,12 +57,13 @@ def prepare(model: Path, track: Track = silent) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Parts:
-    """A checkpoint, read as ``given`` (base classes, architecture): what it is, its base model's digest included, and
-    the generations that were added to that."""
+    """A checkpoint, read as ``given`` (base classes, architecture): what it is, its base model's digest, and the
+    generations that were added to that."""
 
     model: str | Path
     given: tuple[Path | None, str | None]
     meta: ModelMeta
+    base_sha256: str
     added: list[Generation]
 
 
@@ -80,7 +81,7 @@ def _together(
             graph = to_onnx(module, shape)
         return graph
 
-    graph = cached_graph("graphs", _base_key(meta, shape), build)
+    graph = cached_graph("graphs", _base_key(parts, shape), build)
     for number, generation in enumerate(parts.added[: len(kept.group_sizes) - 1], start=1):
         appended(graph, dataclasses.replace(meta, generations=meta.generations[:number]), generation, path)
     return graph, kept
@@ -89,12 +90,11 @@ def _together(
 def _apart(model: str | Path, base_classes: Path | None = None, architecture: str | None = None) -> _Parts:
     weights, meta = read_checkpoint(model, base_classes, architecture)
     added = split_generations(weights.tensors, meta.group_sizes)  # what remains is the base model's
-    meta = dataclasses.replace(meta, base_sha256=base_sha256(weights.tensors, meta))
-    return _Parts(model, (base_classes, architecture), meta, added)
+    return _Parts(model, (base_classes, architecture), meta, _base_sha256(weights.tensors, meta), added)
 
 
-def _base_key(meta: ModelMeta, shape: Shape) -> str:
-    return entry_key(to_onnx, [meta.base_sha256, dataclasses.asdict(shape)])
+def _base_key(parts: _Parts, shape: Shape) -> str:
+    return entry_key(to_onnx, [parts.base_sha256, dataclasses.asdict(shape)])
 
 
 def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> onnx.ModelProto:
@@ -124,7 +124,7 @@ def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> 
     return graph
 
 
-def base_sha256(tensors: dict[str, torch.Tensor], meta: ModelMeta) -> str:
+def _base_sha256(tensors: dict[str, torch.Tensor], meta: ModelMeta) -> str:
     """A digest of a base model: its architecture and all its tensors, the base model's predictor rows included."""
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     return tensors_sha256(arrays, f"{meta.architecture} {meta.batch_norm_eps}")

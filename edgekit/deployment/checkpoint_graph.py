@@ -1,4 +1,4 @@
-"""The float32 graph of a checkpoint, in any shape, or in a graph that has room for its newest classes."""
+"""The float32 graph of a checkpoint, in any shape."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from edgekit.artifacts import ModelMeta, resolve
-from edgekit.deployment import reserve
+from edgekit.artifacts import ModelMeta
 from edgekit.deployment.assembly import assemble, to_onnx
 from edgekit.deployment.export_options import Reading, Shaping
 from edgekit.deployment.graph import CANDIDATES, Shape
-from edgekit.deployment.graph_shape import limits_of
 from edgekit.deployment.source import Source
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size, limit
@@ -37,32 +35,19 @@ def of_checkpoint(model: str | Path, reading: Reading, asked: Shaping, track: Tr
     reference = _reference(model, asked.proposals, asked.detections, *as_given)
     if asked.batch == 1 and not asked.best_only:
         graph, meta = assemble(model, shape, reading.generations, *as_given, track)
-        if asked.reserve_classes:
-            meta = reserve.reserve(graph, meta, asked.reserve_classes, resolve(model))
         return Source(graph, meta, reference)
-    if asked.reserve_classes:
-        raise EdgekitError(
-            "--reserve-classes: goes with one canvas a run and all detections", "leave --best-only, --batch"
-        )
     module, meta = load_model(model, reading.generations, *as_given, size)
     for _ in track(range(1), "building the static graph"):
         graph = to_onnx(module, shape, asked.best_only)
     return Source(graph, dataclasses.replace(meta, best_only=asked.best_only), reference)
 
 
-def of_room(model: str | Path, into: Path) -> Source:
-    """The graph ``into``, in any precision, whose reserved classes are a checkpoint's newest ones."""
-    graph, meta, changed = reserve.into(model, into)
-    note = f"{len(changed)} weights differ from {into}: a refittable engine takes them without a rebuild"
-    return Source(graph, meta, _reference(model, *limits_of(graph, meta)), (note,))
-
-
 def _reference(
     model: str | Path,
     proposals: int | None,
     detections: int | None,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    base_classes: Path | None,
+    architecture: str | None,
 ) -> Callable[[ModelMeta], Session]:
     def opened(meta: ModelMeta) -> Session:
         added = len(meta.generations) - 1 if meta.scoring == "exact" else None

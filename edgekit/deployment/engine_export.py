@@ -1,4 +1,4 @@
-"""The engine of an export: built or refitted beside its graph, and compared where this machine's GPU runs it."""
+"""The engine of an export: built beside its graph, and compared where this machine's GPU runs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from edgekit.artifacts import ModelMeta
 from edgekit.deployment.export_options import Building
 from edgekit.deployment.tensorrt.build import build
-from edgekit.deployment.tensorrt.refit import can_refit, refit
 from edgekit.deployment.tensorrt.target import Target
 from edgekit.deployment.verify import Verification, verified
 from edgekit.progress import Track
@@ -29,7 +28,6 @@ class Made:
 
 def make_engine(
     graph: Path,
-    into: Path | None,
     building: Building,
     device: Target,
     reference: Callable[[ModelMeta], Session] | None,
@@ -38,20 +36,15 @@ def make_engine(
 ) -> Made:
     """Write the engine of ``graph`` beside it; raises where it runs here and differs from ``reference``'s session.
 
-    Where ``graph`` is ``into`` with other weights and the engine beside
-    ``into`` takes these, that is refitted. ``images`` is the folder of photos to compare on; no ``reference``, no
-    comparison. Its session is opened after the build, which needs the memory.
+    ``images`` is the folder of photos to compare on; no ``reference``, no comparison. Its session is opened after the
+    build, which needs the memory.
     """
-    output, notes = graph.with_suffix(SUFFIX), tuple[str, ...]()
-    built = into.with_suffix(SUFFIX) if into is not None and not building.compute_capability else None
-    if built is not None and into is not None and can_refit(built, into):
-        engine, notes = refit(built, graph, output), (f"{built} was refitted, not rebuilt",)
-    else:
-        engine = build(graph, output, **asdict(building), track=track)
+    output = graph.with_suffix(SUFFIX)
+    engine = build(graph, output, **asdict(building), track=track)
     if reference is None:
-        return Made(engine, None, notes)
+        return Made(engine, None, ())
     if device.gpu is None or device.gpu.compute_capability not in engine.compute_capabilities:
-        return Made(engine, None, (*notes, "the engine was not run: it is for another GPU than this machine has"))
+        return Made(engine, None, ("the engine was not run: it is for another GPU than this machine has",))
     with engine_session.EngineSession.open(output) as session:
         seen = verified(output, session, reference(engine.meta), images, track)
-    return Made(engine, seen, notes)
+    return Made(engine, seen, ())

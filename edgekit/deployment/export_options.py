@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import ModelMeta, resolve
+from edgekit.artifacts import resolve
 from edgekit.data.images import INPUT_TYPES, list_images
 from edgekit.deployment.mask_files import MASKS
 from edgekit.deployment.precision.calibration import METHODS, table_of
@@ -61,7 +61,6 @@ class Shaping(_Group):
     proposals: int | None = None
     detections: int | None = None
     best_only: bool = False
-    reserve_classes: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,6 @@ class Building(_Group):
     compute_capability: tuple[str, ...] = ()
     workspace_mb: int | None = None
     timing_cache: Path | None = None
-    refittable: bool = False
     version_compatible: bool = False
     hardware_compatible: bool = False
 
@@ -100,7 +98,6 @@ class Request:
     masks: str
     given_precision: str | None
     trt: str | None
-    into: Path | None
     triton: Path | None
     verify: Path | None
     no_verify: bool
@@ -109,7 +106,7 @@ class Request:
     @property
     def inputs(self) -> list[Any]:
         """All that is read."""
-        return [self.model, self.reading.base_classes, self.converting.calibration, self.into, self.verify]
+        return [self.model, self.reading.base_classes, self.converting.calibration, self.verify]
 
     @cached_property
     def outputs(self) -> list[Path]:
@@ -137,7 +134,7 @@ class Request:
     def check_weights_only(self) -> None:
         """Raise for options of the graph, for a format that has none."""
         forms = {"masks": self.masks != "all", "precision": self.given_precision, "trt": self.trt}
-        files = {"into": self.into, "triton": self.triton, "verify": self.verify}
+        files = {"triton": self.triton, "verify": self.verify}
         given = [*self.shaping.given(), *self.converting.given(), *self.building.given()]
         given += named(**forms, **files, input=self.input)
         if given:
@@ -148,8 +145,6 @@ class Request:
     def check(self) -> Target | None:
         """What an engine will be built by and for, None if none is asked for; raises for what cannot be."""
         self._check_precision()
-        if self.into is not None:
-            self._check_into()
         check_used(self.precision or "fp32", self.converting)
         self._check_masks()
         device = self._check_engine()
@@ -174,19 +169,11 @@ class Request:
         if trt and target != "tensorrt":
             raise EdgekitError(f"--trt {trt} --target {target}: differ", "leave --target")
 
-    def _check_into(self) -> None:
-        """Raise for options that would change the graph ``into``."""
-        unfit = [*self.reading.given(), *self.shaping.given(), *self.converting.given()]
-        unfit += ["--precision"] if self.given_precision not in (None, self.trt) else []
-        if unfit:
-            raise EdgekitError("--into: takes the graph as it is", f"leave {', '.join(unfit)}")
-
     def _check_masks(self) -> None:
         """Raise for an unknown choice of masks and for one that does not go with other options."""
         if self.masks not in MASKS:
             raise EdgekitError(f"--masks {self.masks}: unknown", f"give one of: {', '.join(MASKS)}")
-        room = {"reserve_classes": self.shaping.reserve_classes, "into": self.into}
-        others = named(batch=self.shaping.batch > 1, trt=self.trt, triton=self.triton, **room)
+        others = named(batch=self.shaping.batch > 1, trt=self.trt, triton=self.triton)
         if self.masks == "found" and others:
             raise EdgekitError(f"--masks found: does not go with {', '.join(others)}", "leave one of them")
 
@@ -199,21 +186,13 @@ class Request:
         check_one_canvas(self.shaping.batch)
         asked = self.building
         device = choose_target(asked.compute_capability)
-        allowed = (asked.refittable, asked.version_compatible, asked.hardware_compatible)
-        check_options(Options(asked.workspace_mb, *allowed), device)
+        check_options(Options(asked.workspace_mb, asked.version_compatible, asked.hardware_compatible), device)
         if self.triton is not None and device.tensorrt.flavour == "rtx":
             raise EdgekitError(
                 "--triton: Triton's TensorRT backend cannot load engines of TensorRT-RTX",
                 "leave --trt: Triton's onnxruntime backend serves the graph; or build with TensorRT on the device",
             )
         return device
-
-    def check_room(self, meta: ModelMeta) -> None:
-        """Raise for another precision or kind of input than that of the graph ``into``, which ``meta`` describes."""
-        if self.input not in (None, meta.input_type):
-            raise EdgekitError(f"--into: {self.into} takes {meta.input_type} images", "leave --input")
-        if self.trt not in (None, meta.precision):
-            raise EdgekitError(f"--trt {self.trt}: {self.into} is {meta.precision}", f"give --trt {meta.precision}")
 
 
 def named(**options: Any) -> list[str]:

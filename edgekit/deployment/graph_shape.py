@@ -33,5 +33,4 @@ def limits_of(graph: onnx.ModelProto, meta: ModelMeta) -> tuple[int | None, int]
     proposals = found["trunk.proposals"][0] if "trunk.proposals" in found else None
     if "until.0.scores" in found:  # later generations were appended, which may have fewer: few proposals, few classes
         return proposals, found["until.0.scores"][1]
-    generations = len(meta.group_sizes) + bool(meta.reserved)
-    return proposals, found["scores"][1] // generations
+    return proposals, found["scores"][1] // len(meta.group_sizes)

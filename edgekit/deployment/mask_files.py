@@ -39,10 +39,6 @@ def check_cut(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> None:
     """Raise if the masks of a graph, exported from or read at ``path``, cannot be made by graphs of their own."""
     if all(o.name != "masks" for o in graph.graph.output):
         raise EdgekitError(f"--masks found: {meta.architecture} makes no masks", "leave it")
-    if meta.reserved:
-        raise EdgekitError(
-            f"--masks found: {path} has room for {meta.reserved} classes", "leave it, or fill the room first"
-        )
     if uses_winograd(graph):
         raise EdgekitError(
             f"--masks found: {path} is made for CPUs already", "give the graph it was made from, and --target cpu here"

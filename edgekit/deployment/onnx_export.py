@@ -21,7 +21,6 @@ from edgekit.deployment.export_options import (
     check_form,
     check_one_canvas,
     check_used,
-    named,
 )
 from edgekit.deployment.float_input import set_input_type
 from edgekit.deployment.graph_shape import canvases_of
@@ -90,11 +89,8 @@ def export(
     compute_capability: tuple[str, ...] = (),
     workspace_mb: int | None = None,
     timing_cache: Path | None = None,
-    refittable: bool = False,
     version_compatible: bool = False,
     hardware_compatible: bool = False,
-    reserve_classes: int = 0,
-    into: Path | None = None,
     triton: Path | None = None,
     verify: Path | None = None,
     no_verify: bool = False,
@@ -119,8 +115,7 @@ def export(
     convolutions computed by Winograd's method (``winograd``), which onnxruntime's kernels do not by themselves.
     ``trt``, a precision, builds an engine beside the graph (see ``tensorrt.build.build`` for the options from
     ``compute_capability`` on).
-    ``reserve_classes`` leaves room for so many classes, which ``into``, a graph with such room, gives to the model's
-    newest ones: only weights differ then. ``triton`` is a Triton model repository to write into.
+    ``triton`` is a Triton model repository to write into.
 
     The graph is run in onnxruntime on real photos first (those of the folder ``verify``, with AP if it holds an
     annotations.json, or some that come with edgekit), and the engine on this machine's GPU, where it is for that one;
@@ -131,19 +126,18 @@ def export(
     started = time.monotonic()
     check_form(format, output, trt, input)
     output = output.absolute()
-    onnx_file, compatible = output.with_suffix(".onnx"), (version_compatible, hardware_compatible)
+    onnx_file = output.with_suffix(".onnx")
     asked = Request(
         model=model,
         onnx_file=onnx_file,
         reading=Reading(generations, base_classes, architecture),
-        shaping=Shaping(size, batch, proposals, detections, best_only, reserve_classes),
+        shaping=Shaping(size, batch, proposals, detections, best_only),
         converting=Converting(target, calibration, calibrator, keep),
-        building=Building(compute_capability, workspace_mb, timing_cache, refittable, *compatible),
+        building=Building(compute_capability, workspace_mb, timing_cache, version_compatible, hardware_compatible),
         input=input,
         masks=masks,
         given_precision=precision,
         trt=trt,
-        into=into,
         triton=triton,
         verify=verify,
         no_verify=no_verify,
@@ -195,14 +189,9 @@ def export(
 def _source(asked: Request, track: Track) -> Source:
     """The float32 graph of a checkpoint, or the graph that there is, and what to compare with."""
     if kind_of(asked.path) == "onnx":
-        fixed = [*asked.reading.given(), *asked.shaping.given(), *named(into=asked.into)]
-        return of_graph(asked.path, asked.precision, fixed)
-    from edgekit.deployment.checkpoint_graph import of_checkpoint, of_room
+        return of_graph(asked.path, asked.precision, [*asked.reading.given(), *asked.shaping.given()])
+    from edgekit.deployment.checkpoint_graph import of_checkpoint
 
-    if asked.into is not None:
-        source = of_room(asked.model, asked.into)
-        asked.check_room(source.meta)
-        return source
     if asked.precision in ("fp16", "int8"):
         check_calibration(asked.converting.calibration, asked.precision, asked.kept)
     return of_checkpoint(asked.model, asked.reading, asked.shaping, track)
@@ -213,7 +202,7 @@ def _converted(
 ) -> tuple[onnx.ModelProto, ModelMeta, tuple[str, ...], tuple[str, ...]]:
     """The source's graph in the precision and for the input that were asked for, what it is, what is kept in float32
     and what to know of it. A calibration table is written into ``folder``."""
-    graph, meta, notes, kept = source.graph, source.meta, source.notes, tuple[str, ...]()
+    graph, meta, notes, kept = source.graph, source.meta, tuple[str, ...](), tuple[str, ...]()
     if asked.masks == "found":
         check_cut(graph, meta, asked.path)
     if for_engine:
@@ -240,11 +229,11 @@ def _converted(
 
 
 def _with_engine(result: Export, asked: Request, graph: Path, source: Source, device: Target, track: Track) -> Export:
-    """The result with the engine of ``graph``, built or refitted beside it."""
+    """The result with the engine of ``graph``, built beside it."""
     from edgekit.deployment.engine_export import make_engine
 
     reference = None if asked.no_verify else source.reference
-    made = make_engine(graph, asked.into, asked.building, device, reference, asked.verify, track)
+    made = make_engine(graph, asked.building, device, reference, asked.verify, track)
     engine = replace(made.engine, path=asked.onnx_file.with_suffix(SUFFIX))
     return replace(result, engine=engine, engine_verification=made.verification, notes=(*result.notes, *made.notes))
 

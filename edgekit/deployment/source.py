@@ -24,7 +24,6 @@ class Source:
     graph: onnx.ModelProto
     meta: ModelMeta
     reference: Callable[[ModelMeta], Session]
-    notes: tuple[str, ...] = ()
 
 
 def of_graph(path: Path, precision: str | None, fixed: Sequence[str]) -> Source:

@@ -10,6 +10,8 @@ import numpy as np
 from edgekit.data.detections import Detections
 from edgekit.data.masks import Crop
 
+PAIRED_IOU = 0.5  # of boxes that may be one object
+
 
 @dataclass(frozen=True)
 class Retention:
@@ -131,9 +133,7 @@ def parity(
     )
 
 
-def paired(
-    reference: Detections, other: Detections, min_score: float, min_iou: float = 0.5
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def paired(reference: Detections, other: Detections, min_score: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices [K] of ``reference``'s detections above ``min_score``, of those of ``other`` that overlap them most with
     the same label, each at most once, and the IoU [K] of both."""
     free = np.ones(len(other), bool)
@@ -141,7 +141,7 @@ def paired(
     for index in np.flatnonzero(reference.scores > min_score):
         overlaps = box_iou(reference.boxes[[index]], other.boxes)[0] * free
         overlaps *= other.labels == reference.labels[index]
-        if len(overlaps) and overlaps.max() >= min_iou:
+        if len(overlaps) and overlaps.max() >= PAIRED_IOU:
             best = int(overlaps.argmax())
             free[best] = False
             first.append(int(index))

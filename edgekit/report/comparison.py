@@ -5,15 +5,13 @@ from __future__ import annotations
 from rich.table import Table
 
 from edgekit.deployment.comparison import Comparison
-from edgekit.measurement.evaluate import Evaluation
+from edgekit.report.tables import ap_text, two_columns
 
 
 def comparison_tables(result: Comparison) -> list[Table]:
     """What matches and how well, then each stage."""
     seen, bounds = result.verification.parity, result.verification.tolerance
-    table = Table(title=f"{result.a} and {result.b}", show_header=False, title_justify="left")
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = two_columns(f"{result.a} and {result.b}")
     forms = [f"{p} in {r}" for p, r in zip(result.precisions, result.runtimes, strict=True)]
     table.add_row("compared", f"{forms[0]} with {forms[1]}, at {result.input_size[0]}x{result.input_size[1]}")
     matched = f"{seen.matched} of {seen.compared} detections on {seen.images} photos, {seen.extra} only in the second"
@@ -25,7 +23,7 @@ def comparison_tables(result: Comparison) -> list[Table]:
     if seen.mean_mask_iou is not None:
         table.add_row("mask IoU", f"mean {seen.mean_mask_iou:.4f}, smallest {seen.smallest_mask_iou:.4f}")
     if result.verification.reference and result.verification.other:
-        table.add_row("AP", f"{_ap(result.verification.reference)} and {_ap(result.verification.other)}")
+        table.add_row("AP", f"{ap_text(result.verification.reference)} and {ap_text(result.verification.other)}")
     for note in result.notes:
         table.add_row("note", note)
     table.add_row("differ from", result.differs_at or result.stages_missing or "no stage on")
@@ -40,8 +38,3 @@ def comparison_tables(result: Comparison) -> list[Table]:
         style = "bold red" if stage.differs else ""
         rows.add_row(stage.stage, stage.measure, f"{stage.difference:.2g}", f"{stage.tolerance:.2g}", style=style)
     return [table, rows]
-
-
-def _ap(result: Evaluation) -> str:
-    masks = f", masks {100 * result.mask.AP:.1f}" if result.mask else ""
-    return f"boxes {100 * result.box.AP:.1f}{masks}"

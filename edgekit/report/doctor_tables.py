@@ -6,6 +6,7 @@ from rich.table import Table
 
 from edgekit.measurement.machine.jetson import Jetson
 from edgekit.report.doctor import Diagnosis
+from edgekit.report.tables import two_columns
 from edgekit.runtime.gpu import Gpu
 
 
@@ -16,7 +17,7 @@ def doctor_tables(found: Diagnosis) -> list[Table | str]:
 
 def _machine(found: Diagnosis) -> Table:
     system = found.system
-    table = _pairs("machine")
+    table = two_columns("machine")
     if system.jetson is not None:
         _jetson(table, system.jetson)
     table.add_row("system", f"{system.name}, {system.architecture}")
@@ -48,7 +49,7 @@ def _jetson(table: Table, jetson: Jetson) -> None:
 
 
 def _software(found: Diagnosis) -> Table:
-    table = _pairs("software")
+    table = two_columns("software")
     table.add_row("Python", found.packages.python)
     built = {"torch": found.packages.torch_cuda, "onnxruntime-gpu": found.packages.onnxruntime_cuda}
     for name, version in found.packages.versions.items():
@@ -78,11 +79,4 @@ def _findings(found: Diagnosis) -> Table | str:
     for finding in found.findings:
         word = "broken" if finding.broken else "warning"
         table.add_row(word, finding.problem, finding.remedy, style="bold" if finding.broken else "")
-    return table
-
-
-def _pairs(title: str) -> Table:
-    table = Table(title=title, show_header=False, title_justify="left")
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
     return table

@@ -5,13 +5,12 @@ from __future__ import annotations
 from rich.table import Table
 
 from edgekit.report.live import Stream
+from edgekit.report.tables import two_columns
 
 
 def stream_table(stream: Stream) -> Table:
     """Frames, speed by stage, and the files written."""
-    table = Table(title=f"{stream.objects} objects in {stream.frames} frames", show_header=False, title_justify="left")
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = two_columns(f"{stream.objects} objects in {stream.frames} frames")
     table.add_row("source", stream.source)
     speed = f"{stream.frames_per_second:.1f} frames a second, {stream.frames} in {stream.seconds:.1f} s"
     table.add_row("speed", speed + (f", {stream.dropped} dropped" if stream.dropped else ""))

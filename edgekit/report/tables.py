@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def adaptation_table(result: Adaptation) -> Table:
     """What was added, what it cost, what became of the earlier classes."""
-    table = _plain(f"adapted {result.architecture}, {result.settings['scoring']} scoring")
+    table = two_columns(f"adapted {result.architecture}, {result.settings['scoring']} scoring")
     recognised = result.recognised.get("architecture", "as its file says")
     names = f", names: {result.recognised['class names']}" if "class names" in result.recognised else ""
     table.add_row("base model", f"{result.architecture} ({recognised}), {result.old_classes} classes{names}")
@@ -46,10 +46,10 @@ def adaptation_table(result: Adaptation) -> Table:
         "trunk's weights", "unchanged" if proof.trunk_sha256_before == proof.trunk_sha256_after else "CHANGED"
     )
     if proof.old is not None:
-        change = f"{_ap(proof.old.before)} before, {_ap(proof.old.after)} after"
+        change = f"{ap_text(proof.old.before)} before, {ap_text(proof.old.after)} after"
         table.add_row("old classes' AP", f"{change}, on {proof.old.photos} photos")
     if proof.new is not None:
-        table.add_row("new classes' AP", f"{_ap(proof.new)} on {proof.held_out_photos} held-out photos")
+        table.add_row("new classes' AP", f"{ap_text(proof.new)} on {proof.held_out_photos} held-out photos")
     else:
         table.add_row("new classes' AP", "not measured: hold photos out with --val FILE or --val 20%")
     for message in result.advice:
@@ -59,14 +59,15 @@ def adaptation_table(result: Adaptation) -> Table:
     return table
 
 
-def _ap(part: Part) -> str:
+def ap_text(part: Part | Evaluation) -> str:
+    """AP by boxes and, where there are any, by masks, in points."""
     masks = f", masks {100 * part.mask.AP:.1f}" if part.mask else ""
     return f"boxes {100 * part.box.AP:.1f}{masks}"
 
 
 def export_table(result: Export) -> Table:
     """What was written and, of a graph, how well it agrees with PyTorch."""
-    table = _plain(f"exported {result.output.name}")
+    table = two_columns(f"exported {result.output.name}")
     height, width = result.input_size
     if not result.nodes:
         table.add_row("state dict", f"{result.megabytes:.1f} MB")
@@ -136,7 +137,7 @@ def prediction_table(predictions: Sequence[Prediction]) -> Table:
 
 def inspection_table(result: Inspection) -> Table:
     """What the file is."""
-    table, meta = _plain(str(result.artifact)), result.meta
+    table, meta = two_columns(str(result.artifact)), result.meta
     table.add_row("kind", f"{result.kind}, {result.megabytes:.1f} MB, {meta.precision}")
     parameters = "" if result.parameters is None else f", {result.parameters / 1e6:.2f} M parameters"
     table.add_row("architecture", f"{meta.architecture}{parameters}")
@@ -181,7 +182,8 @@ def demo_tables(summary: DemoSummary) -> list[Table]:
     return [table, latency_table(summary.latency, summary.machine)]
 
 
-def _plain(title: str) -> Table:
+def two_columns(title: str) -> Table:
+    """A table of names and what they are, without a header."""
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -29,7 +29,6 @@ from tests.tiny_detector import META, write_tiny_detector
     [
         ({}, "joint", "joint scoring needs the checkpoint"),
         ({"best_only": True}, "exact", "drops covered detections"),
-        ({"reserved": 3}, "exact", "has room for 3 classes"),
         ({"precision": "fp16"}, "exact", "classes are added in fp32"),
     ],
 )

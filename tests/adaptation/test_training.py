@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
 import torch
 from torch import nn
 
@@ -12,7 +14,7 @@ from edgekit.adaptation.features import PhotoFeatures
 from edgekit.adaptation.objectives import Batch
 from edgekit.adaptation.processes import Processes
 from edgekit.adaptation.rois import ViewFeatures
-from edgekit.adaptation.training import BATCH, LEAST, Schedule, train
+from edgekit.adaptation.training import BATCH, LEAST, share_of_peak, train
 
 NONE, LABELS = torch.zeros(0), torch.zeros(1, dtype=torch.int64)
 MASKS = (torch.zeros(0, 1, 14, 14), LABELS[:0], torch.zeros(0, 28, 28))
@@ -41,15 +43,15 @@ def test_a_loss_that_becomes_nan_keeps_the_last_sound_epoch() -> None:
     epoch = LEAST // BATCH
     objective = Exploding(layer, sound_steps=2 * epoch + 1)
     photo = cast(PhotoFeatures, SimpleNamespace(load=lambda _view: VIEW))
-    schedule = Schedule(epochs=5, lr=0.1, weight_decay=0.0, warm_up=0.0, schedule="constant")
-    result = train(layer, [(list(layer.parameters()), 1.0)], objective, [photo], schedule, 0, Processes())
+    groups = [(list(layer.parameters()), 1.0)]
+    result = train(layer, groups, objective, [photo], epochs=5, lr=0.1, seed=0, ranks=Processes())
     assert len(result.epochs) == result.best_epoch == 2
     assert result.stopped is not None
     assert "use a smaller --lr than 0.1" in result.stopped
     assert torch.equal(layer.weight, objective.weights[2 * epoch])  # as the third epoch found it
 
 
-def test_a_constant_schedule_stays_at_its_peak() -> None:
-    constant, cosine = (Schedule(1, 1.0, 0.0, 0.1, name) for name in ("constant", "cosine"))
-    assert [constant.factor(step, 100) for step in (0, 9, 10, 50, 99)] == [0.1, 1, 1, 1, 1]
-    assert cosine.factor(99, 100) < 0.01
+def test_the_learning_rate_rises_then_falls_by_half_a_cosine() -> None:
+    shares = [share_of_peak(step, 105) for step in (0, 4, 5, 55, 104)]
+    assert shares == pytest.approx([0.2, 1, 1, 0.5, 0.5 * (1 - math.cos(math.pi / 100))])
+    assert share_of_peak(0, 4) == 1  # too few steps to rise in

@@ -33,7 +33,6 @@ def test_another_precision_is_compared_with_the_graph_itself(adapted_onnx: Path,
     [
         ({"size": (256, 256)}, "--size cannot change it"),
         ({"generations": 0, "best_only": True}, "--generations, --best-only cannot change it"),
-        ({"reserve_classes": 2}, "--reserve-classes cannot change it"),
     ],
 )
 def test_what_needs_the_checkpoint_is_said(

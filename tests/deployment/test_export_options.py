@@ -57,7 +57,7 @@ def test_groups_have_the_defaults_of_the_parameters() -> None:
         ({"precision": "int8", "target": "gpu"}, "--target gpu: unknown"),
         ({"precision": "int8", "calibrator": "guess"}, "--calibrator guess: unknown"),
         ({"compute_capability": ("8.6",)}, "--compute-capability: is about an engine"),
-        ({"refittable": True, "workspace_mb": 500}, "--workspace-mb, --refittable: is about an engine"),
+        ({"version_compatible": True, "workspace_mb": 500}, "--workspace-mb, --version-compatible: is about an engine"),
         ({"timing_cache": Path("timings")}, "--timing-cache: is about an engine"),
         ({"calibration": SAMPLE_PHOTOS}, "--calibration: has no use here, as nothing is converted to fp16 or int8"),
         ({"precision": "fp32", "keep": ("rpn",)}, "--keep: has no use here"),
@@ -97,18 +97,9 @@ def test_a_precision_it_has_is_no_conversion(tmp_path: Path) -> None:
     refused(half, "--calibration: has no use here", precision="fp16", calibration=SAMPLE_PHOTOS)
 
 
-def test_masks_of_several_canvases_or_with_room_are_not_cut(tmp_path: Path) -> None:
+def test_masks_of_several_canvases_are_not_cut(tmp_path: Path) -> None:
     two = write_tiny_detector(tmp_path / "two.onnx", batch=2)
     refused(two, "two.onnx takes 2 canvases a run", masks="found")
-    (tmp_path / "roomy").mkdir()
-    roomy = write_tiny_detector(tmp_path / "roomy" / "roomy.onnx", meta=replace(META, reserved=2))
-    refused(roomy, "roomy.onnx has room for 2 classes", masks="found")
-
-
-def test_graphs_in_int8_cannot_be_filled(tmp_path: Path) -> None:
-    eight = write_tiny_detector(tmp_path / "eight.onnx", meta=replace(META, precision="int8", reserved=2))
-    with pytest.raises(EdgekitError, match=r"eight.onnx: is int8, whose weights cannot be replaced"):
-        export("demo", tmp_path / "x.onnx", into=eight)
 
 
 def test_something_else_in_tritons_place(tiny: Path, tmp_path: Path) -> None:

@@ -165,8 +165,6 @@ def test_best_only(adapted: Path, tmp_path: Path, mixed_test: Dataset) -> None:
         ({"masks": "found", "batch": 2}, "--batch"),
         ({"masks": "found", "trt": "fp16"}, "--trt"),
         ({"masks": "found", "triton": Path("models")}, "--triton"),
-        ({"masks": "found", "reserve_classes": 2}, "--reserve-classes"),
-        ({"masks": "found", "into": Path("x.onnx")}, "--into"),
     ],
 )
 def test_what_cannot_be_asked_for(options: dict[str, object], message: str, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def written(path: Path, **settings: Any) -> Engine:
 
 
 def test_an_engine_is_read_as_it_was_written(tmp_path: Path) -> None:
-    engine = written(tmp_path / "x.engine", refittable=True)
+    engine = written(tmp_path / "x.engine", version_compatible=True)
     assert read_engine(engine.path) == (engine, DATA)
 
 

@@ -43,7 +43,6 @@ def build(
     compute_capability: Sequence[str] = (),
     workspace_mb: int | None = None,
     timing_cache: Path | None = None,
-    refittable: bool = False,
     version_compatible: bool = False,
     hardware_compatible: bool = False,
     track: Track = silent,
@@ -60,7 +59,7 @@ def build(
         raise EdgekitError(f"{output}: not a name for an engine", f"end it in {SUFFIX}")
     started = time.monotonic()
     output = output.absolute()
-    options = Options(workspace_mb, refittable, version_compatible, hardware_compatible)
+    options = Options(workspace_mb, version_compatible, hardware_compatible)
     graph, meta = read_whole_onnx(onnx_path)
     target = choose_target(compute_capability)
     check_options(options, target)

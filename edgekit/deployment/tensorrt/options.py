@@ -18,7 +18,6 @@ class Options:
     """What a user may ask of a build; ``workspace_mb`` is in units of 1e6 bytes, None for what is free."""
 
     workspace_mb: int | None = None
-    refittable: bool = False
     version_compatible: bool = False
     hardware_compatible: bool = False
 
@@ -31,14 +30,6 @@ def check_options(options: Options, target: Target) -> None:
         raise EdgekitError(
             f"--workspace-mb {options.workspace_mb}: too small for any builder", f"give {LEAST_WORKSPACE_MB} MB or more"
         )
-    if options.refittable:
-        if not hasattr(trt.BuilderFlag, "REFIT"):
-            raise EdgekitError(f"--refittable: {title} has no refittable engines", "leave it")
-        if target.gpu is None:
-            raise EdgekitError(
-                "--refittable: TensorRT needs a GPU while it builds a refittable engine, and there is none here",
-                "build it on the device, or leave --refittable",
-            )
     if options.version_compatible and (rtx or not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE")):
         raise EdgekitError(
             f"--version-compatible: {title} has no such engines", "leave it, and build again after an update"
@@ -70,8 +61,6 @@ def workspace_for(options: Options, target: Target) -> int | None:
 def configure(config: Any, options: Options, target: Target) -> dict[str, Any]:
     """Tell a builder's config the options; returns what an engine's description records of them."""
     trt = target.tensorrt.module
-    if options.refittable:
-        config.set_flag(trt.BuilderFlag.REFIT)
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.hardware_compatible:
@@ -81,7 +70,6 @@ def configure(config: Any, options: Options, target: Target) -> dict[str, Any]:
     return {
         "strongly_typed": True,
         "tf32": bool(config.get_flag(trt.BuilderFlag.TF32)) if hasattr(trt.BuilderFlag, "TF32") else False,
-        "refittable": options.refittable,
         "version_compatible": options.version_compatible,
         "hardware_compatible": options.hardware_compatible,
         "ahead_of_time": target.gpu is None or target.gpu.compute_capability not in target.compute_capabilities,

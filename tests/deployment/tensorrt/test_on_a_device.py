@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from edgekit.artifacts import read_onnx, write_onnx
-from edgekit.deployment.onnx_export import export
 from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.tensorrt.build import build
@@ -44,18 +43,6 @@ def test_an_engine_finds_what_its_graph_finds(precision: str, adapted_onnx: Path
     graph = graph if precision == "fp32" else to_fp16(fold_norms(graph), ())
     write_onnx(file, graph, replace(meta, precision=precision))
     assert_agree(file, build(file, tmp_path / "x.engine").path)
-
-
-@pytest.mark.usefixtures("tensorrt")
-@pytest.mark.gpu
-def test_a_refittable_engine_takes_an_adaptation(adapted: Path, tmp_path: Path) -> None:
-    room = export("demo", tmp_path / "room.onnx", reserve_classes=3, no_verify=True).output
-    assert_agree(room, build(room, tmp_path / "room.engine", refittable=True).path)
-    result = export(adapted, tmp_path / "filled.engine", into=room, trt="fp32", no_verify=True)
-    assert any("was refitted, not rebuilt" in note for note in result.notes)
-    assert result.engine is not None
-    assert result.engine.settings["refittable"]
-    assert_agree(result.output, result.engine.path)
 
 
 @pytest.mark.parametrize("option", ["version_compatible", "hardware_compatible"])

@@ -33,13 +33,13 @@ def test_no_precision_flag_is_ever_set(version: str) -> None:
 def test_options_a_version_has(version: str) -> None:
     here = tensorrt(version)
     target = Target(here, A10, ("8.6",))
-    options = Options(refittable=True, version_compatible=True, hardware_compatible=True)
+    options = Options(version_compatible=True, hardware_compatible=True)
     check_options(options, target)
     config = Config()
     settings = configure(config, options, target)
-    assert {f.name for f in config.flags} == {"REFIT", "VERSION_COMPATIBLE"}
+    assert {f.name for f in config.flags} == {"VERSION_COMPATIBLE"}
     assert config.hardware_compatibility_level is here.module.HardwareCompatibilityLevel.AMPERE_PLUS
-    assert settings["refittable"]
+    assert settings["version_compatible"]
     assert settings["hardware_compatible"]
 
 
@@ -52,8 +52,6 @@ def test_options_a_version_has_not() -> None:
     here.module.BuilderFlag = type("BuilderFlag", (), {})
     with pytest.raises(EdgekitError, match="--version-compatible: TensorRT"):
         check_options(Options(version_compatible=True), target)
-    with pytest.raises(EdgekitError, match=r"--refittable: TensorRT 10.3.0 has no refittable engines"):
-        check_options(Options(refittable=True), target)
 
 
 def test_hardware_compatible_needs_ampere() -> None:
