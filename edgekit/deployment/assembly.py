@@ -94,7 +94,7 @@ def _apart(model: str | Path, base_classes: Path | None = None, architecture: st
 
 
 def _base_key(meta: ModelMeta, shape: Shape) -> str:
-    return entry_key(to_onnx, [meta.base_sha256, dataclasses.asdict(shape)])
+    return entry_key(_together, [meta.base_sha256, dataclasses.asdict(shape)])
 
 
 def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> onnx.ModelProto:
