@@ -108,7 +108,7 @@ def _part(graph: onnx.ModelProto, meta: ModelMeta, generation: Generation, sourc
     _, detections = limits_of(graph, meta)
     about = [meta.architecture, meta.input_size, meta.group_sizes, meta.batch_norm_eps, shapes, detections]
     about += [generation.classes, generation.adapter is not None]
-    key = entry_key(_export_part, about)
+    key = entry_key(_part, about)
     return cached_graph("parts", key, lambda: _export_part(graph, meta, generation, shapes, detections, source))
 
 

@@ -94,7 +94,7 @@ def _apart(model: str | Path, base_classes: Path | None = None, architecture: st
 
 
 def _base_key(parts: _Parts, shape: Shape) -> str:
-    return entry_key(to_onnx, [parts.base_sha256, dataclasses.asdict(shape)])
+    return entry_key(_together, [parts.base_sha256, dataclasses.asdict(shape)])
 
 
 def to_onnx(module: GenerationalRCNN, shape: Shape, best_only: bool = False) -> onnx.ModelProto:
