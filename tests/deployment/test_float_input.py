@@ -16,7 +16,6 @@ from edgekit.deployment.float_input import cut_normalisation, set_input_type
 from edgekit.deployment.onnx_export import export
 from edgekit.deployment.parity_stages import look_inside
 from edgekit.deployment.precision.calibration import calibrate
-from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.precision.quantise import calibrated_values, prepare, quantise
 from edgekit.deployment.tensorrt.build import build
@@ -58,7 +57,7 @@ def test_it_finds_what_the_graph_that_normalises_finds(adapted_onnx: Path, float
 def test_of_any_precision(precision: str, base_onnx: Path, tmp_path: Path) -> None:
     graph, meta = read_onnx(base_onnx)
     if precision == "fp16":
-        low = to_fp16(fold_norms(graph), ())
+        low = to_fp16(graph, ())
     else:
         for photo in list_images(SAMPLE_PHOTOS)[:2]:
             (tmp_path / photo.name).symlink_to(photo)
