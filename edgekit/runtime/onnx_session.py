@@ -71,6 +71,7 @@ class OnnxSession:
         if self.masks is not None:  # such a graph takes one
             return [self._infer_found(images, self.masks)]
         boxes, labels, scores, *masks = self._run(images)
+        labels = labels.astype(np.int64, copy=False)
         filled = masks[0] if masks else np.zeros((*scores.shape, 0, 0), np.float32)
         return [Outputs(*rows) for rows in zip(boxes, labels, scores, filled, strict=True)]
 
@@ -170,7 +171,7 @@ def open_ort(
 def _opened(load: Callable[..., Any], path: Path, trace: str) -> tuple[Any, Recorded | None]:
     """A session of a file, with its run recorded if it is on CUDA and onnxruntime can record it.
 
-    It cannot where a node runs on the CPU, as graphs made by others have them, nor before its release 1.14.
+    It cannot where a node runs on the CPU, as in graphs made by others.
     """
     if trace:
         return load(str(path), trace=trace), None
