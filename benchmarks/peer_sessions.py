@@ -12,11 +12,11 @@ from torch import nn
 
 from edgekit.artifacts import ModelMeta, read_onnx
 from edgekit.runtime.graph_names import OUTPUTS
-from edgekit.runtime.session import Outputs
+from edgekit.runtime.session import Outputs, Session
 from edgekit.runtime.torch_session import device_here
 
 
-class Torchvision:
+class Torchvision(Session):
     """torchvision's own module in PyTorch, on CUDA if there is any; its masks are pasted inside it."""
 
     def __init__(self, module: nn.Module, meta: ModelMeta, runtime: str) -> None:
@@ -31,7 +31,7 @@ class Torchvision:
         return Outputs(found["boxes"], found["labels"], found["scores"], np.zeros((len(found["scores"]), 0, 0)))
 
 
-class OpenVino:
+class OpenVino(Session):
     """An ONNX graph of edgekit's in OpenVINO on the CPU, in float32."""
 
     def __init__(self, path: Path) -> None:

@@ -48,7 +48,7 @@ class ModelMeta:
 
     ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
     that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``input_type`` says
-    what a graph takes: "uint8" canvases or "float", the same normalised (see ``data.images.graph_input``).
+    what a graph takes: "uint8" canvases or "float", their values in planes (see ``data.images.graph_input``).
     ``best_only`` says that a graph drops what a better-scored detection of another generation covers. ``recognised``
     says how a checkpoint that says nothing of itself was understood. ``mask_files`` describes the files beside a graph
     that make its masks, by name: their "sha256" and, of a graph, its "generation" and "slots" (a run's); the others

@@ -1,4 +1,4 @@
-"""Several processes that share the work, as ``torchrun`` starts them; one process where it did not."""
+"""Processes that share the work of an adaptation: those that ``torchrun`` started, or this one alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import torch.distributed as dist
 from edgekit.errors import EdgekitError
 
 T = TypeVar("T")
+LAUNCH = ("RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # what torchrun sets with WORLD_SIZE
+REMEDY = "start it with torchrun (docs/adapt.md), or unset WORLD_SIZE to run it in one process"
 PATIENCE = timedelta(days=7)  # the others wait for the first process's proof, which takes as long as its photos take
 
 
@@ -81,15 +83,40 @@ class Processes:
 @contextlib.contextmanager
 def processes() -> Iterator[Processes]:
     """The processes that ``torchrun`` started, connected (NCCL where each has a CUDA device, else gloo)."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1 or "MASTER_ADDR" not in os.environ:
-        yield Processes()
+    started = launched()
+    if started.count == 1:
+        yield started
         return
-    on_cuda = torch.cuda.is_available() and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
+    on_cuda = torch.cuda.is_available() and torch.cuda.device_count() >= _number("LOCAL_WORLD_SIZE")
     if on_cuda:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(_number("LOCAL_RANK"))
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_cuda else "gloo", timeout=PATIENCE)
     try:
-        yield Processes(dist.get_rank(), count)
+        yield started
     finally:
         dist.destroy_process_group()
+
+
+def launched() -> Processes:
+    """This process's place in the launch that the environment describes; the only process where it describes none.
+
+    A RANK without a WORLD_SIZE above 1 is what another program left behind. Raises EdgekitError for an incomplete
+    launch, since each of its processes would do the whole work and write the same file.
+    """
+    count = _number("WORLD_SIZE") if os.environ.get("WORLD_SIZE") else 1
+    if count <= 1:
+        return Processes()
+    if missing := [name for name in LAUNCH if not os.environ.get(name)]:
+        raise EdgekitError(f"WORLD_SIZE={count}, but {', '.join(missing)} not set", REMEDY)
+    rank, *_ = [_number(name) for name in LAUNCH if name != "MASTER_ADDR"]
+    if rank >= count:
+        raise EdgekitError(f"RANK={rank}: ranks of WORLD_SIZE={count} are 0 to {count - 1}", REMEDY)
+    return Processes(rank, count)
+
+
+def _number(name: str) -> int:
+    """An environment variable that holds a whole number."""
+    value = os.environ[name]
+    if not value.isdecimal():
+        raise EdgekitError(f"{name}={value}: not a whole number", REMEDY)
+    return int(value)

@@ -53,9 +53,12 @@ from edgekit.cli.options import (
 def adapt(as_json: bool, **options: Any) -> None:
     """Add the classes annotated in a few photos; the old classes' detections stay as they were."""
     from edgekit.adaptation import recipes
+    from edgekit.adaptation.processes import launched
     from edgekit.report.tables import adaptation_table
 
     result = recipes.adapt(**options, track=track, say=say)
+    if not launched().first:  # one report per launch
+        return
     show(result, as_json, [adaptation_table(result)] if not as_json else [])
     output = result.output
     if output.suffix == ".onnx":

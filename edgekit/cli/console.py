@@ -1,10 +1,9 @@
-"""What a terminal sees: progress on stderr, results as tables or as JSON, the next command to try."""
+"""Progress on stderr; results as tables or as JSON, and the next command to try, on stdout."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +28,7 @@ def track(items: Iterable[T], description: str, /) -> Iterator[T]:
     )
 
     class Rate(ProgressColumn):
-        """Items a second."""
+        """Items per second."""
 
         def render(self, task: Task) -> str:
             return f"{task.speed:.1f}/s" if task.speed else ""
@@ -49,9 +48,7 @@ def say(line: str, /) -> None:
 
 
 def show(result: Any, as_json: bool, tables: Sequence[Any]) -> None:
-    """Print a result as JSON or as tables; of several processes that torchrun started, only the first does."""
-    if os.environ.get("RANK", "0") != "0":
-        return
+    """Print a result as JSON or as tables."""
     if as_json:
         click.echo(json.dumps(result, default=_plain, indent=2))
         return
@@ -71,7 +68,7 @@ def write_json(result: Any, path: Path) -> None:
 
 def suggest(as_json: bool, command: str, word: str = "next") -> None:
     """Print the next command to try."""
-    if not as_json and os.environ.get("RANK", "0") == "0":
+    if not as_json:
         click.echo(f"{word}: {command}")
 
 

@@ -30,7 +30,8 @@ from edgekit.cli.options import (
 @base_classes_option
 @architecture_option
 @click.option("--batch", default=1, show_default=True, help="Images a run.")
-@click.option("--input", default=None, help="uint8, or float: normalised already.  [default: uint8]")
+@click.option("--input", default=None, help="uint8 [N, H, W, 3], or float [N, 3, H, W].  [default: uint8]")
+@click.option("--labels", default=None, help="Type of the labels: int64 or int32.  [default: int64]")
 @click.option("--proposals", type=int, default=None, help="RoIs of an image.  [default: the model's own number]")
 @click.option("--detections", type=int, default=None, help="Slots of a generation.  [default: the model's own number]")
 @click.option("--masks", default="all", show_default=True, help="all: of every slot; found: graphs of their own.")

@@ -78,13 +78,11 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def graph_input(canvases: np.ndarray, input_type: str) -> np.ndarray:
-    """Canvases, uint8 [N, H, W, 3], as a graph takes them: "uint8" as they are, "float" as float32 [N, 3, H, W], scaled
-    to 0..1 and normalised, to the bit what a graph of the first type makes of them."""
+    """Canvases, uint8 [N, H, W, 3], as a graph takes them: "uint8" as they are, "float" as float32 [N, 3, H, W] of
+    the same values, 0 to 255."""
     if input_type != "float":
         return canvases
-    planes = np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
-    return (planes - mean) / std
+    return np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), np.float32)
 
 
 def fit(photo: np.ndarray, size: tuple[int, int]) -> Canvas:

@@ -12,6 +12,7 @@ from torchvision.models.detection import FasterRCNN
 
 from edgekit.artifacts import ModelMeta, read_whole_onnx
 from edgekit.deployment.graph_shape import shapes_of
+from edgekit.deployment.int32_labels import has_int32_labels
 from edgekit.deployment.norms import folded
 from edgekit.deployment.roi_align import LevelTable
 from edgekit.deployment.trunk import BoxFeatures, MaskFeatures, channels_first, feature_shapes, pooled_table
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # How their weights' names begin in the graph; ROWS of a box head with another order of weights (``channels_last``).
 HEADS, ADDED, ROWS = "model.base.roi_heads.", "model.predictors.added.", "trunk.box.box_head."
+UINT8 = "adapt the checkpoint, or a graph exported without --input and --labels; give these when exporting the result"
 AGAIN = "export it again from its checkpoint with this edgekit"
 
 
@@ -38,7 +40,9 @@ def read_heads(path: Path) -> tuple[GenerationalRCNN, ModelMeta]:
     """
     graph, meta = read_whole_onnx(path)
     if meta.input_type != "uint8":  # what the adaptation feeds to a trunk
-        raise EdgekitError(f"{path}: takes normalised images, so no classes can be added to it", AGAIN)
+        raise EdgekitError(f"{path}: takes float32 images, so no classes can be added to it", UINT8)
+    if has_int32_labels(graph):
+        raise EdgekitError(f"{path}: its labels are int32, so no classes can be added to it", UINT8)
     return heads_of(graph, meta, path), meta
 
 

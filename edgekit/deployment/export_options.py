@@ -12,6 +12,7 @@ from typing import Any
 
 from edgekit.artifacts import resolve
 from edgekit.data.images import INPUT_TYPES, list_images
+from edgekit.deployment.int32_labels import LABEL_TYPES
 from edgekit.deployment.mask_files import MASKS
 from edgekit.deployment.precision.calibration import METHODS, table_of
 from edgekit.deployment.precision.calibration_sets import read_set
@@ -95,6 +96,7 @@ class Request:
     converting: Converting
     building: Building
     input: str | None
+    labels: str | None
     masks: str
     given_precision: str | None
     trt: str | None
@@ -136,7 +138,7 @@ class Request:
         forms = {"masks": self.masks != "all", "precision": self.given_precision, "trt": self.trt}
         files = {"triton": self.triton, "verify": self.verify}
         given = [*self.shaping.given(), *self.converting.given(), *self.building.given()]
-        given += named(**forms, **files, input=self.input)
+        given += named(**forms, **files, input=self.input, labels=self.labels)
         if given:
             raise EdgekitError(
                 f"--format torchvision: holds weights only, no {', '.join(given)}", "leave the graph's options"
@@ -173,7 +175,7 @@ class Request:
         """Raise for an unknown choice of masks and for one that does not go with other options."""
         if self.masks not in MASKS:
             raise EdgekitError(f"--masks {self.masks}: unknown", f"give one of: {', '.join(MASKS)}")
-        others = named(batch=self.shaping.batch > 1, trt=self.trt, triton=self.triton)
+        others = named(batch=self.shaping.batch > 1, trt=self.trt, triton=self.triton, labels=self.labels == "int32")
         if self.masks == "found" and others:
             raise EdgekitError(f"--masks found: does not go with {', '.join(others)}", "leave one of them")
 
@@ -200,10 +202,12 @@ def named(**options: Any) -> list[str]:
     return [_option(name) for name, value in options.items() if value not in (None, False, 0)]
 
 
-def check_form(format: str, output: Path, trt: str | None, input_type: str | None) -> None:
-    """Raise for an unknown format or kind of input, and for an output whose name is not one of the format's."""
+def check_form(format: str, output: Path, trt: str | None, input_type: str | None, label_type: str | None) -> None:
+    """Raise for an unknown format or type, and for an output whose name is not one of the format's."""
     if input_type not in (None, *INPUT_TYPES):
         raise EdgekitError(f"--input {input_type}: unknown", f"give one of: {', '.join(INPUT_TYPES)}")
+    if label_type not in (None, *LABEL_TYPES):
+        raise EdgekitError(f"--labels {label_type}: unknown", f"give one of: {', '.join(LABEL_TYPES)}")
     if format not in SUFFIXES:
         raise EdgekitError(f"--format {format}: unknown", f"give one of: {', '.join(SUFFIXES)}")
     if output.suffix.lower() not in SUFFIXES[format]:

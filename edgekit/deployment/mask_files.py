@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.artifacts import METADATA_KEY, ModelMeta, read_onnx, write_onnx
 from edgekit.deployment.cpu import rewrite_for_cpu
 from edgekit.deployment.graph_shape import canvases_of
+from edgekit.deployment.int32_labels import has_int32_labels
 from edgekit.deployment.mask_graphs import cut_masks
 from edgekit.deployment.winograd import uses_winograd
 from edgekit.errors import EdgekitError
@@ -42,6 +43,10 @@ def check_cut(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> None:
     if uses_winograd(graph):
         raise EdgekitError(
             f"--masks found: {path} is made for CPUs already", "give the graph it was made from, and --target cpu here"
+        )
+    if has_int32_labels(graph):
+        raise EdgekitError(
+            f"--masks found: {path} has int32 labels", "give the graph it was made from, or omit --masks"
         )
     if canvases_of(graph) > 1:
         raise EdgekitError(f"--masks found: {path} takes {canvases_of(graph)} canvases a run", "give a graph for one")

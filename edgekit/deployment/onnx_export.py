@@ -24,6 +24,7 @@ from edgekit.deployment.export_options import (
 )
 from edgekit.deployment.float_input import set_input_type
 from edgekit.deployment.graph_shape import canvases_of
+from edgekit.deployment.int32_labels import set_label_type
 from edgekit.deployment.mask_files import check_cut, remove_unused, write
 from edgekit.deployment.precision.calibration import table_of
 from edgekit.deployment.precision.conversion import check_calibration, convert
@@ -77,6 +78,7 @@ def export(
     architecture: str | None = None,
     batch: int = 1,
     input: str | None = None,
+    labels: str | None = None,
     proposals: int | None = None,
     detections: int | None = None,
     masks: str = "all",
@@ -103,7 +105,8 @@ def export(
     function wrote before; that needs no PyTorch.
 
     ``size`` is the input's (height, width), the model's own by default; ``batch`` how many canvases a run takes;
-    ``input`` "uint8" (the default) or "float", images that are normalised already; ``proposals`` and ``detections``
+    ``input`` "uint8" (the default: bytes [N, H, W, 3]) or "float" (float32 [N, 3, H, W], 0 to 255); ``labels``
+    is the labels' type, "int64" (the default) or "int32"; ``proposals`` and ``detections``
     (of each generation) are the model's own numbers by default. ``format`` is "onnx" or "torchvision" (.pth or
     .safetensors; one softmax over all classes). ``generations`` leaves out what later adaptations added;
     ``best_only`` has the graph drop detections that a better one of another generation covers.
@@ -124,7 +127,7 @@ def export(
     ``force`` replaces others that edgekit did not make.
     """
     started = time.monotonic()
-    check_form(format, output, trt, input)
+    check_form(format, output, trt, input, labels)
     output = output.absolute()
     onnx_file = output.with_suffix(".onnx")
     asked = Request(
@@ -135,6 +138,7 @@ def export(
         converting=Converting(target, calibration, calibrator, keep),
         building=Building(compute_capability, workspace_mb, timing_cache, version_compatible, hardware_compatible),
         input=input,
+        labels=labels,
         masks=masks,
         given_precision=precision,
         trt=trt,
@@ -225,6 +229,7 @@ def _converted(
         graph, kept, notes = converted.model, converted.kept, converted.notes
         meta = replace(meta, precision=converted.precision)
     meta = replace(meta, parent_sha256=sha256(asked.path), versions=tool_versions())
+    set_label_type(graph, asked.labels)
     return graph, replace(meta, input_type=set_input_type(graph, asked.input, meta.input_type)), kept, notes
 
 

@@ -41,7 +41,7 @@ def of_graph(path: Path, precision: str | None, fixed: Sequence[str]) -> Source:
         )
     if precision not in (None, meta.precision) and meta.input_type != "uint8":
         raise EdgekitError(
-            f"{path}: takes normalised images, and precision is set before that",
+            f"{path}: takes float32 images, and precision is set before that",
             f"give the graph it was made from: --precision {precision} --input {meta.input_type}",
         )
     if precision not in (None, meta.precision) and uses_winograd(graph):

@@ -15,7 +15,7 @@ from edgekit.files import atomic_path
 from edgekit.model.architectures import limit, without_weights
 from edgekit.model.checkpoint import load_model, merged_state
 from edgekit.runtime.onnx_session import open_ort
-from edgekit.runtime.session import Outputs
+from edgekit.runtime.session import Outputs, Session
 
 
 def export_stock(
@@ -54,7 +54,7 @@ def export_stock(
         onnx.save(graph, temporary)
 
 
-class StockSession:
+class StockSession(Session):
     """torchvision's export in onnxruntime; its masks are pasted inside the graph, so none are returned to paste."""
 
     def __init__(self, path: Path, meta: ModelMeta) -> None:

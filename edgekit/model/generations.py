@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from typing import cast
@@ -17,18 +18,34 @@ from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_inference
 from edgekit.data.images import MEAN, STD
 from edgekit.model.predictors import Generation, Predictors
 
-MaskFeatures = Callable[[list[torch.Tensor]], torch.Tensor]  # of boxes [B, 4] a canvas: [sum of boxes, C, 14, 14]
+MaskFeatures = Callable[[list[torch.Tensor]], torch.Tensor]  # of boxes [B, 4] per canvas: [sum of boxes, C, 14, 14]
 
 
-@contextlib.contextmanager
-def full_float32() -> Iterator[None]:
-    """Have cuDNN multiply float32 in full; on GPUs since Ampere its default is TF32, with half precision's mantissa."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
+class FullFloat32(contextlib.ContextDecorator):
+    """Have cuDNN multiply float32 in full; on GPUs since Ampere its default is TF32, with half precision's mantissa.
+
+    PyTorch has one flag for the process: it is off from when the first thread enters until the last one leaves, and
+    then what it was before.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = threading.Lock(), 0, True
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.before = torch.backends.cudnn.allow_tf32
+                torch.backends.cudnn.allow_tf32 = False
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                torch.backends.cudnn.allow_tf32 = self.before
+
+
+full_float32 = FullFloat32()  # one for all threads
 
 
 class GenerationalRCNN(nn.Module):
@@ -55,23 +72,23 @@ class GenerationalRCNN(nn.Module):
         """Whether it is a Mask R-CNN."""
         return bool(self.heads.has_mask())
 
-    @full_float32()
+    @full_float32
     def trunk(self, canvases: torch.Tensor) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
-        """FPN features by level and the RPN's proposals [P, 4] a canvas, of uint8 canvases [N, H, W, 3]."""
+        """FPN features by level and the RPN's proposals [P, 4] per canvas, of uint8 canvases [N, H, W, 3]."""
         images = normalise(canvases)
         features = self.base.backbone(images)
         sizes = [tuple(images.shape[-2:])] * len(images)
         proposals, _ = self.base.rpn(ImageList(images, sizes), features)
         return features, proposals
 
-    @full_float32()
+    @full_float32
     def box_features(
         self, features: dict[str, torch.Tensor], boxes: list[torch.Tensor], size: tuple[int, int]
     ) -> torch.Tensor:
-        """The box head's output [sum of boxes, F] for boxes [B, 4] a canvas of ``size`` (H, W)."""
+        """The box head's output [sum of boxes, F] for boxes [B, 4] per canvas of ``size`` (H, W)."""
         return self.heads.box_head(self.heads.box_roi_pool(features, boxes, [size] * len(boxes)))
 
-    @full_float32()
+    @full_float32
     def mask_features(
         self, features: dict[str, torch.Tensor], boxes: list[torch.Tensor], size: tuple[int, int]
     ) -> torch.Tensor:
@@ -85,7 +102,7 @@ class GenerationalRCNN(nn.Module):
         return self.detect(*self.trunk(canvases), (int(canvases.shape[1]), int(canvases.shape[2])))
 
     @torch.inference_mode()
-    @full_float32()
+    @full_float32
     def detect(
         self,
         features: dict[str, torch.Tensor],

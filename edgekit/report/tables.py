@@ -73,7 +73,7 @@ def export_table(result: Export) -> Table:
         table.add_row("state dict", f"{result.megabytes:.1f} MB")
     else:
         pixels = f"uint8 [{result.batch}, {height}, {width}, 3], RGB"
-        planes = f"float32 [{result.batch}, 3, {height}, {width}], RGB, normalised"
+        planes = f"float32 [{result.batch}, 3, {height}, {width}], RGB, 0 to 255"
         table.add_row("input", planes if result.input_type == "float" else pixels)
         table.add_row("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static")
     if result.mask_files:

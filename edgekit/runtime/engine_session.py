@@ -24,7 +24,7 @@ from edgekit.runtime.cuda import Cuda, load_cuda
 from edgekit.runtime.engine_file import AGAIN, Engine, Tensor, check_runs_on, read_engine
 from edgekit.runtime.flavours import TensorRT, load
 from edgekit.runtime.gpu import gpu_here
-from edgekit.runtime.session import Outputs
+from edgekit.runtime.session import Outputs, Session
 
 CAPTURED, OWN = "captured", "runtime's own"
 
@@ -40,7 +40,7 @@ class Loaded:
     deserialised: Any
 
 
-class EngineSession:
+class EngineSession(Session):
     """One execution context of an engine, with its own stream and memory; close it, or use it in a ``with``.
 
     What ``infer`` returns is copied out of the pinned memory, so it stays as it is. ``graph`` says how calls are

@@ -1,8 +1,9 @@
-"""Which NVIDIA GPU this process can use, asked of the driver itself, and how much memory is free for it."""
+"""The NVIDIA GPU that this process uses, as the driver itself describes it, and how much memory is free for it."""
 
 from __future__ import annotations
 
 import ctypes
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,34 @@ def first_gpu(
     driver: Any = None, device_files: Sequence[str] = DEVICE_FILES, meminfo: Path = Path("/proc/meminfo")
 ) -> Gpu | NoGpu:
     """The GPU that CUDA calls device 0, or why there is none; ``driver`` is the driver's library, loaded by default."""
+    driver = _initialised(driver, device_files)
+    if isinstance(driver, NoGpu):
+        return driver
+    try:
+        return _describe(driver, meminfo)
+    except EdgekitError as error:  # it initialises, but gives no context: no memory left, or the device is exclusive
+        return NoGpu(error.message, error.hint or "run nvidia-smi", broken=True)
+
+
+def first_gpu_uuid(driver: Any = None, device_files: Sequence[str] = DEVICE_FILES) -> str | NoGpu:
+    """The UUID of the GPU, or of its MIG instance, that CUDA calls device 0, without a prefix; or why there is none.
+
+    CUDA counts the devices that CUDA_VISIBLE_DEVICES names, the fastest first; NVML counts all, by their PCI bus.
+    """
+    driver = _initialised(driver, device_files)
+    if isinstance(driver, NoGpu):
+        return driver
+    device, found = ctypes.c_int(0), (ctypes.c_ubyte * 16)()
+    try:
+        _check(driver.cuDeviceGet(ctypes.byref(device), 0), "cuDeviceGet")
+        _check(driver.cuDeviceGetUuid_v2(found, device), "cuDeviceGetUuid")
+    except EdgekitError as error:
+        return NoGpu(error.message, error.hint or "run nvidia-smi", broken=True)
+    return str(uuid.UUID(bytes=bytes(found)))
+
+
+def _initialised(driver: Any, device_files: Sequence[str]) -> Any | NoGpu:
+    """The driver's library, ready for calls about a device, or why there is no device."""
     present = nvidia_device(device_files)
     if driver is None:
         try:
@@ -61,10 +90,7 @@ def first_gpu(
     if status != 0:
         reason = f"the NVIDIA driver is broken (cuInit: error {status})"
         return NoGpu(reason, "run nvidia-smi; install the driver again", broken=True)
-    try:
-        return _describe(driver, meminfo)
-    except EdgekitError as error:  # it initialises, but gives no context: no memory left, or the device is exclusive
-        return NoGpu(error.message, error.hint or "run nvidia-smi", broken=True)
+    return driver
 
 
 def nvidia_device(files: Sequence[str] | None = None) -> bool:

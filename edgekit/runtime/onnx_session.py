@@ -53,7 +53,9 @@ class OnnxSession:
         self.features = sorted(given - set(OUTPUTS)) if apart else []  # what the mask graphs read
         own = partial(_traced, load, trace)  # a name of its own: onnxruntime's has only seconds in it
         self.masks = MaskGraphs(path, meta, own) if apart else None
-        self.batch = int(self.session.get_inputs()[0].shape[0])  # canvases a run: all but the first are left empty
+        self.batch = int(
+            self.session.get_inputs()[0].shape[0]
+        )  # canvases per run; ``infer`` leaves all but the first empty
         self.runtime = f"onnxruntime {_provider(self.session)}"
 
     def infer(self, pixels: np.ndarray) -> Outputs:
@@ -69,8 +71,12 @@ class OnnxSession:
         if self.masks is not None:  # such a graph takes one
             return [self._infer_found(images, self.masks)]
         boxes, labels, scores, *masks = self._run(images)
+        labels = labels.astype(np.int64, copy=False)
         filled = masks[0] if masks else np.zeros((*scores.shape, 0, 0), np.float32)
         return [Outputs(*rows) for rows in zip(boxes, labels, scores, filled, strict=True)]
+
+    def close(self) -> None:
+        """Nothing to give back: onnxruntime frees memory with its sessions."""
 
     def end_profiling(self) -> list[Path]:
         """The traces of the graph and of those of its mask graphs that ran."""
@@ -177,7 +183,7 @@ def ort_version() -> str:
 def _opened(load: Callable[..., Any], path: Path, trace: str) -> tuple[Any, Recorded | None]:
     """A session of a file, with its run recorded if it is on CUDA and onnxruntime can record it.
 
-    It cannot where a node runs on the CPU, as graphs made by others have them, nor before its release 1.14.
+    It cannot where a node runs on the CPU, as in graphs made by others.
     """
     if trace:
         return load(str(path), trace=trace), None

@@ -9,6 +9,7 @@ import numpy as np
 TYPES = {  # of a graph's values, as onnxruntime names them
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
+    "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
     "tensor(uint8)": np.uint8,
 }

@@ -1,4 +1,4 @@
-"""Which of a model's detections count: those up to some generation, or only the best of several generations'."""
+"""Select a model's detections: those up to some generation, or only the best of several generations'."""
 
 from __future__ import annotations
 
@@ -15,11 +15,21 @@ class Selected:
 
     def __init__(self, session: Session, meta: ModelMeta, best_only: bool) -> None:
         self.session, self.meta, self.best_only = session, meta, best_only
-        self.runtime = session.runtime
+        self.runtime, self.batch = session.runtime, session.batch
 
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""
-        found = self.session.infer(pixels)
+        return self._select(self.session.infer(pixels))
+
+    def infer_batch(self, images: np.ndarray) -> list[Outputs]:
+        """Run on ``batch`` canvases: uint8 [N, H, W, 3]."""
+        return [self._select(found) for found in self.session.infer_batch(images)]
+
+    def close(self) -> None:
+        """Close the session whose detections are selected."""
+        self.session.close()
+
+    def _select(self, found: Outputs) -> Outputs:
         # Exact scoring: no generation changes an earlier one, so leaving out later labels gives the earlier model.
         found = _rows(found, (found.labels < len(self.meta.categories)) & (found.scores > 0))
         return best_only(found, self.meta) if self.best_only else found

@@ -23,13 +23,28 @@ class Outputs(NamedTuple):
 
 
 class Session(Protocol):
-    """A model ready to run."""
+    """A model ready to run. A class that names this one as its base takes one canvas per call and holds nothing."""
 
     runtime: str  # what runs it, and on what: "pytorch cpu"
     meta: ModelMeta
 
+    @property
+    def batch(self) -> int | None:
+        """How many canvases a call of ``infer_batch`` takes; None: any number."""
+        return 1
+
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3] of the model's input size."""
+        ...
+
+    def infer_batch(self, images: np.ndarray) -> list[Outputs]:
+        """Run on ``batch`` canvases: uint8 [N, H, W, 3]."""
+        (pixels,) = images
+        return [self.infer(pixels)]
+
+    def close(self) -> None:
+        """Give back what the session holds; it cannot run afterwards. A second call does nothing."""
+        return
 
 
 def open_session(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from edgekit.data.images import MEAN, PAD, STD, fit, graph_input, list_images, read_image
+from edgekit.data.images import PAD, fit, graph_input, list_images, read_image
 from edgekit.data.photo_files import photo_size
 from edgekit.errors import EdgekitError
 
@@ -41,11 +41,17 @@ def test_other_modes_become_rgb(mode: str, tmp_path: Path) -> None:
 def test_what_graphs_take() -> None:
     canvases = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3), np.uint8)
     assert graph_input(canvases, "uint8") is canvases
-    normalised = graph_input(canvases, "float")
-    assert (normalised.shape, normalised.dtype) == ((2, 3, 4, 6), np.float32)
-    assert normalised.flags.c_contiguous  # it is bound by its address
-    expected = [(canvases[1, 2, 3, c] / 255 - MEAN[c]) / STD[c] for c in range(3)]
-    assert normalised[1, :, 2, 3] == pytest.approx(expected, abs=1e-6)
+    planes = graph_input(canvases, "float")
+    assert (planes.shape, planes.dtype) == ((2, 3, 4, 6), np.float32)
+    assert planes.flags.c_contiguous  # it is bound by its address
+    assert planes[1, :, 2, 3].tolist() == canvases[1, 2, 3].tolist()
+
+
+def test_a_float_graph_takes_what_opencv_makes() -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs edgekit[video]")
+    canvas = np.random.default_rng(1).integers(0, 256, (4, 6, 3), np.uint8)
+    blob = cv2.dnn.blobFromImage(np.ascontiguousarray(canvas[..., ::-1]), swapRB=True)
+    assert np.array_equal(blob, graph_input(canvas[None], "float"))
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Graphs that take normalised images: the same detections, from the same photos."""
+"""Graphs that take float32 images or give int32 labels: the same detections, from the same photos."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit.artifacts import read_onnx, write_onnx
 from edgekit.data.images import MEAN, SAMPLE_PHOTOS, STD, fit, graph_input, list_images, read_image
 from edgekit.deployment.compose import read_heads
-from edgekit.deployment.float_input import cut_normalisation, set_input_type
+from edgekit.deployment.float_input import set_input_type, take_planes
 from edgekit.deployment.onnx_export import export
 from edgekit.deployment.parity_stages import look_inside
 from edgekit.deployment.precision.calibration import calibrate
-from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.precision.quantise import calibrated_values, prepare, quantise
 from edgekit.deployment.tensorrt.build import build
@@ -43,14 +42,14 @@ def assert_same(one: list[Outputs], other: list[Outputs]) -> None:
             assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
 
 
-def test_it_finds_what_the_graph_that_normalises_finds(adapted_onnx: Path, float_onnx: Path) -> None:
+def test_it_finds_what_the_graph_of_bytes_finds(adapted_onnx: Path, float_onnx: Path) -> None:
     graph, meta = read_onnx(float_onnx)
     height, width = meta.input_size
     taken = graph.graph.input[0]
     assert (taken.name, taken.type.tensor_type.elem_type) == ("images", TensorProto.FLOAT)
     assert [d.dim_value for d in taken.type.tensor_type.shape.dim] == [1, 3, height, width]
     assert meta.input_type == "float"
-    assert len(graph.graph.node) == len(read_onnx(adapted_onnx)[0].graph.node) - 5
+    assert len(graph.graph.node) == len(read_onnx(adapted_onnx)[0].graph.node) - 2
     assert_same(found(adapted_onnx), found(float_onnx))
 
 
@@ -58,7 +57,7 @@ def test_it_finds_what_the_graph_that_normalises_finds(adapted_onnx: Path, float
 def test_of_any_precision(precision: str, base_onnx: Path, tmp_path: Path) -> None:
     graph, meta = read_onnx(base_onnx)
     if precision == "fp16":
-        low = to_fp16(fold_norms(graph), ())
+        low = to_fp16(graph, ())
     else:
         for photo in list_images(SAMPLE_PHOTOS)[:2]:
             (tmp_path / photo.name).symlink_to(photo)
@@ -92,13 +91,43 @@ def test_it_can_be_a_model_again_but_not_for_another_input_or_precision(float_on
     result = export(float_onnx, tmp_path / "again.onnx", triton=tmp_path / "models", no_verify=True)
     assert result.input_type == "float"
     assert "TYPE_FP32" in (tmp_path / "models" / "again" / "config.pbtxt").read_text().split("output")[0]
-    with pytest.raises(EdgekitError, match="--input uint8: the graph takes normalised images already"):
+    with pytest.raises(EdgekitError, match="--input uint8: the graph takes float32 images already"):
         export(float_onnx, tmp_path / "x.onnx", input="uint8")
     with pytest.raises(EdgekitError, match=r"precision is set before that .*--precision fp16 --input float"):
         export(float_onnx, tmp_path / "x.onnx", precision="fp16")
-    with pytest.raises(EdgekitError, match="takes normalised images, so no classes can be added"):
+    with pytest.raises(EdgekitError, match="takes float32 images, so no classes can be added"):
         read_heads(float_onnx)
     assert not (tmp_path / "x.onnx").exists()
+
+
+@pytest.fixture(scope="module")
+def int32_onnx(base_onnx: Path) -> Path:
+    return export(base_onnx, base_onnx.with_name("int32.onnx"), input="float", labels="int32", no_verify=True).output
+
+
+def test_int32_labels(base_onnx: Path, int32_onnx: Path, tmp_path: Path) -> None:
+    kinds = {o.name: o.type.tensor_type.elem_type for o in read_onnx(int32_onnx)[0].graph.output}
+    assert kinds["labels"] == TensorProto.INT32
+    ours, theirs = found(int32_onnx), found(base_onnx)
+    assert_same(ours, theirs)
+    assert {outputs.labels.dtype for outputs in ours} == {np.dtype(np.int64)}
+    again = export(int32_onnx, tmp_path / "again.onnx", triton=tmp_path / "models", no_verify=True).output
+    assert_same(found(again, 1), theirs[:1])
+    assert "TYPE_INT32" in (tmp_path / "models" / "again" / "config.pbtxt").read_text().split("output")[1]
+
+
+def test_what_int32_labels_do_not_go_with(base_onnx: Path, int32_onnx: Path, tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match="--labels int64: the graph's are int32 already"):
+        export(int32_onnx, tmp_path / "x.onnx", labels="int64")
+    with pytest.raises(EdgekitError, match="--masks found: does not go with --labels"):
+        export(base_onnx, tmp_path / "x.onnx", labels="int32", masks="found")
+    with pytest.raises(EdgekitError, match="has int32 labels"):
+        export(int32_onnx, tmp_path / "x.onnx", masks="found")
+    with pytest.raises(EdgekitError, match=r"--labels int8: unknown \(give one of: int64, int32\)"):
+        export(base_onnx, tmp_path / "x.onnx", labels="int8")
+    only_labels = export(base_onnx, tmp_path / "labels.onnx", labels="int32", no_verify=True).output
+    with pytest.raises(EdgekitError, match="its labels are int32, so no classes can be added"):
+        read_heads(only_labels)
 
 
 def test_an_unknown_input(tmp_path: Path) -> None:
@@ -108,7 +137,7 @@ def test_an_unknown_input(tmp_path: Path) -> None:
 
 
 def test_a_batch(tmp_path: Path) -> None:
-    """All of a batch is normalised at once, so the cut is the same."""
+    """All of a batch is normalised at once."""
     shape = [2, 4, 6, 3]
     constants = {
         "full": np.array(255, np.float32),
@@ -134,7 +163,8 @@ def test_a_batch(tmp_path: Path) -> None:
     model = onnx.shape_inference.infer_shapes(model)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     before = open_ort(model.SerializeToString(), provider="cpu").run(None, {"images": pixels})[0]
-    cut_normalisation(model)
-    assert (len(model.graph.node), len(model.graph.initializer)) == (1, 0)
+    take_planes(model)
+    assert [n.op_type for n in model.graph.node] == ["Div", "Sub", "Div", "Relu"]
+    assert sorted(t.name for t in model.graph.initializer) == ["full", "mean.planes", "std.planes"]
     run = open_ort(model.SerializeToString(), provider="cpu")
     assert np.array_equal(run.run(None, {"images": graph_input(pixels, "float")})[0], before)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,4 +110,31 @@ def test_float32_is_not_tf32_in_any_part_of_the_model(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     module(canvas(0))
     assert ran == [False] * 4
+    assert torch.backends.cudnn.allow_tf32, "of the rest of the program"
+
+
+def test_float32_stays_full_while_another_thread_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second thread is still in the model when the first, which met the program's own setting, leaves it."""
+    module, _ = load_model("demo")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    pixels, ran = canvas(0), []
+    first_inside, second_inside, first_left = (threading.Event() for _ in range(3))
+
+    def wait(*_: object) -> None:
+        is_first = threading.current_thread() is first
+        (first_inside if is_first else second_inside).set()
+        assert (second_inside if is_first else first_left).wait(60)
+        ran.append(torch.backends.cudnn.allow_tf32)
+
+    def run_first() -> None:
+        module.trunk(pixels)
+        first_left.set()
+
+    module.base.rpn.register_forward_hook(wait)
+    first = threading.Thread(target=run_first)
+    first.start()
+    assert first_inside.wait(60)
+    module.trunk(pixels)
+    first.join()
+    assert ran == [False] * 2
     assert torch.backends.cudnn.allow_tf32, "of the rest of the program"

@@ -58,10 +58,10 @@ def test_not_the_tensors_of_a_detector(change: Tensor, words: str) -> None:
         check_detector(Path("x.engine"), META, [change if t.name == change.name else t for t in ALL])
 
 
-def test_what_a_detector_of_normalised_images_takes() -> None:
+def test_what_a_detector_of_float_images_takes() -> None:
     meta = replace(META, input_type="float")
-    normalised = replace(IMAGES, shape=(1, 3, *SIZE), dtype="float32")
-    check_detector(Path("x.engine"), meta, (normalised, *ALL[1:]))
+    planes = replace(IMAGES, shape=(1, 3, *SIZE), dtype="float32")
+    check_detector(Path("x.engine"), meta, (planes, *ALL[1:]))
     with pytest.raises(EdgekitError, match=r"images is uint8 .*, not float32 \[1, 3, 8, 12\]"):
         check_detector(Path("x.engine"), meta, ALL)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.runtime.gpu import Gpu, NoGpu, first_gpu
+from edgekit.runtime.gpu import Gpu, NoGpu, first_gpu, first_gpu_uuid
 
 
 class Driver:
@@ -21,6 +21,8 @@ class Driver:
                 arguments[0]._obj.value = 1
             if name == "cuDeviceGetName":
                 arguments[0].value = b"Orin"
+            if name == "cuDeviceGetUuid_v2":
+                arguments[0][:] = range(16)
             return 2 if name == self.fails else 0
 
         return call
@@ -48,3 +50,10 @@ def test_a_driver_that_does_not_work_is_broken_and_one_without_a_gpu_is_not(
     found = first_gpu(SimpleNamespace(cuInit=lambda flags: status), (str(tmp_path),) if device else ())
     assert isinstance(found, NoGpu)
     assert found.broken is broken
+
+
+def test_the_uuid_of_cudas_first_device() -> None:
+    assert first_gpu_uuid(driver=Driver()) == "00010203-0405-0607-0809-0a0b0c0d0e0f"
+    found = first_gpu_uuid(driver=Driver("cuDeviceGetUuid_v2"))
+    assert isinstance(found, NoGpu)
+    assert "cuDeviceGetUuid: error 2" in found.reason

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from edgekit.artifacts import ModelMeta
+from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.errors import EdgekitError
-from edgekit.runtime.selection import best_only
-from edgekit.runtime.session import Outputs, open_session
+from edgekit.runtime.selection import Selected, best_only
+from edgekit.runtime.session import Outputs, Session, open_session
+from tests.devices import install, write_stand_in
 
 META = ModelMeta("x", (("__background__", "dog", "cat"), ("frog",)), (320, 320))
 
@@ -53,6 +55,29 @@ def test_the_graph_drops_the_same(tmp_path: Path) -> None:
         real = found.scores > 0
         expected = best_only(Outputs(*(v[real] for v in found)), META)
         assert np.array_equal(found.boxes[kept & real], expected.boxes)
+
+
+def test_it_passes_on_all_of_a_session(adapted: Path) -> None:
+    session = open_session(adapted)
+    selected = Selected(session, session.meta, best_only=True)
+    members = {*Session.__annotations__, *(name for name in vars(Session) if not name.startswith("_"))}
+    assert [name for name in members if not hasattr(selected, name)] == []
+    photos = [read_image(p) for p in list_images(SAMPLE_PHOTOS)[:2]]
+    images = np.stack([fit(photo, session.meta.input_size).pixels for photo in photos])
+    every = session.infer_batch(images)
+    assert sum(len(found.scores) for found in every) > 0
+    for found, ours in zip(every, selected.infer_batch(images), strict=True):
+        for value, expected in zip(ours, best_only(found, session.meta), strict=True):
+            assert np.array_equal(value, expected)
+
+
+def test_closing_it_closes_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = install(monkeypatch.setattr)
+    selected = open_session(write_stand_in(tmp_path / "tiny.engine"), best_only=True)
+    assert selected.batch == 1
+    assert len(cuda.held) == 2
+    selected.close()
+    assert cuda.held == {}
 
 
 def test_a_session_until_a_generation() -> None:

@@ -14,7 +14,6 @@ from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.deployment.features import matching
 from edgekit.deployment.precision.calibration import Table, calibrate, canvas, fits, read_table
 from edgekit.deployment.precision.calibration_sets import photos_of, read_set
-from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import half_values, oversized, to_fp16, too_large
 from edgekit.deployment.precision.keep import Search, find_keep
 from edgekit.deployment.precision.quantise import calibrated_values, prepare, quantise
@@ -120,16 +119,15 @@ def _fp16(
     model: onnx.ModelProto, size: tuple[int, int], folder: Path, explicit: tuple[str, ...], auto: bool, track: Track
 ) -> Converted:
     """See ``convert``."""
-    folded = fold_norms(model)
-    ranges = calibrate(folded, half_values(folded.graph), folder, "minmax", size, track=track).tensors
-    large = too_large(folded.graph, ranges)
+    ranges = calibrate(model, half_values(model.graph), folder, "minmax", size, track=track).tensors
+    large = too_large(model.graph, ranges)
 
     def build(kept: tuple[str, ...]) -> onnx.ModelProto:
-        return to_fp16(folded, (*explicit, *kept), large)
+        return to_fp16(model, (*explicit, *kept), large)
 
-    search = _search(folded, build, folder, size, track) if auto else None
+    search = _search(model, build, folder, size, track) if auto else None
     found = search.kept if search else ()
-    beyond = tuple(sorted({*large, *oversized(folded.graph)}))
+    beyond = tuple(sorted({*large, *oversized(model.graph)}))
     notes = [f"values or weights beyond half's range: {', '.join(beyond)} stay float32"] if beyond else []
     kept = (*explicit, *found, *beyond)
     return Converted(_checked(build(found)), "fp16", None, kept, None, None, (*notes, *_notes(search)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgekit.deployment.features import constants_of, consumers, feature_nodes, layers, matching
-from edgekit.deployment.precision.fold import fold_norms
 
 if TYPE_CHECKING:
     import onnx
@@ -30,10 +30,10 @@ def to_fp16(model: onnx.ModelProto, keep: Sequence[str] = (), overflowing: Colle
     names blocks or layers that stay float32 too, ``overflowing`` nodes whose values half cannot hold (``too_large``); a
     layer with such a weight stays float32 of itself.
     """
-    folded = fold_norms(model)
-    in_half = half_nodes(folded.graph, matching(folded.graph, keep) | oversized(folded.graph) | set(overflowing))
-    _write(folded, in_half)
-    return folded
+    half = deepcopy(model)
+    in_half = half_nodes(half.graph, matching(half.graph, keep) | oversized(half.graph) | set(overflowing))
+    _write(half, in_half)
+    return half
 
 
 def half_values(graph: onnx.GraphProto) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from edgekit.deployment.enlarging import copy_rows
 from edgekit.deployment.features import constants_of, feature_nodes, layers, matching
 from edgekit.deployment.graph_shape import dims_of
 from edgekit.deployment.precision.calibration import Table
-from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.products import ends
 from edgekit.errors import EdgekitError
 
@@ -33,19 +33,19 @@ FLOAT_OUTPUT = {"tensorrt": (*LAYERS["tensorrt"],), "cpu": ("Gemm", "MatMul")}
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph that is calibrated and quantised: norms folded, each layer with a bias of its own."""
-    folded = fold_norms(model)
-    constants = constants_of(folded.graph)
+    """The graph that is calibrated and quantised: each layer with a bias of its own."""
+    prepared = deepcopy(model)
+    constants = constants_of(prepared.graph)
     seen: set[str] = set()
-    for node in folded.graph.node:
+    for node in prepared.graph.node:
         if node.op_type not in LAYERS["tensorrt"] or len(node.input) < 3 or node.input[2] not in constants:
             continue
         if node.input[2] in seen:  # a bias in 32 bits has the scale of its layer's input
-            own = folded.graph.initializer.add()
+            own = prepared.graph.initializer.add()
             own.CopyFrom(constants[node.input[2]])
             own.name = node.input[2] = f"{node.input[2]}.of.{node.name}"
         seen.add(node.input[2])
-    return folded
+    return prepared
 
 
 def calibrated_values(prepared: onnx.ModelProto) -> tuple[str, ...]:

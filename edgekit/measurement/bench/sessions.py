@@ -1,4 +1,4 @@
-"""How long do open sessions take from photo to pasted masks?"""
+"""Time open sessions from the photo to pasted masks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def stages(session: Session, batch: int) -> tuple[Stage, Stage, Stage]:
     def infer(canvases: list[Canvas]) -> tuple[list[Canvas], list[Outputs]]:
         if batch == 1:
             return canvases, [session.infer(canvases[0].pixels)]
-        return canvases, session.infer_batch(np.stack([c.pixels for c in canvases]))  # type: ignore[attr-defined]
+        return canvases, session.infer_batch(np.stack([c.pixels for c in canvases]))
 
     def postprocess(made: tuple[list[Canvas], list[Outputs]]) -> int:
         objects = 0
@@ -64,14 +64,13 @@ def decode(paths: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
 
 def check_batch(session: Session, batch: int, name: str) -> tuple[str, ...]:
     """Raise EdgekitError if a session cannot take ``batch`` photos a call; notes on how it takes them."""
-    takes = getattr(session, "batch", 1)
+    takes = session.batch
     if takes is None or batch == takes:  # None: any number
         return ()
     if batch == 1:
         return (f"exported for {takes} photos a call, of which {takes - 1} are left empty here: give --batch {takes}",)
-    can_batch = hasattr(session, "infer_batch")
     one_by_one = f"engines take one photo a call: give --batch 1, or --streams {batch} for several at once"
-    remedy = f"export it with --batch {batch}" if can_batch else one_by_one
+    remedy = f"export it with --batch {batch}" if session.runtime.startswith("onnxruntime") else one_by_one
     raise EdgekitError(f"{name}: takes {takes} photo{'s' * (takes > 1)} a call, not {batch}", remedy)
 
 

@@ -35,7 +35,7 @@ def run_streams(
         return _run(sessions, threads, items, seconds, clock)
     finally:
         for twin in sessions:
-            if twin is not session and hasattr(twin, "close"):
+            if twin is not session:
                 twin.close()
 
 

@@ -1,4 +1,4 @@
-"""Which versions found on one machine are known not to work together, and what to do about each."""
+"""Find versions on one machine that are known not to work together, and say what to do about each."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Facts:
 
 def findings(facts: Facts) -> tuple[Finding, ...]:
     """Every known-bad pair among the facts, what stops edgekit first."""
-    checks = (_driver, _onnxruntime, _numpy, _providers, _cuda_builds, _torch, _tensorrt, _jetpack, _opencv)
+    checks = (_driver, _onnxruntime, _providers, _cuda_builds, _torch, _tensorrt, _jetpack, _opencv)
     return tuple(sorted((f for check in checks for f in check(facts)), key=lambda f: not f.broken))
 
 
@@ -90,18 +90,6 @@ def _onnxruntime(facts: Facts) -> Iterator[Finding]:
 def _gpu_package(facts: Facts) -> str:
     index = INDEXES.get(facts.series)
     return f"pip install onnxruntime-gpu --index-url {index}" if index else "pip install onnxruntime-gpu"
-
-
-def _numpy(facts: Facts) -> Iterator[Finding]:
-    packages = facts.packages
-    for name in ("onnxruntime", "onnxruntime-gpu"):
-        if packages.release("numpy") >= (2,) and (1,) <= packages.release(name) < (1, 19):
-            yield Finding(
-                f"{name} {packages.versions[name]} was built for numpy 1 and does not import with numpy "
-                f"{packages.versions['numpy']}",
-                f"pip install 'numpy<2', or {name} 1.19 or newer",
-                broken=True,
-            )
 
 
 def _providers(facts: Facts) -> Iterator[Finding]:
@@ -231,5 +219,5 @@ def _two(version: str) -> tuple[int, ...]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """``6.2.1`` as (6, 2, 1); a part that is no number counts as 0."""
+    """``6.2.1`` as (6, 2, 1); a part that is not a number counts as 0."""
     return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from edgekit.measurement.telemetry.source import Missing, Reading, Source
+from edgekit.runtime.gpu import NoGpu, first_gpu_uuid
 
 # Bits of the driver's clock event reasons (nvml.h) that mean the GPU runs slower than it would.
 REASONS = {
@@ -20,21 +21,25 @@ REASONS = {
 
 
 class NvmlSource:
-    """The first GPU, through pynvml; what this GPU does not report is left out, found out once."""
+    """The GPU with a UUID, through pynvml; what this GPU does not report is left out, found out once.
+
+    A MIG instance has memory of its own; power, clocks and temperature are its whole GPU's.
+    """
 
     name = "nvml"
     board_rail: str | None = None
 
-    def __init__(self, nvml: Any) -> None:
+    def __init__(self, nvml: Any, uuid: str) -> None:
         self.nvml = nvml
-        self.gpu = nvml.nvmlDeviceGetHandleByIndex(0)
+        self.device, self.is_mig = self._find(uuid)
+        self.gpu = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self.device) if self.is_mig else self.device
         candidates: dict[tuple[str, str], Callable[[], float]] = {
             ("gpu", "W"): lambda: nvml.nvmlDeviceGetPowerUsage(self.gpu) / 1e3,
             ("gpu", "J"): lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(self.gpu) / 1e3,
             ("gpu", "celsius"): lambda: nvml.nvmlDeviceGetTemperature(self.gpu, nvml.NVML_TEMPERATURE_GPU),
             ("gpu", "MHz"): lambda: nvml.nvmlDeviceGetClockInfo(self.gpu, nvml.NVML_CLOCK_SM),
             ("gpu memory", "MHz"): lambda: nvml.nvmlDeviceGetClockInfo(self.gpu, nvml.NVML_CLOCK_MEM),
-            ("gpu", "MB"): lambda: nvml.nvmlDeviceGetMemoryInfo(self.gpu).used / 1e6,
+            ("gpu", "MB"): lambda: nvml.nvmlDeviceGetMemoryInfo(self.device).used / 1e6,
         }
         self.calls = {key: call for key, call in candidates.items() if self._answers(call)}
         # A new pynvml has both names, a driver before 535 only the second.
@@ -60,6 +65,13 @@ class NvmlSource:
         """Give the library back."""
         self.nvml.nvmlShutdown()
 
+    def _find(self, uuid: str) -> tuple[Any, bool]:
+        """The handle of a GPU or a MIG instance, and whether it is the latter: CUDA's UUIDs do not say which."""
+        try:
+            return self.nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}"), False
+        except self.nvml.NVMLError:
+            return self.nvml.nvmlDeviceGetHandleByUUID(f"MIG-{uuid}"), True
+
     def _answers(self, call: Callable[[], float]) -> bool:
         try:
             call()
@@ -70,18 +82,22 @@ class NvmlSource:
     def _settings(self) -> dict[str, str]:
         settings = {}
         for name, read in {
-            "gpu": lambda: self.nvml.nvmlDeviceGetName(self.gpu),
+            "gpu": lambda: self.nvml.nvmlDeviceGetName(self.device),
             "gpu power limit": lambda: f"{self.nvml.nvmlDeviceGetEnforcedPowerLimit(self.gpu) / 1e3:g} W",
         }.items():
             try:
                 settings[name] = str(read())
             except self.nvml.NVMLError:
                 continue
+        if self.is_mig:
+            settings["gpu power"] = "of the whole GPU, with its other MIG instances"
         return settings
 
 
-def open_nvml(load: Callable[[], Any] | None = None) -> Source | Missing:
-    """Connect to the driver; ``load`` gives the pynvml module."""
+def open_nvml(
+    load: Callable[[], Any] | None = None, used: Callable[[], str | NoGpu] = first_gpu_uuid
+) -> Source | Missing:
+    """Connect to the driver; ``load`` gives the pynvml module, ``used`` the UUID of the GPU that this process uses."""
     try:
         nvml = (load or _load)()
     except ImportError:
@@ -95,12 +111,15 @@ def open_nvml(load: Callable[[], Any] | None = None) -> Source | Missing:
         return Missing(
             "nvml", f"the NVIDIA driver is broken: {error}", "run nvidia-smi; reboot or reinstall the driver"
         )
+    uuid = used()
+    if isinstance(uuid, NoGpu):
+        nvml.nvmlShutdown()
+        return Missing("nvml", uuid.reason, uuid.remedy)
     try:
-        source = NvmlSource(nvml)
+        return NvmlSource(nvml, uuid)
     except nvml.NVMLError as error:
         nvml.nvmlShutdown()
-        return Missing("nvml", f"the driver shows no GPU: {error}", "look at nvidia-smi")
-    return source
+        return Missing("nvml", f"the driver does not show the GPU {uuid}: {error}", "look at nvidia-smi -L")
 
 
 def _load() -> Any:

@@ -10,7 +10,6 @@ import pytest
 
 from edgekit.artifacts import ModelMeta, write_onnx
 from edgekit.deployment.precision.calibration import Table
-from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.precision.quantise import quantise
 from edgekit.deployment.tensorrt.build import build
@@ -32,4 +31,4 @@ def test_int8(prepared: onnx.ModelProto, table: Table, meta: ModelMeta, tmp_path
 
 
 def test_fp16_for_a_gpu_without_float32_products(fp32: onnx.ModelProto, meta: ModelMeta, tmp_path: Path) -> None:
-    compiled(to_fp16(fold_norms(fp32), ()), meta, "fp16", "7.5", tmp_path)
+    compiled(to_fp16(fp32, ()), meta, "fp16", "7.5", tmp_path)

@@ -13,14 +13,14 @@ from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.harness import Clock, call
 from edgekit.measurement.bench.sessions import check_batch, stages, time_sessions
 from edgekit.runtime.onnx_session import OnnxSession
-from edgekit.runtime.session import Outputs
+from edgekit.runtime.session import Outputs, Session
 from edgekit.runtime.torch_session import TorchSession
 from tests.measurement.bench.clocks import FakeTime
 
 META = ModelMeta("none", (("__background__", "dog"),), (64, 64))
 
 
-class ScriptedSession:
+class ScriptedSession(Session):
     """Takes as long as a fake clock says."""
 
     runtime, meta = "fake", META

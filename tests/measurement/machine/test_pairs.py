@@ -32,8 +32,6 @@ CASES = {
             changed(f, {"onnxruntime-gpu": None, "onnxruntime": "1.23.0"}),
             providers=[*(replace(p, packaged=False, runs=False) for p in f.providers[:2]), f.providers[2]]),
         "has no CUDA provider", "jp6/cu126", False),
-    "numpy 2 with an old onnxruntime": (
-        DESKTOP, lambda f: changed(f, {"onnxruntime-gpu": "1.18.1"}), "built for numpy 1", "numpy<2", True),
     "CUDA provider falls back": (
         DESKTOP,
         lambda f: replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from edgekit.measurement.telemetry.nvml import NvmlSource, open_nvml
 from edgekit.measurement.telemetry.source import Missing
-from edgekit.runtime.gpu import Gpu, first_gpu
+from edgekit.runtime.gpu import Gpu, NoGpu, first_gpu
 
 
 class NVMLError(Exception):
@@ -24,11 +25,20 @@ class NVMLError_DriverNotLoaded(NVMLError):
     pass
 
 
+UUID = "00000000-0000-0000-0000-00000000000"
+DEVICES = {f"GPU-{UUID}0": "gpu 0", f"GPU-{UUID}1": "gpu 1", f"MIG-{UUID}2": "mig of gpu 1"}
+
+
 def nvml(**changes: Any) -> Any:
-    """A driver with one RTX card that is at its power cap and has no energy counter."""
+    """A driver with an RTX card that is at its power cap and has no energy counter."""
 
     def unsupported(_gpu: object) -> int:
         raise NVMLError("Not Supported")
+
+    def handle(uuid: str) -> str:
+        if uuid not in DEVICES:
+            raise NVMLError("Not Found")
+        return DEVICES[uuid]
 
     functions = {
         "NVMLError": NVMLError,
@@ -37,7 +47,8 @@ def nvml(**changes: Any) -> Any:
         "NVML_CLOCK_MEM": 2,
         "nvmlInit": lambda: None,
         "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetHandleByIndex": lambda _i: "gpu 0",
+        "nvmlDeviceGetHandleByUUID": handle,
+        "nvmlDeviceGetDeviceHandleFromMigDeviceHandle": lambda _g: "gpu 1",
         "nvmlDeviceGetName": lambda _g: "NVIDIA GeForce RTX 3080",
         "nvmlDeviceGetEnforcedPowerLimit": lambda _g: 320000,
         "nvmlDeviceGetPowerUsage": lambda _g: 250500,
@@ -50,8 +61,12 @@ def nvml(**changes: Any) -> Any:
     return SimpleNamespace(**{**functions, **changes})
 
 
+def opened(load: Callable[[], Any]) -> NvmlSource | Missing:
+    return open_nvml(load, lambda: f"{UUID}0")
+
+
 def test_readings() -> None:
-    source = open_nvml(nvml)
+    source = opened(nvml)
     assert isinstance(source, NvmlSource)
     reading = source.read()
     assert reading.values == {
@@ -67,7 +82,7 @@ def test_readings() -> None:
 
 
 def test_an_energy_counter_and_an_idle_gpu() -> None:
-    source = open_nvml(
+    source = opened(
         lambda: nvml(
             nvmlDeviceGetTotalEnergyConsumption=lambda _g: 12_345_000,
             nvmlDeviceGetCurrentClocksEventReasons=lambda _g: 0x01,
@@ -83,7 +98,7 @@ def test_a_gpu_that_does_not_say_whether_it_throttles() -> None:
     def unsupported(_gpu: object) -> int:
         raise NVMLError("Not Supported")
 
-    source = open_nvml(lambda: nvml(nvmlDeviceGetCurrentClocksEventReasons=unsupported))
+    source = opened(lambda: nvml(nvmlDeviceGetCurrentClocksEventReasons=unsupported))
     assert isinstance(source, NvmlSource)
     assert source.read().throttled is None
 
@@ -95,7 +110,7 @@ def test_throttling_of_a_driver_before_535() -> None:
         raise NVMLError("Function Not Found")
 
     old = {"nvmlDeviceGetCurrentClocksThrottleReasons": lambda _g: 0x40}
-    source = open_nvml(lambda: nvml(nvmlDeviceGetCurrentClocksEventReasons=not_found, **old))
+    source = opened(lambda: nvml(nvmlDeviceGetCurrentClocksEventReasons=not_found, **old))
     assert isinstance(source, NvmlSource)
     assert source.read().throttled == ("GPU too hot (hardware)",)
 
@@ -122,12 +137,34 @@ def test_no_package_and_no_gpu() -> None:
     assert isinstance(missing, Missing)
     assert "edgekit[telemetry]" in missing.remedy
 
-    def none(_index: int) -> None:
-        raise NVMLError("Not Found")
-
-    missing = open_nvml(lambda: nvml(nvmlDeviceGetHandleByIndex=none))
+    missing = open_nvml(nvml, lambda: f"{UUID}9")
     assert isinstance(missing, Missing)
-    assert "no GPU" in missing.reason
+    assert f"does not show the GPU {UUID}9: Not Found" in missing.reason
+
+
+@pytest.mark.parametrize(
+    ("used", "device", "gpu"), [("0", "gpu 0", "gpu 0"), ("1", "gpu 1", "gpu 1"), ("2", "mig of gpu 1", "gpu 1")]
+)
+def test_it_reads_the_gpu_that_this_process_uses(used: str, device: str, gpu: str) -> None:
+    """NVML's first GPU is not CUDA's, and only memory is a MIG instance's own."""
+    asked = nvml(
+        nvmlDeviceGetPowerUsage=lambda g: {"gpu 0": 10_000, "gpu 1": 20_000}[g],
+        nvmlDeviceGetMemoryInfo=lambda g: SimpleNamespace(used=1e6 * (1 + list(DEVICES.values()).index(g))),
+    )
+    source = open_nvml(lambda: asked, lambda: f"{UUID}{used}")
+    assert isinstance(source, NvmlSource)
+    values = source.read().values
+    assert values["gpu", "W"] == {"gpu 0": 10, "gpu 1": 20}[gpu]
+    assert values["gpu", "MB"] == 1 + list(DEVICES.values()).index(device)
+    assert ("gpu power" in source.settings) is (device != gpu)
+
+
+def test_a_process_that_may_use_no_gpu_reads_none() -> None:
+    closed = []
+    found = nvml(nvmlShutdown=lambda: closed.append(True))
+    missing = open_nvml(lambda: found, lambda: NoGpu("no GPU it may use", "look at CUDA_VISIBLE_DEVICES"))
+    assert missing == Missing("nvml", "no GPU it may use", "look at CUDA_VISIBLE_DEVICES")
+    assert closed
 
 
 def test_the_real_module_has_what_is_called() -> None:
