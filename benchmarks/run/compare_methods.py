@@ -1,11 +1,11 @@
 """Compare ways to add classes, on drawn scenes or on real photos; run again, it goes on where it stopped.
 
-    python benchmarks/compare_methods.py demo --work /tmp/demo-methods --output benchmarks/results/methods_demo.json
-    python benchmarks/compare_methods.py msrc --work /tmp/msrc-methods --output benchmarks/results/methods_msrc.json
+    python -m benchmarks.run.compare_methods demo --work /tmp/demo-methods --output benchmarks/results/methods_demo.json
+    python -m benchmarks.run.compare_methods msrc --work /tmp/msrc-methods --output benchmarks/results/methods_msrc.json
 
 Every method adds the same classes to the same base model from the same photos; all are evaluated on the same test
 photos. Detections of old classes are compared bit by bit with the base model's.
-``msrc`` needs the photos in ../shared/msrc and the base model that benchmarks/train_msrc_base.py writes to
+``msrc`` needs the photos in ../shared/msrc and the base model that benchmarks/run/train_msrc_base.py writes to
 /tmp/msrc/base.safetensors.
 """
 
@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from adaptation_methods import METHODS, Task, run
-from scenarios import Scenario, demo_scenario, msrc_scenario
 
+from benchmarks.lib.adaptation_methods import METHODS, Task, run
+from benchmarks.lib.scenarios import Scenario, demo_scenario, msrc_scenario
 from edgekit.artifacts import ModelMeta, tool_versions
 from edgekit.data.coco import Dataset
 from edgekit.data.detections import Detections, from_canvas

@@ -1,6 +1,6 @@
 """Write the README's tables from the result files; ``--check`` only says whether they are up to date.
 
-python benchmarks/readme_tables.py [--check]
+python -m benchmarks.pages.readme_tables [--check]
 """
 
 from __future__ import annotations
@@ -8,16 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import benchmarks_page
-import export_tables
-from export_tables import lines
-from generated import write_or_check
-
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+from benchmarks.lib.generated import write_or_check
+from benchmarks.lib.paths import RESULTS, ROOT
+from benchmarks.pages import benchmarks_page, export_tables
+from benchmarks.pages.export_tables import lines
 
 
 def main() -> int:

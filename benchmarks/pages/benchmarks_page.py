@@ -1,21 +1,20 @@
 """Write docs/benchmarks.md from benchmarks/results/peers.json; ``--check`` only says whether it is up to date.
 
-python benchmarks/benchmarks_page.py [--check]
+python -m benchmarks.pages.benchmarks_page [--check]
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
-from export_tables import lines
-from generated import write_or_check
+from benchmarks.lib.generated import write_or_check
+from benchmarks.lib.paths import DOCS, RESULTS
+from benchmarks.pages.export_tables import lines
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "peers.json"
-PAGE = ROOT / "docs" / "benchmarks.md"
+RESULT = RESULTS / "peers.json"
+PAGE = DOCS / "benchmarks.md"
 BASELINE = "torchvision, eager"
 DESKTOP = "`make bench`"
 JETSON = "`make bench` in the environment of docs/jetson.md"
@@ -29,7 +28,7 @@ DEVICES = {
 }
 HEAD = """# What it costs, beside its peers
 
-Written by `benchmarks/benchmarks_page.py` from `benchmarks/results/peers.json`; do not edit it.
+Written by `benchmarks/pages/benchmarks_page.py` from `benchmarks/results/peers.json`; do not edit it.
 
 The Mask R-CNN that comes with edgekit (MobileNetV2-FPN, {size}) with the same weights in each row, batch 1, all rows of
 a machine timed in turns on the same photos, from decoded photo to pasted masks, each on all cores. "against eager" is

@@ -1,7 +1,7 @@
 """Write docs/latency.md and its plots from benchmarks/results/latency_growth.json; ``--check`` only says whether they
 are up to date.
 
-python benchmarks/growth_page.py [--check]
+python -m benchmarks.pages.growth_page [--check]
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from export_tables import lines
-from generated import write_or_check
-
+from benchmarks.lib.generated import write_or_check
+from benchmarks.lib.paths import DOCS, RESULTS
+from benchmarks.pages.export_tables import lines
 from edgekit.report.plots import as_file, curves
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "latency_growth.json"
-PAGE = ROOT / "docs" / "latency.md"
-PLOTS = ROOT / "docs" / "latency"
+RESULT = RESULTS / "latency_growth.json"
+PAGE = DOCS / "latency.md"
+PLOTS = DOCS / "latency"
 TITLES = {
     "size": ("Input size", "pixels of the input's side"),
     "proposals": ("Proposals (`--proposals`)", "proposals"),
@@ -30,7 +29,7 @@ TITLES = {
 FIGURES = {"inference_p50_ms": "inference", "p50_ms": "photo to pasted masks"}
 HEAD = """# How latency grows
 
-Written by `benchmarks/growth_page.py` from `benchmarks/results/latency_growth.json`; do not edit it.
+Written by `benchmarks/pages/growth_page.py` from `benchmarks/results/latency_growth.json`; do not edit it.
 
 Model: {model}, fp32 in onnxruntime on {cpu}, {threads} threads; its own numbers where a table does not say
 otherwise. Medians of {runs} runs; the rows of a table were timed in turns. Classes: its architecture with random
