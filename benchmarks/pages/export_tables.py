@@ -1,8 +1,10 @@
-"""The README's tables of precision, latency on R50-FPN and what compiles."""
+"""The tables of docs/results.md on precision, latency of R50-FPN and what compiles."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from benchmarks.lib.generated import lines
 
 SHOWN = {
     "PyTorch": "PyTorch, before the export",
@@ -47,7 +49,7 @@ def latency_table(result: dict[str, Any], floor: dict[str, Any]) -> str:
         if name in floor["machines"]:
             notes.append(f"- {name}: {_floors(floor['machines'][name]['rows'])}\n")
     ways = list(dict.fromkeys(way for setting in measured for way in setting))
-    table = [[way, *(f"{s[way]:.0f}" if way in s else "not measured" for s in measured)] for way in ways]
+    table = [[way, *(f"{s[way]:.0f}" if way in s else "" for s in measured)] for way in ways]
     return head + lines(columns, table) + "\n" + "".join(notes)
 
 
@@ -88,15 +90,9 @@ def compile_table(result: dict[str, Any]) -> str:
 
 def _cell(cell: dict[str, Any] | None) -> str:
     if cell is None:
-        return "not measured"
+        return ""
     return "fails" if "error" in cell else f"{cell['seconds']:.1f}"
 
 
 def _objects(setting: dict[str, Any]) -> float:
     return float(setting["objects_per_image"]["edgekit fp32"])
-
-
-def lines(columns: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    table = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
-    return "".join("| " + " | ".join(row) + " |\n" for row in table)
