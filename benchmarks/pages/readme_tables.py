@@ -40,24 +40,22 @@ def methods_table(result: dict[str, Any]) -> str:
     """Five ways to add classes, with the most photos that were measured."""
     shots = max(r["shots"] for r in result["rows"])
     base = ap_pair(runs(result, next(iter(METHODS)), shots), "mixed", "old_before")
-    head = f"{' and '.join(result['classes']).capitalize()} added to the embedded model (12 classes, AP {base}) from "
-    head += f"{shots} drawn scenes; AP in percent, boxes / masks, mean of {result['seeds']} seeds:\n\n"
-    columns = ["", "old AP", "old detections changed", "new AP", "false new detections per old-only photo", "seconds"]
+    what = f"{', '.join(result['classes'])} added from {shots} drawn scenes"
+    columns = [what, f"old AP (base: {base})", "old detections changed", "new AP"]
     table = []
     for method, title in METHODS.items():
         own = runs(result, method, shots)
         old, new = ap_pair(own, "mixed", "old"), ap_pair(own, "mixed", "new")
         table.append([title, old, changed(own), new, false_new(own, "old only"), seconds(own)])
-    return head + lines(columns, table)
+    return lines([*columns, "false new detections per old-only photo", "seconds"], table)
 
 
 def latency_table(result: dict[str, Any]) -> str:
     """Median milliseconds of five ways to run the embedded model, on every machine that was measured."""
     machines = result["machines"]
     size = "x".join(map(str, next(iter(machines.values()))["input_size"]))
-    head = f"The embedded model at {size}, batch 1, from decoded photo to pasted masks, median ms:\n\n"
     table = [[way, *(_median(machine["rows"].get(way)) for machine in machines.values())] for way in WAYS]
-    return head + lines(["", *machines], table)
+    return lines([f"embedded model at {size}, batch 1, median ms", *machines], table)
 
 
 def _median(row: dict[str, Any] | None) -> str:
