@@ -140,7 +140,7 @@ def r50_table(result: dict[str, Any]) -> str:
     first = next(iter(machines.values()))
     own = first["adapt"]
     head = f"Mask R-CNN R50-FPN (random weights) at {'x'.join(map(str, first['size']))}, {own['photos']} photos to "
-    head += f"learn from and {own['held_out_photos']} held out, {own['epochs']} epochs; seconds and peak MB:\n\n"
+    head += f"learn from, {own['held_out_photos']} held out, {own['epochs']} epochs; seconds and peak MB:\n\n"
     columns = ["", "`edgekit adapt`, whole, with the trunk's export", "peak MB", "torchvision's loop, extrapolated"]
     rows = []
     for name, column in machines.items():

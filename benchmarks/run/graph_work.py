@@ -3,7 +3,7 @@
     python -m benchmarks.run.graph_work /tmp/r50/*-fp32.onnx --output benchmarks/results/r50_floor.json
 
 The floor is the time the multiply-adds of convolutions and matrix products would take at the rate of a large matrix
-product in onnxruntime, the best of many. Graphs are those that r50_latency.py leaves in its work folder.
+product in onnxruntime, the best of many. Graphs are those that benchmarks.run.r50_latency leaves in its work folder.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python -m benchmarks.run.r50_assembly --work /tmp/r50 --output benchmarks/results/r50_assembly.json
 
-Weights are random (see r50_speed.py). Each step runs in a process of its own; the cache is empty before the first.
+Weights are random (see benchmarks/lib/r50.py). Each step runs in a process of its own; the cache is empty before the
+first.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python -m benchmarks.run.r50_parity --work /tmp/r50 --output benchmarks/results/r50_parity.json
 
-Weights are random (see r50_speed.py), photos are COCO's in ../shared/photos. A detection matches within the tolerance
-that every export is held to (``edgekit compare``). Random weights score their classes nearly alike, which makes the
-comparison harder than a trained model does: a last bit decides which box or class comes first.
+Weights are random (see benchmarks/lib/r50.py), photos are COCO's in ../shared/photos. A detection matches within the
+tolerance that every export is held to (``edgekit compare``). Random weights score their classes nearly alike, which
+makes the comparison harder than a trained model does: a last bit decides which box or class comes first.
 """
 
 from __future__ import annotations
