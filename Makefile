@@ -27,9 +27,9 @@ demo: $(VENV)/installed
 
 bench: $(BENCH_NEEDS)
 	$(BENCH_PYTHON) -m pip install --disable-pip-version-check -q $(BENCH_INSTALL)
-	$(BENCH_PYTHON) benchmarks/peers.py
-	$(BENCH_PYTHON) benchmarks/benchmarks_page.py
-	$(BENCH_PYTHON) benchmarks/readme_tables.py
+	$(BENCH_PYTHON) -m benchmarks.run.peers
+	$(BENCH_PYTHON) -m benchmarks.pages.benchmarks_page
+	$(BENCH_PYTHON) -m benchmarks.pages.readme_tables
 
 test: $(VENV)/installed
 	$(PYTEST) -m "not slow and not gpu"

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.pages import benchmarks_page
+from benchmarks.run import peers
 from edgekit.errors import EdgekitError
 from edgekit.runtime.onnx_session import OnnxSession
 from tests.tiny_detector import write_tiny_detector
-
-ROOT = Path(__file__).parent.parent
-
-
-def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def column(p50: float, **machine: Any) -> dict[str, Any]:
@@ -39,23 +27,22 @@ def column(p50: float, **machine: Any) -> dict[str, Any]:
     return {"machine": machine, "versions": {"edgekit": "0"}, "rows": rows, **settings}
 
 
-def test_every_machine_is_a_column_and_the_others_say_how_to_measure_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    make = script("benchmarks_page", monkeypatch).page
+def test_every_machine_is_a_column_and_the_others_say_how_to_measure_them() -> None:
     both = {"Some CPU, 2 cores": column(80.0), "NVIDIA Jetson Orin Nano Developer Kit": column(40.0)}
-    text = make({"machines": both})
-    assert "| mine | 20.0 | 10.0 | not measured | not measured | not measured | not measured |" in text
-    assert "Jetson Orin NX: not measured; on it, `make bench`" in text
-    assert "Jetson AGX Thor: not measured; on it, `make bench`" in text
-    assert "Jetson Orin Nano: not measured" not in text, "one was measured"
-    assert "engine: not measured: no GPU (run this on the device)" in text
+    text = benchmarks_page.page({"machines": both})
+    assert "| mine | 20.0 | 10.0 |\n" in text
+    assert "| engine |" not in text, "nobody measured it"
+    (missing,) = (line for line in text.splitlines() if line.startswith("Not measured yet"))
+    assert "Jetson Orin NX, Jetson AGX Orin, Jetson AGX Thor (run `make bench`" in missing
+    assert "Orin Nano" not in missing, "one was measured"
+    assert text.count("- engine: no GPU (run this on the device)") == 2, "once per machine"
     assert "| mine | x | 20.0 | 80.0 | 80.0 | 80.0 | 4.00 | 49.0 |" in text
 
 
-def test_postprocessing_has_a_column_where_it_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    make = script("benchmarks_page", monkeypatch).page
+def test_postprocessing_has_a_column_where_it_was_kept() -> None:
     old, new = column(80.0), column(40.0)
     new["rows"]["mine"]["postprocess_p50_ms"] = 0.9
-    text = make({"machines": {"old": old, "new": new}})
+    text = benchmarks_page.page({"machines": {"old": old, "new": new}})
     assert text.count("postprocess p50 ms") == 1
     assert "| mine | x | 10.0 | 40.0 | 40.0 | 40.0 | 0.9 | 4.00 | 49.0 |" in text
     assert "| torchvision, eager | x | 40.0 | 40.0 | 40.0 | 40.0 |  | 1.00 | 50.0 |" in text
@@ -75,7 +62,6 @@ class Breaks:
 
 
 def test_a_way_that_fails_loses_its_own_row_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    peers = script("peers", monkeypatch)
     session = OnnxSession(write_tiny_detector(tmp_path / "tiny.onnx"), "cpu")
 
     def no_graph() -> Any:
@@ -97,7 +83,6 @@ def test_a_way_that_fails_loses_its_own_row_only(tmp_path: Path, monkeypatch: py
 
 
 def test_exporting_without_torch_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    peers = script("peers", monkeypatch)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(EdgekitError, match=r"fp32\.onnx is not there yet") as caught:
         peers.exported(tmp_path / "fp32.onnx")
@@ -107,7 +92,6 @@ def test_exporting_without_torch_says_what_to_install(tmp_path: Path, monkeypatc
 
 
 def test_a_machine_is_added_or_replaced_and_the_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    peers = script("peers", monkeypatch)
     output = tmp_path / "peers.json"
     for p50, machine in ((1.0, {"device": "Orin"}), (2.0, {"cpu": "EPYC", "cores": 2}), (3.0, {"device": "Orin"})):
         monkeypatch.setattr(peers, "measured", lambda work, runs, p50=p50, machine=machine: column(p50, **machine))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import resource
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -35,23 +34,6 @@ def test_command_is_function(name: str) -> None:
         assert option.required == (default is inspect.Parameter.empty), key
         if not option.required:
             assert option.get_default(click.Context(command)) == default, key
-
-
-def documented_commands() -> list[str]:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    lines = [line.strip().removeprefix("$ ") for page in pages for line in page.read_text().splitlines()]
-    return [line.split(" #")[0].strip() for line in lines if line.startswith("edgekit ")]
-
-
-@pytest.mark.parametrize("line", documented_commands())
-def test_documented_command_parses(line: str) -> None:
-    name, *arguments = shlex.split(line)[1:]
-    if name != "--help":
-        cli.commands[name].make_context(name, arguments)
-
-
-def test_every_command_is_documented() -> None:
-    assert {shlex.split(line)[1] for line in documented_commands()} >= set(cli.commands)
 
 
 def test_help_is_fast() -> None:

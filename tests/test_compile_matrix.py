@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import pytest
+
+from benchmarks.run import compile_matrix
 
 pytest.importorskip("tensorrt_rtx", reason="needs edgekit[rtx]")
 SAMPLE = [
@@ -22,11 +23,9 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "precision", "capability"), SAMPLE)
-def test_a_cell(model: str, precision: str, capability: str, graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
-    matrix = importlib.import_module("compile_matrix")  # by its name, which its processes import too
-    assert (model, precision, capability) in matrix.cells()
-    row = matrix.one(model, precision, capability, graphs)
+def test_a_cell(model: str, precision: str, capability: str, graphs: Path) -> None:
+    assert (model, precision, capability) in compile_matrix.cells()
+    row = compile_matrix.one(model, precision, capability, graphs)
     assert "error" not in row, row["error"]
     assert row["layers"] > 500
     assert row["engine_mb"] > 10

@@ -1,4 +1,4 @@
-"""What scripts write from result files is up to date: the README's tables, docs/benchmarks.md, docs/latency.md."""
+"""What scripts write from result files is up to date: tables of README and docs/results.md, whole pages of docs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("script", ["readme_tables", "benchmarks_page", "growth_page"])
+@pytest.mark.parametrize("script", ["readme_tables", "results_page", "benchmarks_page", "growth_page"])
 def test_it_is_what_the_result_files_say(script: str) -> None:
-    done = subprocess.run([sys.executable, ROOT / "benchmarks" / f"{script}.py", "--check"])
-    assert done.returncode == 0, f"run: python benchmarks/{script}.py"
+    command = ["-m", f"benchmarks.pages.{script}"]
+    done = subprocess.run([sys.executable, *command, "--check"], cwd=ROOT)
+    assert done.returncode == 0, f"run: python {' '.join(command)}"

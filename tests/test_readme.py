@@ -1,15 +1,85 @@
+"""README and docs: short enough, every command parses, every Python call fits, every link leads somewhere."""
+
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+import edgekit
+from edgekit.cli import cli
+
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "calibration" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_tree_names_what_exists() -> None:
-    text = (ROOT / "README.md").read_text()
-    block = text.split("## The code")[1].split("```")[1]
-    inside = [line.split()[0] for line in block.splitlines() if line.startswith("  ")]
-    assert all((ROOT / "edgekit" / name).exists() for name in inside)
-    listed = {name.rstrip("/") for name in inside}
-    there = {p.name for p in (ROOT / "edgekit").iterdir() if not p.name.startswith(("__", "py.typed", "assets"))}
-    assert there <= listed
+def blocks(page: Path, kinds: Sequence[str]) -> list[str]:
+    """The page's fenced blocks of some kinds, with continued lines joined."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [re.sub(r"\\\n\s*", "", block) for kind, block in found if kind in kinds]
+
+
+def commands(text: str) -> list[str]:
+    """What stands behind ``edgekit`` in lines that run it, by itself or through ``-m``."""
+    lines = [line.split(" #")[0].strip() for line in text.splitlines()]
+    return [m[1] for line in lines if (m := re.match(r"(?:\$ )?(?:.* -m )?edgekit (?!-)(.*)", line))]
+
+
+def documented_commands() -> list[str]:
+    return [line for page in PAGES for block in blocks(page, ("", "console", "sh")) for line in commands(block)]
+
+
+def test_commands_are_found_however_they_are_written() -> None:
+    text = "$ edgekit doctor  # why\ntorchrun -n 2 -m edgekit adapt demo\ncd edgekit\nedgekit demo -o x"
+    assert commands(text) == ["doctor", "adapt demo", "demo -o x"]
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len(README.read_text().splitlines()) <= 90
+
+
+@pytest.mark.parametrize("line", documented_commands())
+def test_documented_command_parses(line: str) -> None:
+    name, *arguments = shlex.split(line)
+    cli.commands[name].make_context(name, arguments)
+
+
+def test_every_command_is_documented() -> None:
+    assert {line.split()[0] for line in documented_commands()} >= set(cli.commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_calls_fit_their_functions(page: Path) -> None:
+    for block in blocks(page, ("python",)):
+        for call in (node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "edgekit":
+                function = inspect.signature(getattr(edgekit, call.func.attr))
+                function.bind(*call.args, **{k.arg: k.value for k in call.keywords if k.arg})
+
+
+def headings(page: Path) -> set[str]:
+    """The page's anchors, as GitHub makes them of its headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not link.startswith("https://"):
+            name, _, anchor = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.exists(), link
+            assert not anchor or anchor in headings(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_part_is_larger_than_the_whole(page: Path) -> None:
+    cells = [re.fullmatch(r"(\d+) of (\d+)", cell.strip()) for cell in page.read_text().split("|")]
+    assert all(int(cell[1]) <= int(cell[2]) for cell in cells if cell)

@@ -1,10 +1,10 @@
 """Latency and energy of Mask R-CNN R50-FPN on an NVIDIA GPU: edgekit's graphs and torchvision's ways, interleaved.
 
-    python benchmarks/r50_gpu.py --work /tmp/r50 --output benchmarks/results/r50_gpu.json
+    python -m benchmarks.run.r50_gpu --work /tmp/r50 --output benchmarks/results/r50_gpu.json
 
-Weights, photos and limits are those of r50_latency.py. edgekit multiplies float32 in full; PyTorch and onnxruntime
-take TF32 for convolutions unless told otherwise, and the peers run as they come. Two rows
-run edgekit's graphs that way.
+Weights, photos and limits are those of benchmarks/run/r50_latency.py. edgekit multiplies float32 in full; PyTorch and
+onnxruntime take TF32 for convolutions unless told otherwise, and the peers run as they come. Two rows run edgekit's
+graphs that way.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from by_machine import add
-from r50_latency import FOUND, export, peers, ratio, stock_export
-from r50_speed import PHOTOS, SIZE, as_checkpoint, in_a_process, link_photos
 
 import edgekit
+from benchmarks.lib.by_machine import add
+from benchmarks.lib.processes import in_a_process
+from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint, link_photos
+from benchmarks.lib.r50_forms import FOUND, export, peers, ratio, stock_export
 from edgekit.artifacts import tool_versions
 from edgekit.data.images import list_images, read_image
 from edgekit.deployment.verify import verify

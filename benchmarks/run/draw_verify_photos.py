@@ -1,6 +1,6 @@
 """Draw the photos that come with edgekit: what exports are compared on and ``bench`` uses by default.
 
-python benchmarks/draw_verify_photos.py
+python -m benchmarks.run.draw_verify_photos
 """
 
 from __future__ import annotations

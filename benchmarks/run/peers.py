@@ -1,6 +1,6 @@
 """The model that comes with edgekit, run in every way this machine can, interleaved: edgekit's forms and their peers.
 
-    make bench          # on a Jetson in the environment of docs/jetson.md
+    python -m benchmarks.run.peers      # or make bench; on a Jetson in the environment of docs/jetson.md
 
 Adds or replaces this machine's part of benchmarks/results/peers.json and leaves the others. A way that cannot run here
 is "not measured", with its reason.
@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from by_machine import add
 
 import edgekit
+from benchmarks.lib.by_machine import add
+from benchmarks.lib.paths import RESULTS, ROOT
 from edgekit.artifacts import tool_versions
 from edgekit.data.coco import Dataset
 from edgekit.data.demo_sets import write_demo_set
@@ -34,8 +35,7 @@ from edgekit.measurement.evaluate import score
 from edgekit.measurement.machine.system import machine
 from edgekit.runtime.session import Session, detect, open_session
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "peers.json"
+RESULT = RESULTS / "peers.json"
 CALIBRATION = ROOT / "calibration" / "demo.json"
 SCENES, SEED = 60, 11  # drawn scenes for AP that no training and no calibration saw
 WITHOUT_TORCH = "install torch (docs/jetson.md), or copy the folder that --work DIR kept on another machine"
@@ -54,7 +54,7 @@ def main() -> None:
         try:
             column = measured(work, args.runs)
         except EdgekitError as error:
-            sys.exit(f"benchmarks/peers.py: {error}")
+            sys.exit(f"benchmarks/run/peers.py: {error}")
     add(args.output, column)
     print(json.dumps(column["rows"], indent=1))
 
@@ -195,7 +195,7 @@ def openvino(path: Path) -> Session:
         import openvino  # noqa: F401 (whether it is there)
     except ImportError:
         raise EdgekitError("OpenVINO is not installed", "pip install openvino") from None
-    from peer_sessions import OpenVino
+    from benchmarks.lib.peer_sessions import OpenVino
 
     return OpenVino(path)
 
@@ -203,8 +203,7 @@ def openvino(path: Path) -> Session:
 def torchvisions(name: str) -> Session:
     """torchvision's module with the embedded model's weights, for images of the canvas's size."""
     needs_torch("torchvision's own module")
-    from peer_sessions import PEERS, Torchvision
-
+    from benchmarks.lib.peer_sessions import PEERS, Torchvision
     from edgekit.model.checkpoint import load_model
 
     module, meta = load_model("demo")

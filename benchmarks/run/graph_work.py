@@ -1,9 +1,9 @@
 """How much arithmetic a graph asks for, how much of it this machine does a second, and where the time goes.
 
-    python benchmarks/graph_work.py /tmp/r50/*-fp32.onnx --output benchmarks/results/r50_floor.json
+    python -m benchmarks.run.graph_work /tmp/r50/*-fp32.onnx --output benchmarks/results/r50_floor.json
 
 The floor is the time the multiply-adds of convolutions and matrix products would take at the rate of a large matrix
-product in onnxruntime, the best of many. Graphs are those that r50_latency.py leaves in its work folder.
+product in onnxruntime, the best of many. Graphs are those that benchmarks.run.r50_latency leaves in its work folder.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from by_machine import add
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.lib.by_machine import add
 from edgekit.artifacts import tool_versions
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.graph_shape import dims_of, shapes_of

@@ -1,6 +1,6 @@
 """Train a base model on real photos: the MSRC classes other than bird and boat; run again, it goes on where it stopped.
 
-    python benchmarks/train_msrc_base.py --work /tmp/msrc --output /tmp/msrc/base.safetensors
+    python -m benchmarks.run.train_msrc_base --work /tmp/msrc --output /tmp/msrc/base.safetensors
 
 Adding bird and boat to it is the real-photo experiment. The body keeps ImageNet's weights; FPN, RPN and heads learn
 from varied views of the train photos. Birds and boats carry no annotation, and a photo that shows nothing else is left
@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from training_loop import Learned, Sample, fit, load_imagenet, pack
 
+from benchmarks.lib.paths import SHARED
+from benchmarks.lib.training_loop import Learned, Sample, fit, load_imagenet, pack
 from edgekit.adaptation.views import View, plain_view, varied_view
 from edgekit.data.coco import read_dataset
 from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
 
-MSRC = Path(__file__).resolve().parents[2] / "shared" / "msrc"
+MSRC = SHARED / "msrc"
 NEW_CLASSES = ("bird", "boat")
 SIZE = (320, 320)
 BATCH = 4
@@ -48,7 +49,7 @@ def main() -> None:
         load_imagenet(model, args.work)
     learned = [Learned("rest", [p for p in model.parameters() if p.requires_grad], PEAK_LR)]
     fit(model, learned, lambda start: batches(views, start, args.seed), args.steps, state)
-    settings = {"script": "benchmarks/train_msrc_base.py", "steps": args.steps, "batch": BATCH, "seed": args.seed}
+    settings = {"script": "benchmarks/run/train_msrc_base.py", "steps": args.steps, "batch": BATCH, "seed": args.seed}
     test = ("msrc-test", args.msrc / "instances_test.json", args.msrc / "images")
     pack(model, classes, settings, test, args.work / "rough.safetensors", args.output)
 

@@ -1,6 +1,6 @@
 """How long pasting 100 masks into a 1080p photo takes on one core, and how many pixels differ from torchvision's.
 
-    python benchmarks/paste_masks.py --output benchmarks/results/paste_masks.json
+    python -m benchmarks.run.paste_masks --output benchmarks/results/paste_masks.json
 
 Boxes are drawn from the log-normal distribution fitted to the 1363 annotated objects of the photos in ../shared/photos
 (sides relative to the photo's; the correlation of width and height is kept), so that few are large and most are small.
@@ -21,9 +21,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
-from by_machine import add
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from benchmarks.lib.by_machine import add
 from edgekit.artifacts import tool_versions
 from edgekit.data.masks import crops, encode, paste
 from edgekit.measurement.machine.system import machine

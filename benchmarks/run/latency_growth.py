@@ -1,6 +1,6 @@
 """How latency grows with input size, proposals, detections, classes and batch, and what AP fewer proposals cost.
 
-    python benchmarks/latency_growth.py --work /tmp/growth --output benchmarks/results/latency_growth.json
+    python -m benchmarks.run.latency_growth --work /tmp/growth --output benchmarks/results/latency_growth.json
 
 The model that comes with edgekit, in onnxruntime; with more classes, its architecture with random weights. Each table's
 graphs are timed in one interleaved run.

@@ -1,11 +1,11 @@
 """Compare ways to add classes, on drawn scenes or on real photos; run again, it goes on where it stopped.
 
-    python benchmarks/compare_methods.py demo --work /tmp/demo-methods --output benchmarks/results/methods_demo.json
-    python benchmarks/compare_methods.py msrc --work /tmp/msrc-methods --output benchmarks/results/methods_msrc.json
+    python -m benchmarks.run.compare_methods demo --work /tmp/demo-methods --output benchmarks/results/methods_demo.json
+    python -m benchmarks.run.compare_methods msrc --work /tmp/msrc-methods --output benchmarks/results/methods_msrc.json
 
 Every method adds the same classes to the same base model from the same photos; all are evaluated on the same test
 photos. Detections of old classes are compared bit by bit with the base model's.
-``msrc`` needs the photos in ../shared/msrc and the base model that benchmarks/train_msrc_base.py writes to
+``msrc`` needs the photos in ../shared/msrc and the base model that benchmarks/run/train_msrc_base.py writes to
 /tmp/msrc/base.safetensors.
 """
 
@@ -21,15 +21,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from adaptation_methods import METHODS, Task, run
-from scenarios import Scenario, demo_scenario, msrc_scenario
 
+from benchmarks.lib.adaptation_methods import METHODS, Task, run
+from benchmarks.lib.scenarios import Scenario, demo_scenario, msrc_scenario
 from edgekit.artifacts import ModelMeta, tool_versions
 from edgekit.data.coco import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
 from edgekit.files import write_text
-from edgekit.measurement.compare import retention
+from edgekit.measurement.compare import Retention, retention
 from edgekit.measurement.evaluate import score
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
@@ -128,8 +128,7 @@ def figures(dataset: Dataset, base: list[Detections], found: list[Detections], m
     before = score(dataset, dataset.photos, base, meta)
     without = [d for p, d in zip(dataset.photos, found, strict=True) if not _shows(p, meta.new_classes)]
     false = [int(((d.labels >= old_labels) & (d.scores > CONFIDENT)).sum()) for d in without]
-    kept = retention(zip(base, found, strict=True), old_labels)
-    result: dict[str, Any] = {"photos": len(found), "old_changed": kept.changed, "old_compared": kept.compared}
+    result: dict[str, Any] = {"photos": len(found), **old_changes(retention(zip(base, found, strict=True), old_labels))}
     result |= {"false_new_a_photo": round(float(np.mean(false)), 3) if false else None, "photos_without": len(false)}
     for name, part in (("old_before", before.old), ("old", evaluation.old), ("new", evaluation.new)):
         if part is not None and part.mask is not None:
@@ -138,6 +137,12 @@ def figures(dataset: Dataset, base: list[Detections], found: list[Detections], m
                 zip(("box_AP", "box_AP50", "mask_AP", "mask_AP50"), (_percent(v) for v in values), strict=True)
             )
     return result
+
+
+def old_changes(kept: Retention) -> dict[str, int]:
+    """Of the base model's detections how many were compared and changed, and how many old ones only the other has."""
+    own, changed = kept.compared - kept.added, kept.changed - kept.added
+    return {"old_changed": changed, "old_compared": own, "old_added": kept.added}
 
 
 def _shows(photo: Any, classes: tuple[str, ...]) -> bool:

@@ -1,7 +1,7 @@
 """Write docs/latency.md and its plots from benchmarks/results/latency_growth.json; ``--check`` only says whether they
 are up to date.
 
-python benchmarks/growth_page.py [--check]
+python -m benchmarks.pages.growth_page [--check]
 """
 
 from __future__ import annotations
@@ -11,30 +11,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from export_tables import lines
-from generated import write_or_check
-
+from benchmarks.lib.generated import lines, write_or_check
+from benchmarks.lib.paths import DOCS, RESULTS
 from edgekit.report.plots import as_file, curves
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "latency_growth.json"
-PAGE = ROOT / "docs" / "latency.md"
-PLOTS = ROOT / "docs" / "latency"
+RESULT = RESULTS / "latency_growth.json"
+PAGE = DOCS / "latency.md"
+PLOTS = DOCS / "latency"
 TITLES = {
     "size": ("Input size", "pixels of the input's side"),
     "proposals": ("Proposals (`--proposals`)", "proposals"),
     "detections": ("Detection slots (`--detections`)", "slots"),
     "classes": ("Classes", "classes"),
-    "batch": ("Images a run (`--batch`)", "images a run"),
+    "batch": ("Images per run (`--batch`)", "images per run"),
 }
 FIGURES = {"inference_p50_ms": "inference", "p50_ms": "photo to pasted masks"}
 HEAD = """# How latency grows
 
-Written by `benchmarks/growth_page.py` from `benchmarks/results/latency_growth.json`; do not edit it.
+Written by `benchmarks/pages/growth_page.py` from `benchmarks/results/latency_growth.json`; do not edit it.
 
-Model: {model}, fp32 in onnxruntime on {cpu}, {threads} threads; its own numbers where a table does not say
-otherwise. Medians of {runs} runs; the rows of a table were timed in turns. Classes: its architecture with random
-weights, which find little, so that masks to paste are few. AP is of {scenes} drawn scenes.
+Model: {model}, fp32 in onnxruntime on {cpu}, {threads} threads, with its default settings unless a table varies them.
+Medians of {runs} runs; the rows of a table were timed in turns. The table of classes uses the same architecture with
+random weights, which detect little, so few masks are pasted. AP is measured on {scenes} drawn scenes.
 """
 
 
@@ -73,7 +71,10 @@ def table(name: str, rows: list[dict[str, Any]]) -> str:
     figures = [key for key in rows[0] if key != name]
     first = rows[0]["inference_p50_ms"]
     cells = [[row[name], *(f"{row[f]:.1f}" for f in figures), f"{row['inference_p50_ms'] / first:.2f}"] for row in rows]
-    return lines([name, *(f.replace("_", " ") for f in figures), "inference, times the first"], cells)
+    return lines(
+        [name, *(f.replace("_", " ").replace(" an ", " per ") for f in figures), "inference relative to the first row"],
+        cells,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whether ``edgekit predict`` holds its memory over a looping video: within 5% after the first minute.
 
-    python benchmarks/soak_predict.py --minutes 20
+    python -m benchmarks.run.soak_predict --minutes 20
 
 A video of demo scenes is drawn, played over and over through the whole pipeline (decoding, inference in onnxruntime,
 drawing, encoding, JSON lines), and this process's resident memory is sampled once a second by edgekit's own telemetry.
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import edgekit
+from benchmarks.lib.paths import RESULTS
 from edgekit.artifacts import tool_versions
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import fit, read_image
@@ -29,7 +30,7 @@ from edgekit.measurement.machine.system import machine
 from edgekit.measurement.telemetry.sampler import Sampler
 from edgekit.report.live import watch
 
-RESULT = Path(__file__).parent / "results" / "soak_predict.json"
+RESULT = RESULTS / "soak_predict.json"
 SIZE, PHOTOS, REPEATS, RATE = (320, 320), 20, 5, 25.0
 WARM_UP = 60.0  # seconds
 ALLOWED = 0.05

@@ -1,6 +1,6 @@
 """AP, size and speed of the embedded model by precision, on drawn scenes that no calibration saw.
 
-    python benchmarks/precision_ap.py --work /tmp/precision --output benchmarks/results/precision.json
+    python -m benchmarks.run.precision_ap --work /tmp/precision --output benchmarks/results/precision.json
 
 All graphs come from one float32 export; "PyTorch" is the model it was made of. int8 is calibrated on
 calibration/demo.json. AP is measured in onnxruntime on the CPU, which computes what the graph says for either target.
@@ -20,6 +20,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
+from benchmarks.lib.paths import ROOT
 from edgekit.artifacts import EMBEDDED, read_onnx, tool_versions, write_onnx
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import list_images, read_image
@@ -33,7 +34,7 @@ from edgekit.measurement.evaluate import evaluate
 from edgekit.measurement.machine.system import machine
 from edgekit.runtime.onnx_session import OnnxSession
 
-CALIBRATION = Path(__file__).resolve().parent.parent / "calibration" / "demo.json"
+CALIBRATION = ROOT / "calibration" / "demo.json"
 PYTORCH = "PyTorch"
 SEED = 11  # of the test scenes
 SEARCHED = ("entropy", "percentile")  # calibrators to measure with --keep auto too

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.lib.processes import peak_rss_mb
 from edgekit.adaptation.baseline import fine_tune_naively
 from edgekit.adaptation.bases import CheckpointBase, open_base
 from edgekit.adaptation.cache import FeatureCache
@@ -108,10 +109,3 @@ def _run(task: Task, output: Path, threads: int) -> Cost:
 
 def _cost(seconds: float) -> Cost:
     return Cost(round(seconds, 1), peak_rss_mb())
-
-
-def peak_rss_mb() -> int:
-    """This process's peak resident memory; ``ru_maxrss`` would count the parent's, from before the child's exec."""
-    status = Path("/proc/self/status").read_text()
-    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-    return round(int(kilobytes) * 1024 / 1e6)

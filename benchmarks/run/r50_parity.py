@@ -1,10 +1,10 @@
 """How much of what PyTorch detects with Mask R-CNN R50-FPN its exported graph detects too, on photos.
 
-    python benchmarks/r50_parity.py --work /tmp/r50 --output benchmarks/results/r50_parity.json
+    python -m benchmarks.run.r50_parity --work /tmp/r50 --output benchmarks/results/r50_parity.json
 
-Weights are random (see r50_speed.py), photos are COCO's in ../shared/photos. A detection matches within the tolerance
-that every export is held to (``edgekit compare``). Random weights score their classes nearly alike, which makes the
-comparison harder than a trained model does: a last bit decides which box or class comes first.
+Weights are random (see benchmarks/lib/r50.py), photos are COCO's in ../shared/photos. A detection matches within the
+tolerance that every export is held to (``edgekit compare``). Random weights score their classes nearly alike, which
+makes the comparison harder than a trained model does: a last bit decides which box or class comes first.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from r50_speed import PHOTOS, SIZE, as_checkpoint, link_photos
-
 import edgekit
+from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint, link_photos
 from edgekit.artifacts import tool_versions
 from edgekit.data.images import list_images
 from edgekit.files import write_text

@@ -1,7 +1,7 @@
 """Which models compile to TensorRT engines in which precision and for which GPUs, how long it takes, how big they are.
 
-    python benchmarks/compile_matrix.py --work /tmp/matrix --output benchmarks/results/compile_matrix.json
-    python benchmarks/compile_matrix.py --work /tmp/matrix --output FILE.json --only fp32 --only demo/int8
+    python -m benchmarks.run.compile_matrix --work /tmp/matrix --output benchmarks/results/compile_matrix.json
+    python -m benchmarks.run.compile_matrix --work /tmp/matrix --output FILE.json --only fp32 --only demo/int8
 
 TensorRT-RTX compiles ahead of time on the CPU; nothing is run on a GPU. Weights are random with set batch norms
 (torchvision's cannot be fetched everywhere), but for "demo", the model that comes with edgekit. Every graph is
@@ -14,18 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.lib.processes import peak_rss_mb
 from edgekit.artifacts import read_onnx, tool_versions, write_onnx
 from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.errors import EdgekitError
 from edgekit.files import sha256, write_text
 
-ROOT = Path(__file__).resolve().parent.parent
 MODELS = (
     "demo",
     "fasterrcnn_mobilenet_v3_large_fpn",
@@ -82,20 +81,20 @@ def one(model: str, precision: str, capability: str, work: Path) -> dict[str, An
     try:
         graph = work / f"{model}.fp32.onnx"
         if not graph.exists():
-            in_a_process(export_graph, model, graph)
+            value_of(export_graph, model, graph)
         if precision != "fp32":
             converted = work / f"{model}.{precision}.onnx"
             if not converted.exists():
-                in_a_process(convert_graph, graph, precision, converted)
+                value_of(convert_graph, graph, precision, converted)
             graph = converted
         prepared = time.monotonic() - began
-        row: dict[str, Any] = in_a_process(compile_graph, graph, capability, work / f"{model}.{precision}.engine")
+        row: dict[str, Any] = value_of(compile_graph, graph, capability, work / f"{model}.{precision}.engine")
     except (EdgekitError, ImportError) as error:
         return {"error": str(error)}
     return {**row, "prepare_seconds": round(prepared, 1), "onnx_mb": round(graph.stat().st_size / 1e6, 1)}
 
 
-def in_a_process(function: Any, *arguments: Any) -> Any:
+def value_of(function: Any, *arguments: Any) -> Any:
     """What a function returns in a new process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         status, value = pool.apply(_caught, (function, arguments))
@@ -118,8 +117,7 @@ def export_graph(model: str, output: Path) -> None:
     if model == "demo":
         export(model, output)
         return
-    sys.path.insert(0, str(ROOT))  # its tests have random weights that detect something
-    from tests.checkpoints import random_detector, write
+    from tests.checkpoints import random_detector, write  # random weights that detect something
 
     checkpoint = write(random_detector(model, CLASSES), output.with_suffix(".pth"))
     export(checkpoint, output, size=SIZE, no_verify=True)  # random weights: hundreds of detections by a hair
@@ -147,17 +145,10 @@ def compile_graph(graph: Path, capability: str, output: Path) -> dict[str, Any]:
     return {
         "seconds": engine.seconds,
         "engine_mb": engine.megabytes,
-        "peak_mb": peak_mb(),
+        "peak_mb": peak_rss_mb(),
         "layers": engine.settings["layers"],
         "builder": f"TensorRT-RTX {engine.version}",
     }
-
-
-def peak_mb() -> int:
-    """This process's peak resident memory; ``ru_maxrss`` would count the parent's, from before the child's exec."""
-    status = Path("/proc/self/status").read_text()
-    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-    return round(int(kilobytes) * 1024 / 1e6)
 
 
 def machine() -> dict[str, str | int]:

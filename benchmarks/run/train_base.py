@@ -1,6 +1,6 @@
 """Train the embedded base model on demo scenes; run again after an interruption, it goes on where it stopped.
 
-    python benchmarks/train_base.py --work /tmp/base --output edgekit/assets/maskrcnn_mobilenet_v2_fpn.safetensors
+    python -m benchmarks.run.train_base --work /tmp/base --output edgekit/assets/maskrcnn_mobilenet_v2_fpn.safetensors
 
 First the whole model learns, with a mask head of torchvision's depth; then the slim mask head that is shipped learns on
 top of all the rest, frozen: a static graph pays for every detection slot's mask, so that head's size is what counts.
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from training_loop import Learned, Sample, fit, load_imagenet, pack
 
+from benchmarks.lib.training_loop import Learned, Sample, fit, load_imagenet, pack
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.scenes import BASE_CLASSES, render_scene
 from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
@@ -41,7 +41,7 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     model = slim_masks(train(args.work, args.steps, args.seed), args.steps, args.work, args.seed)
-    settings = {"script": "benchmarks/train_base.py", "steps": args.steps, "slim_steps": SLIM_STEPS}
+    settings = {"script": "benchmarks/run/train_base.py", "steps": args.steps, "slim_steps": SLIM_STEPS}
     settings |= {"batch": BATCH, "seed": args.seed}
     scenes = write_demo_set("base-test", TEST_SCENES, args.work / "base-test")
     test = ("base-test", scenes.file, scenes.file.parent)

@@ -1,8 +1,9 @@
 """Seconds and memory to the graph of Mask R-CNN R50-FPN: the base model's, and an adapted one's.
 
-    python benchmarks/r50_assembly.py --work /tmp/r50 --output benchmarks/results/r50_assembly.json
+    python -m benchmarks.run.r50_assembly --work /tmp/r50 --output benchmarks/results/r50_assembly.json
 
-Weights are random (see r50_speed.py). Each step runs in a process of its own; the cache is empty before the first.
+Weights are random (see benchmarks/lib/r50.py). Each step runs in a process of its own; the cache is empty before the
+first.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from r50_speed import SIZE, as_checkpoint, in_a_process
 
 import edgekit
+from benchmarks.lib.processes import in_a_process
+from benchmarks.lib.r50 import SIZE, as_checkpoint
 from edgekit.adaptation.initialise import new_generation
 from edgekit.artifacts import tool_versions
 from edgekit.deployment import assembly

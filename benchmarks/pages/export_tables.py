@@ -1,8 +1,10 @@
-"""The README's tables of precision, latency on R50-FPN and what compiles."""
+"""The tables of docs/results.md on precision, latency of R50-FPN and what compiles."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from benchmarks.lib.generated import lines
 
 SHOWN = {
     "PyTorch": "PyTorch, before the export",
@@ -28,7 +30,7 @@ def precision_table(result: dict[str, Any], full_size: dict[str, Any]) -> str:
     seen, bounds = full_size["parity"], full_size["tolerance"]
     note = f"\nMask R-CNN R50-FPN (random weights) at {'x'.join(map(str, full_size['size']))}: the fp32 graph finds "
     note += f"{seen['matched']} of PyTorch's {seen['compared']} detections in {seen['images']} photos (IoU at least "
-    note += f"{bounds['min_iou']}, score within {bounds['max_score_difference']}), {seen['extra']} more.\n"
+    note += f"{bounds['min_iou']}, score within {bounds['max_score_difference']}), and {seen['extra']} others.\n"
     return head + lines(["", "box AP", "mask AP", "MB", "kept in float32"], table) + note
 
 
@@ -47,19 +49,25 @@ def latency_table(result: dict[str, Any], floor: dict[str, Any]) -> str:
         if name in floor["machines"]:
             notes.append(f"- {name}: {_floors(floor['machines'][name]['rows'])}\n")
     ways = list(dict.fromkeys(way for setting in measured for way in setting))
-    table = [[way, *(f"{s[way]:.0f}" if way in s else "not measured" for s in measured)] for way in ways]
-    return head + lines(columns, table) + "\n" + "".join(notes)
+    table = [[_title(way), *(f"{s[way]:.0f}" if way in s else "" for s in measured)] for way in ways]
+    about = "\nAll multiply-adds at the processor's measured peak rate, and the fp32 graph's time relative to that:\n\n"
+    return head + lines(columns, table) + about + "".join(notes)
+
+
+def _title(way: str) -> str:
+    """What a way is called, with edgekit's options as a user gives them."""
+    return way.replace(", masks of what is found", ", `--masks found`").replace(" cpu", ", `--target cpu`")
 
 
 def _floors(rows: list[dict[str, Any]]) -> str:
-    """What the arithmetic alone takes, of the graphs with convolutions by definition and of those for CPUs."""
-    kinds = {"fp32.onnx": "by definition", "fp32 cpu.onnx": "by Winograd's method"}
+    """What the arithmetic alone takes, of the plain graphs and of those for CPUs."""
+    kinds = {"fp32.onnx": "direct convolution", "fp32 cpu.onnx": "Winograd's method"}
     parts = []
     for end, title in kinds.items():
-        floors = [f"{r['floor_ms']:.0f} ms (x {r['times_the_floor']})" for r in rows if r["graph"].endswith(f"-{end}")]
+        floors = [f"{r['floor_ms']:.0f} ms ({r['times_the_floor']})" for r in rows if r["graph"].endswith(f"-{end}")]
         if floors:
             parts.append(f"{title} {' and '.join(floors)}")
-    return f"the multiply-adds alone, at its measured peak (x what the graph takes): {'; '.join(parts)}."
+    return "; ".join(parts)
 
 
 def assembly_table(result: dict[str, Any]) -> str:
@@ -88,15 +96,9 @@ def compile_table(result: dict[str, Any]) -> str:
 
 def _cell(cell: dict[str, Any] | None) -> str:
     if cell is None:
-        return "not measured"
+        return ""
     return "fails" if "error" in cell else f"{cell['seconds']:.1f}"
 
 
 def _objects(setting: dict[str, Any]) -> float:
     return float(setting["objects_per_image"]["edgekit fp32"])
-
-
-def lines(columns: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    table = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
-    return "".join("| " + " | ".join(row) + " |\n" for row in table)

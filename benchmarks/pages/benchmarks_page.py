@@ -1,21 +1,19 @@
 """Write docs/benchmarks.md from benchmarks/results/peers.json; ``--check`` only says whether it is up to date.
 
-python benchmarks/benchmarks_page.py [--check]
+python -m benchmarks.pages.benchmarks_page [--check]
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
-from export_tables import lines
-from generated import write_or_check
+from benchmarks.lib.generated import lines, write_or_check
+from benchmarks.lib.paths import DOCS, RESULTS
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "peers.json"
-PAGE = ROOT / "docs" / "benchmarks.md"
+RESULT = RESULTS / "peers.json"
+PAGE = DOCS / "benchmarks.md"
 BASELINE = "torchvision, eager"
 DESKTOP = "`make bench`"
 JETSON = "`make bench` in the environment of docs/jetson.md"
@@ -27,13 +25,13 @@ DEVICES = {
     "Jetson AGX Thor": ("thor", JETSON),
     "desktop or server with an NVIDIA GPU": ("geforce|rtx|nvidia l|nvidia a|nvidia h|tesla|quadro", DESKTOP),
 }
-HEAD = """# What it costs, beside its peers
+HEAD = """# Latency on each machine
 
-Written by `benchmarks/benchmarks_page.py` from `benchmarks/results/peers.json`; do not edit it.
+Written by `benchmarks/pages/benchmarks_page.py` from `benchmarks/results/peers.json`; do not edit it.
 
-The Mask R-CNN that comes with edgekit (MobileNetV2-FPN, {size}) with the same weights in each row, batch 1, all rows of
-a machine timed in turns on the same photos, from decoded photo to pasted masks, each on all cores. "against eager" is
-how many times as fast as torchvision's module in PyTorch on that machine. Box AP is of {scenes} drawn scenes.
+All rows run the Mask R-CNN that comes with edgekit (MobileNetV2-FPN, {size}) with the same weights, batch 1, on all
+cores. The rows of a machine are timed in turns on the same photos, from decoded photo to pasted masks. "against eager"
+is the speed relative to torchvision's module in PyTorch on that machine. Box AP is measured on {scenes} drawn scenes.
 `make bench` measures the machine it runs on and adds or replaces its column.
 """
 
@@ -52,25 +50,17 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def readme_table(result: dict[str, Any]) -> str:
-    """What the README shows of it: every machine's medians, and how to measure the others."""
-    first = next(iter(result["machines"].values()))
-    size = "x".join(map(str, first["input_size"]))
-    head = f"The embedded model at {size}, batch 1, photo to pasted masks, all ways of a machine timed in turns:\n\n"
-    return head + overview(result["machines"])
-
-
 def overview(machines: dict[str, Any]) -> str:
-    """Milliseconds by way and machine, and the devices that nobody has measured."""
-    ways = list(dict.fromkeys(way for column in machines.values() for way in column["rows"]))
-    unmeasured = {name: command for name, (words, command) in DEVICES.items() if not is_there(words, machines)}
-    rows = []
-    for way in ways:
-        cells = [cell(column["rows"].get(way)) for column in machines.values()]
-        rows.append([way, *cells, *["not measured"] * len(unmeasured)])
-    table = lines(["median ms", *machines, *unmeasured], rows)
-    commands = "".join(f"- {name}: not measured; on it, {command}\n" for name, command in unmeasured.items())
-    return f"{table}\n{commands}" if commands else table
+    """Milliseconds by way and machine, of what was measured somewhere; then the devices that nobody has measured."""
+    ways = dict.fromkeys(way for column in machines.values() for way, row in column["rows"].items() if "p50_ms" in row)
+    rows = [[way, *(cell(column["rows"].get(way)) for column in machines.values())] for way in ways]
+    table = lines(["median ms", *machines], rows)
+    commands: dict[str, list[str]] = {}
+    for name, (words, command) in DEVICES.items():
+        if not is_there(words, machines):
+            commands.setdefault(command, []).append(name)
+    missing = "; ".join(f"{', '.join(names)} (run {command})" for command, names in commands.items())
+    return f"{table}\nNot measured yet: {missing}.\n" if missing else table
 
 
 def section(name: str, column: dict[str, Any]) -> str:
@@ -92,20 +82,25 @@ def section(name: str, column: dict[str, Any]) -> str:
         for way, row in sorted(measured.items(), key=lambda item: item[1]["p50_ms"])
     ]
     columns = ["", "runtime", *(f.replace("_", " ") for f in figures), "against eager", "box AP"]
-    missing = [
-        f"- {way}: not measured: {row['not_measured']} ({row['remedy']})\n"
-        for way, row in column["rows"].items()
-        if "p50_ms" not in row
-    ]
     threads = column["threads"]
     ran = f"{column['runs']} interleaved runs on {threads['cores']} cores (threads of PyTorch: {threads['pytorch']})"
     head = f"## {name}\n\n{ran}; {versions}.\n\n"
-    return head + lines(columns, rows) + ("\n" + "".join(missing) if missing else "")
+    return head + lines(columns, rows) + not_measured(column["rows"])
+
+
+def not_measured(rows: dict[str, Any]) -> str:
+    """What could not run on a machine, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for way, row in rows.items():
+        if "p50_ms" not in row:
+            reasons.setdefault(f"{row['not_measured']} ({row['remedy']})", []).append(way)
+    listed = "".join(f"- {'; '.join(ways)}: {reason}\n" for reason, ways in reasons.items())
+    return f"\nNot measured on this machine:\n\n{listed}" if listed else ""
 
 
 def cell(row: dict[str, Any] | None) -> str:
-    """A way's median on a machine."""
-    return f"{row['p50_ms']:.1f}" if row is not None and "p50_ms" in row else "not measured"
+    """A way's median on a machine, empty where it was not measured."""
+    return f"{row['p50_ms']:.1f}" if row is not None and "p50_ms" in row else ""
 
 
 def is_there(words: str, machines: dict[str, Any]) -> bool:

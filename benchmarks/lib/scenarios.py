@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.lib.paths import SHARED
 from edgekit.data.coco import Dataset, Photo, read_dataset
 from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.scenes import NEW_CLASSES, NOTO_FONT
 
-MSRC = Path(__file__).resolve().parents[2] / "shared" / "msrc"
+MSRC = SHARED / "msrc"
 MSRC_BASE = Path("/tmp/msrc/base.safetensors")
 MSRC_CLASSES = ("bird", "boat")
 OLD_SCENES = 120  # of the base model's own kind, for the upper bound

@@ -1,0 +1,1 @@
+"""Measurements of edgekit: scripts that measure or train (run), that write pages (pages), what they share (lib)."""

@@ -1,0 +1,1 @@
+"""Code that the scripts in run and pages share."""
