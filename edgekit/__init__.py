@@ -10,16 +10,16 @@ __version__ = "0.1.0"
 # The public functions and where they live; imported on first use, so that `import edgekit` stays fast.
 _PUBLIC = {
     "EdgekitError": "edgekit.errors:EdgekitError",
-    "adapt": "edgekit.adaptation.recipes:adapt",
+    "adapt": "edgekit.adaptation.adapt:adapt",
     "bench": "edgekit.report.bench:bench",
-    "compare": "edgekit.deployment.comparison:compare",
+    "compare": "edgekit.comparison.compare:compare",
     "doctor": "edgekit.report.doctor:doctor",
     "evaluate": "edgekit.measurement.evaluate:evaluate",
-    "export": "edgekit.deployment.onnx_export:export",
+    "export": "edgekit.deployment.export.export:export",
     "inspect": "edgekit.report.inspect:inspect",
     "load": "edgekit.runtime.session:open_session",
-    "predict": "edgekit.report.predict:predict",
-    "run_demo": "edgekit.demo:run_demo",
+    "predict": "edgekit.inference.predict:predict",
+    "run_demo": "edgekit.demo.run_demo:run_demo",
 }
 __all__ = ["__version__", *_PUBLIC]
 

@@ -11,10 +11,10 @@ from typing import TypeVar
 import pytest
 from filelock import FileLock
 
-from edgekit.adaptation.recipes import Adaptation, adapt
-from edgekit.data.coco import Dataset
-from edgekit.data.demo_sets import write_demo_set
-from edgekit.deployment.onnx_export import export
+from edgekit.adaptation.adapt import Adaptation, adapt
+from edgekit.data.annotations.coco import Dataset
+from edgekit.demo.photo_sets import write_demo_set
+from edgekit.deployment.export.export import export
 from edgekit.deployment.tensorrt.target import any_tensorrt
 from edgekit.errors import EdgekitError
 from edgekit.runtime.gpu import Gpu, NoGpu, first_gpu

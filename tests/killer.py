@@ -19,14 +19,15 @@ import numpy as np
 import onnx
 from PIL import Image
 
-import edgekit.files
-from edgekit.adaptation import recipes
-from edgekit.artifacts import read_checkpoint, read_onnx, write_onnx
-from edgekit.deployment.onnx_export import export
+import edgekit.files.whole_files
+from edgekit.adaptation import adapt as recipes
+from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.artifacts.safetensors_files import read_safetensors
+from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
+from edgekit.inference.predict import predict
 from edgekit.report.inspect import inspect
-from edgekit.report.predict import predict
 from tests.tiny_detector import META, write_tiny_detector
 
 EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
@@ -53,7 +54,7 @@ def in_fork(work: Callable[[], None], folder: Path, kill_at: int | None = None) 
 
         code = 1
         try:
-            edgekit.files._remove_leftovers.cache_clear()
+            edgekit.files.whole_files._remove_leftovers.cache_clear()
             sys.addaudithook(hook)
             work()
             os.write(sender, str(count).encode())
@@ -96,7 +97,7 @@ class Adapting:
 
     def check(self, folder: Path) -> None:
         model, proof = folder / "x.safetensors", folder / "x.retention.json"
-        _, meta = read_checkpoint(model)
+        _, meta = read_safetensors(model)
         stated = json.loads(proof.read_text())
         matches = stated["model_sha256"] == sha256(model)
         assert meta.new_classes in (("frog",), ("chicken",))

@@ -14,7 +14,7 @@ import pytest
 
 import edgekit
 from edgekit.cli import cli, main
-from edgekit.data.coco import Dataset
+from edgekit.data.annotations.coco import Dataset
 from edgekit.runtime.torch_session import device_here
 
 ROOT = Path(__file__).parent.parent
@@ -121,7 +121,9 @@ def test_adapt_names_what_is_wrong_with_annotations(
     data, output = tmp_path / "bad.json", tmp_path / "out.safetensors"
     data.write_text(json.dumps(damage(json.loads(new_train.file.read_text()), what)))
     output.write_bytes(b"an earlier result")
-    code = main(["adapt", "demo", "--data", str(data), "--images", str(new_train.file.parent), "-o", str(output)])
+    code = main(
+        ["adapt", "demo", "--data", str(data), "--images", str(new_train.file.parent), "-o", str(output), "--force"]
+    )
     said_all = capsys.readouterr().err
     assert code == 1
     assert said in said_all

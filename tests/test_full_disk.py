@@ -12,8 +12,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgekit.artifacts import write_onnx
-from edgekit.deployment.torchvision_export import write_state
+from edgekit.artifacts.onnx_files import write_onnx
+from edgekit.deployment.export.torchvision_state import write_state
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.runtime.engine_file import read_engine, sidecar_of, write_engine

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.data.demo_sets import write_demo_set
+from edgekit.demo.photo_sets import write_demo_set
 
 ROOT = Path(__file__).parent.parent
 

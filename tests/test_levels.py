@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "edgekit"
-# A module imports only from stages to its left (errors and progress from anywhere).
-STAGES = ["errors", "progress", "files", "reading", "code_digest", "cache_folder", "artifacts", "outputs", "data"]
-STAGES += ["model", "runtime", "measurement", "deployment", "adaptation", "report", "demo", "cli", "__main__"]
+# A module imports only from rooms to its left (errors and progress from anywhere).
+ROOMS = ["errors", "progress", "files", "processes", "artifacts", "data", "model", "runtime", "static", "inference"]
+ROOMS += ["measurement", "comparison", "deployment", "adaptation", "report", "demo", "cli", "__main__"]
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 
 
-def stage(module: str) -> int:
-    return STAGES.index(module.split(".")[1])
+def room(module: str) -> int:
+    return ROOMS.index(module.split(".")[1])
 
 
 def imported(path: Path) -> set[str]:
@@ -35,9 +35,9 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_only_from_the_left(path: Path) -> None:
-    own = stage(".".join(("edgekit", *path.relative_to(PACKAGE).with_suffix("").parts)))
-    wrong = [name for name in imported(path) if stage(name) > own]
-    assert not wrong, f"{path.name} imports from a later stage: {wrong}"
+    own = room(".".join(("edgekit", *path.relative_to(PACKAGE).with_suffix("").parts)))
+    wrong = [name for name in imported(path) if room(name) > own]
+    assert not wrong, f"{path.name} imports from a later room: {wrong}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

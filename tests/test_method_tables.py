@@ -6,8 +6,8 @@ import numpy as np
 
 from benchmarks.pages.adaptation_tables import changed
 from benchmarks.run.compare_methods import old_changes
+from edgekit.comparison.pairing import retention
 from edgekit.data.detections import Detections
-from edgekit.measurement.compare import retention
 
 
 def found(scores: list[float]) -> Detections:

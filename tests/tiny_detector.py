@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.artifacts import ModelMeta, write_onnx
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.onnx_files import write_onnx
 
 SIZE, SLOTS = (8, 12), 3
 META = ModelMeta("maskrcnn_resnet50_fpn", (("__background__", "dog"), ("frog",)), SIZE)

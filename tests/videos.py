@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.video import Frame, VideoFile
 from edgekit.errors import EdgekitError
 from edgekit.runtime.session import Outputs

@@ -13,17 +13,17 @@ from typing import Any
 import torch
 
 from benchmarks.lib.processes import peak_rss_mb
-from edgekit.adaptation.baseline import fine_tune_naively
 from edgekit.adaptation.bases import CheckpointBase, open_base
-from edgekit.adaptation.cache import FeatureCache
-from edgekit.adaptation.held_out import split
+from edgekit.adaptation.features.feature_cache import FeatureCache
 from edgekit.adaptation.inputs import Inputs
 from edgekit.adaptation.job import Job
-from edgekit.adaptation.processes import Processes
+from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.settings import Settings
-from edgekit.data.coco import Dataset, Photo
+from edgekit.data.annotations.coco import Dataset, Photo
+from edgekit.demo.naive_loop import fine_tune_naively
 from edgekit.model.checkpoint import save_model
 from edgekit.model.predictors import Predictors
+from edgekit.processes import Processes
 from edgekit.progress import silent
 
 DEFAULTS: dict[str, Any] = {"scoring": "exact", "train": "predictors", "init": "mean", "epochs": 60, "lr": 3e-3}

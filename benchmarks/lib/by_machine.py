@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgekit.files import write_text
+from edgekit.files.whole_files import write_text
 
 
 def add(output: Path, part: dict[str, Any]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgekit.artifacts import ModelMeta, read_onnx
-from edgekit.runtime.graph_names import OUTPUTS
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.onnx_files import read_onnx
+from edgekit.artifacts.value_names import OUTPUTS
 from edgekit.runtime.session import Outputs, Session
 from edgekit.runtime.torch_session import device_here
 

@@ -12,9 +12,9 @@ import edgekit
 from benchmarks.lib.peer_sessions import PEERS, Torchvision
 from benchmarks.lib.processes import peak_rss_mb
 from benchmarks.lib.r50 import PHOTOS, SIZE, link_photos
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.images import list_images
-from edgekit.measurement.stock import export_stock
+from edgekit.demo.stock_export import export_stock
 from edgekit.model.architectures import limit
 from edgekit.model.checkpoint import load_model
 from edgekit.runtime.session import Session

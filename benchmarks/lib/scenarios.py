@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.lib.paths import SHARED
-from edgekit.data.coco import Dataset, Photo, read_dataset
-from edgekit.data.demo_sets import write_demo_set
-from edgekit.data.scenes import NEW_CLASSES, NOTO_FONT
+from edgekit.data.annotations.coco import Dataset, Photo, read_dataset
+from edgekit.demo.photo_sets import write_demo_set
+from edgekit.demo.scenes import NEW_CLASSES, NOTO_FONT
 
 MSRC = SHARED / "msrc"
 MSRC_BASE = Path("/tmp/msrc/base.safetensors")

@@ -19,7 +19,7 @@ import torch
 from torchvision.models import mobilenet_v2
 from torchvision.models.detection import MaskRCNN
 
-from edgekit.artifacts import BACKGROUND, ModelMeta, tool_versions
+from edgekit.artifacts.metadata import BACKGROUND, ModelMeta, tool_versions
 from edgekit.measurement.evaluate import evaluate
 from edgekit.model.checkpoint import save_model
 from edgekit.model.generations import GenerationalRCNN

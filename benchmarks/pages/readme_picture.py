@@ -15,8 +15,8 @@ from PIL import Image
 
 import edgekit
 from benchmarks.lib.paths import DOCS
-from edgekit.data.scenes import render_scene
-from edgekit.report.pictures import draw
+from edgekit.demo.scenes import render_scene
+from edgekit.inference.drawing import draw
 from edgekit.runtime.session import detect
 
 PICTURE = DOCS / "images" / "before-and-after.jpg"

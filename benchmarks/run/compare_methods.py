@@ -24,12 +24,12 @@ import torch
 
 from benchmarks.lib.adaptation_methods import METHODS, Task, run
 from benchmarks.lib.scenarios import Scenario, demo_scenario, msrc_scenario
-from edgekit.artifacts import ModelMeta, tool_versions
-from edgekit.data.coco import Dataset
+from edgekit.artifacts.metadata import ModelMeta, tool_versions
+from edgekit.comparison.pairing import Retention, retention
+from edgekit.data.annotations.coco import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
-from edgekit.files import write_text
-from edgekit.measurement.compare import Retention, retention
+from edgekit.files.whole_files import write_text
 from edgekit.measurement.evaluate import score
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN

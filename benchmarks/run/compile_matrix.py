@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lib.processes import peak_rss_mb
-from edgekit.artifacts import read_onnx, tool_versions, write_onnx
+from edgekit.artifacts.metadata import tool_versions
+from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256, write_text
+from edgekit.files.whole_files import sha256, write_text
 
 MODELS = (
     "demo",
@@ -112,7 +113,7 @@ def _caught(function: Any, arguments: tuple[Any, ...]) -> tuple[str, Any]:
 
 def export_graph(model: str, output: Path) -> None:
     """A model's static fp32 graph, compared with PyTorch as every export is."""
-    from edgekit.deployment.onnx_export import export
+    from edgekit.deployment.export.export import export
 
     if model == "demo":
         export(model, output)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from PIL import Image
 
 from edgekit.data.images import SAMPLE_PHOTOS
-from edgekit.data.scenes import render_scene
+from edgekit.demo.scenes import render_scene
 
 COUNT = 8
 FIRST = 10_000  # scenes of mixed-test that no measurement uses

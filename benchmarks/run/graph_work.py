@@ -23,9 +23,9 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.lib.by_machine import add
-from edgekit.artifacts import tool_versions
+from edgekit.artifacts.graph_shapes import dims_of, shapes_of
+from edgekit.artifacts.metadata import tool_versions
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
-from edgekit.deployment.graph_shape import dims_of, shapes_of
 from edgekit.measurement.machine.system import machine
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 import edgekit
-from edgekit.artifacts import ModelMeta, tool_versions
-from edgekit.data.demo_sets import write_demo_set
+from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
-from edgekit.files import write_text
+from edgekit.demo.photo_sets import write_demo_set
+from edgekit.files.whole_files import write_text
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
 from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn

@@ -24,7 +24,7 @@ import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from benchmarks.lib.by_machine import add
-from edgekit.artifacts import tool_versions
+from edgekit.artifacts.metadata import tool_versions
 from edgekit.data.masks import crops, encode, paste
 from edgekit.measurement.machine.system import machine
 

@@ -22,14 +22,14 @@ import numpy as np
 import edgekit
 from benchmarks.lib.by_machine import add
 from benchmarks.lib.paths import RESULTS, ROOT
-from edgekit.artifacts import tool_versions
-from edgekit.data.coco import Dataset
-from edgekit.data.demo_sets import write_demo_set
+from edgekit.artifacts.metadata import tool_versions
+from edgekit.data.annotations.coco import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
+from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
+from edgekit.measurement.bench.benchmark import Latency
 from edgekit.measurement.bench.forms import failed
 from edgekit.measurement.bench.harness import Subject, interleave
-from edgekit.measurement.bench.result import Latency
 from edgekit.measurement.bench.sessions import latency, stages
 from edgekit.measurement.evaluate import score
 from edgekit.measurement.machine.system import machine
@@ -214,8 +214,8 @@ def torchvisions(name: str) -> Session:
 
 def stock_session(path: Path) -> Session:
     needs_torch("torchvision's export")
-    from edgekit.artifacts import resolve
-    from edgekit.measurement.stock import StockSession, export_stock
+    from edgekit.artifacts.model_names import resolve
+    from edgekit.demo.stock_export import StockSession, export_stock
     from edgekit.model.checkpoint import load_model
 
     if not path.exists():

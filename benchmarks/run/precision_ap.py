@@ -21,14 +21,16 @@ import onnx
 from onnx import TensorProto, helper
 
 from benchmarks.lib.paths import ROOT
-from edgekit.artifacts import EMBEDDED, read_onnx, tool_versions, write_onnx
-from edgekit.data.demo_sets import write_demo_set
+from edgekit.artifacts.metadata import tool_versions
+from edgekit.artifacts.model_names import EMBEDDED
+from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.data.images import list_images, read_image
-from edgekit.deployment.onnx_export import export
+from edgekit.demo.photo_sets import write_demo_set
+from edgekit.deployment.export.export import export
 from edgekit.deployment.precision.calibration import METHODS
 from edgekit.deployment.precision.conversion import AUTO, convert
 from edgekit.deployment.precision.quantise import TARGETS
-from edgekit.files import write_text
+from edgekit.files.whole_files import write_text
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.evaluate import evaluate
 from edgekit.measurement.machine.system import machine

@@ -22,10 +22,10 @@ import torch
 import edgekit
 from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import SIZE, as_checkpoint
-from edgekit.adaptation.initialise import new_generation
-from edgekit.artifacts import tool_versions
-from edgekit.deployment import assembly
-from edgekit.files import write_text
+from edgekit.adaptation.learning.initialise import new_generation
+from edgekit.artifacts.metadata import tool_versions
+from edgekit.deployment.assembly import base_graph as assembly
+from edgekit.files.whole_files import write_text
 from edgekit.measurement.machine.system import machine
 from edgekit.model.checkpoint import save_model
 from edgekit.model.generations import GenerationalRCNN

@@ -23,13 +23,13 @@ from benchmarks.lib.by_machine import add
 from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint, link_photos
 from benchmarks.lib.r50_forms import FOUND, export, peers, ratio, stock_export
-from edgekit.artifacts import tool_versions
+from edgekit.artifacts.metadata import tool_versions
+from edgekit.comparison.tolerance import tolerance_for
+from edgekit.comparison.verification import verify
 from edgekit.data.images import list_images, read_image
-from edgekit.deployment.verify import verify
+from edgekit.demo.stock_export import StockSession
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
-from edgekit.measurement.stock import StockSession
-from edgekit.measurement.tolerance import tolerance_for
 from edgekit.model.checkpoint import load_model
 from edgekit.runtime.gpu import gpu_here
 from edgekit.runtime.onnx_session import OnnxSession

@@ -21,11 +21,11 @@ from benchmarks.lib.by_machine import add
 from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint
 from benchmarks.lib.r50_forms import FOUND, export, peers, ratio, stock_export
-from edgekit.artifacts import tool_versions
+from edgekit.artifacts.metadata import tool_versions
 from edgekit.data.images import list_images, read_image
+from edgekit.demo.stock_export import StockSession
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
-from edgekit.measurement.stock import StockSession
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 

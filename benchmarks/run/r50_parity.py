@@ -17,11 +17,11 @@ from typing import Any
 
 import edgekit
 from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint, link_photos
-from edgekit.artifacts import tool_versions
+from edgekit.artifacts.metadata import tool_versions
+from edgekit.comparison.tolerance import TOLERANCES
 from edgekit.data.images import list_images
-from edgekit.files import write_text
+from edgekit.files.whole_files import write_text
 from edgekit.measurement.machine.system import machine
-from edgekit.measurement.tolerance import TOLERANCES
 
 
 def main() -> None:

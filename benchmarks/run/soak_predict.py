@@ -20,15 +20,15 @@ import numpy as np
 
 import edgekit
 from benchmarks.lib.paths import RESULTS
-from edgekit.artifacts import tool_versions
-from edgekit.data.demo_sets import write_demo_set
+from edgekit.artifacts.metadata import tool_versions
 from edgekit.data.images import fit, read_image
 from edgekit.data.video import Frame, Frames, VideoFile, open_video
+from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
-from edgekit.files import write_text
+from edgekit.files.whole_files import write_text
+from edgekit.inference.live import watch
 from edgekit.measurement.machine.system import machine
 from edgekit.measurement.telemetry.sampler import Sampler
-from edgekit.report.live import watch
 
 RESULT = RESULTS / "soak_predict.json"
 SIZE, PHOTOS, REPEATS, RATE = (320, 320), 20, 5, 25.0

@@ -20,8 +20,8 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
 from benchmarks.lib.training_loop import Learned, Sample, fit, load_imagenet, pack
-from edgekit.data.demo_sets import write_demo_set
-from edgekit.data.scenes import BASE_CLASSES, render_scene
+from edgekit.demo.photo_sets import write_demo_set
+from edgekit.demo.scenes import BASE_CLASSES, render_scene
 from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
 
 BATCH = 8

@@ -8,13 +8,15 @@ from typing import Protocol
 
 from torchvision.models.detection.roi_heads import RoIHeads
 
-from edgekit.adaptation.joint import merge
-from edgekit.adaptation.trunk import MASK_ROIS, PROPOSALS, TorchTrunk, Trunk, trunk_sha256
-from edgekit.adaptation.trunk_cache import TRUNK_ROIS, exported_trunk
-from edgekit.artifacts import ModelMeta, kind_of, read_whole_onnx, resolve
-from edgekit.deployment.append import append_generation, check_appendable
-from edgekit.deployment.compose import extract_trunk, read_heads
-from edgekit.deployment.trunk_export import export_trunk
+from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, PROPOSALS, TorchTrunk, Trunk, trunk_sha256
+from edgekit.adaptation.features.trunk_cache import TRUNK_ROIS, exported_trunk
+from edgekit.adaptation.learning.joint import merge
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.model_names import kind_of, resolve
+from edgekit.artifacts.onnx_files import read_whole_onnx
+from edgekit.deployment.assembly.appending import append_generation, check_appendable
+from edgekit.deployment.assembly.reading_back import extract_trunk, read_heads
+from edgekit.deployment.assembly.trunk_files import export_trunk
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.adaptation.held_out import split
+from edgekit.adaptation.learning.held_out import split
+from edgekit.data.annotations.coco import Dataset, Photo, read_dataset, readable
+from edgekit.data.annotations.formats import detect_format
 from edgekit.data.blank import without_blank
 from edgekit.data.class_names import find_alike
-from edgekit.data.coco import Dataset, Photo, read_dataset, readable
-from edgekit.data.formats import detect_format
 from edgekit.data.images import list_images, read_image
 from edgekit.errors import EdgekitError
 

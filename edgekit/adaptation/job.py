@@ -14,23 +14,24 @@ from torch import nn
 
 from edgekit.adaptation import proof as proofs
 from edgekit.adaptation.bases import Base
-from edgekit.adaptation.cache import FeatureCache
-from edgekit.adaptation.features import PhotoFeatures, extract
-from edgekit.adaptation.held_out import scorer
-from edgekit.adaptation.initialise import imprint, new_generation
+from edgekit.adaptation.features.extraction import PhotoFeatures, extract
+from edgekit.adaptation.features.feature_cache import FeatureCache
+from edgekit.adaptation.features.frozen_trunk import Trunk
 from edgekit.adaptation.inputs import Inputs
-from edgekit.adaptation.joint import merge
-from edgekit.adaptation.objectives import ExactObjective, JointObjective, Objective
-from edgekit.adaptation.old_rows import complete_rows
-from edgekit.adaptation.processes import Processes
+from edgekit.adaptation.learning.held_out import scorer
+from edgekit.adaptation.learning.initialise import imprint, new_generation
+from edgekit.adaptation.learning.joint import merge
+from edgekit.adaptation.learning.objectives import ExactObjective, JointObjective, Objective
+from edgekit.adaptation.learning.old_rows import complete_rows
+from edgekit.adaptation.learning.strategies import new_parameters, old_parameters, trained_layers, wants_adapter
+from edgekit.adaptation.learning.training import Training, train
 from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.settings import Settings
-from edgekit.adaptation.strategies import new_parameters, old_parameters, trained_layers, wants_adapter
-from edgekit.adaptation.training import Training, train
-from edgekit.adaptation.trunk import Trunk
-from edgekit.artifacts import ModelMeta, proof_of, resolve, tool_versions
-from edgekit.files import sha256, staged
+from edgekit.artifacts.metadata import ModelMeta, tool_versions
+from edgekit.artifacts.model_names import proof_of, resolve
+from edgekit.files.whole_files import sha256, staged
 from edgekit.model.predictors import Generation, Predictors
+from edgekit.processes import Processes
 from edgekit.progress import Track
 from edgekit.runtime.session import open_session
 

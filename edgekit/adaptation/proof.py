@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekit.artifacts import ModelMeta
-from edgekit.data.coco import Dataset
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.comparison.pairing import Retention, retention
+from edgekit.data.annotations.coco import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
 from edgekit.errors import EdgekitError
-from edgekit.measurement.compare import Retention, retention
 from edgekit.measurement.evaluate import Part, score
 from edgekit.model.generations import GenerationalRCNN, MaskFeatures
 from edgekit.progress import Track

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.adaptation.strategies import trained_layers
+from edgekit.adaptation.learning.strategies import trained_layers
 from edgekit.errors import EdgekitError
 
 CHOICES = {

@@ -13,13 +13,13 @@ from types import FrameType
 import click
 
 from edgekit import __version__
-from edgekit.cli.adapt import adapt
-from edgekit.cli.compare import compare
-from edgekit.cli.demo import demo
-from edgekit.cli.doctor import doctor
-from edgekit.cli.export import export
-from edgekit.cli.look import inspect, predict
-from edgekit.cli.measure import bench, evaluate
+from edgekit.cli.cmd_adapt import adapt
+from edgekit.cli.cmd_bench import bench, evaluate
+from edgekit.cli.cmd_compare import compare
+from edgekit.cli.cmd_demo import demo
+from edgekit.cli.cmd_doctor import doctor
+from edgekit.cli.cmd_export import export
+from edgekit.cli.cmd_predict import inspect, predict
 from edgekit.errors import EdgekitError
 
 

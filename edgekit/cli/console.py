@@ -61,7 +61,7 @@ def show(result: Any, as_json: bool, tables: Sequence[Any]) -> None:
 
 def write_json(result: Any, path: Path) -> None:
     """Write a result as a JSON file, whole or not at all."""
-    from edgekit.files import write_text
+    from edgekit.files.whole_files import write_text
 
     write_text(path, json.dumps(result, default=_plain, indent=1) + "\n")
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from edgekit.data.dataset import Annotation, Photo
+from edgekit.data.annotations.dataset import Annotation, Photo
 
 FLAT = 2  # of 255: pixels that differ by no more are of one colour
 MARGIN = 0.1  # of its box's sides, at least 2 pixels, is looked at around an object: where a flat object has an edge

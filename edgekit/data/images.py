@@ -10,7 +10,7 @@ from PIL import Image
 
 from edgekit.data.grey import eight_bit
 from edgekit.errors import EdgekitError
-from edgekit.reading import check_folder, list_files, refuse_special
+from edgekit.files.reading import check_folder, list_files, refuse_special
 
 # The ImageNet statistics that torchvision's detectors normalise with, of RGB in 0..1.
 MEAN = (0.485, 0.456, 0.406)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from edgekit.data.images import SUFFIXES, orientation
 from edgekit.errors import EdgekitError
-from edgekit.reading import refuse_special
+from edgekit.files.reading import refuse_special
 
 
 def photo_size(path: Path) -> tuple[int, int]:

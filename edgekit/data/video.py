@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from edgekit.errors import EdgekitError
-from edgekit.reading import refuse_special
+from edgekit.files.reading import refuse_special
 
 CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}  # encoders that OpenCV's wheels have
 SUFFIXES = (*CODECS, ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts")

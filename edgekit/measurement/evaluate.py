@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.data.annotations.coco import Dataset, Photo, read_dataset, readable
 from edgekit.data.class_names import find_alike
-from edgekit.data.coco import Dataset, Photo, read_dataset, readable
 from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track, silent

@@ -15,7 +15,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.rpn import AnchorGenerator, RPNHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
-from edgekit.artifacts import TORCHVISION
+from edgekit.artifacts.model_names import TORCHVISION
 from edgekit.errors import EdgekitError
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
-from edgekit.artifacts import TORCHVISION, ModelMeta, kind_of, resolve, write_checkpoint
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.model_names import TORCHVISION, kind_of, resolve
+from edgekit.artifacts.safetensors_files import write_safetensors
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES, check_size, without_weights
 from edgekit.model.generations import GenerationalRCNN
@@ -86,7 +88,7 @@ def save_model(path: Path, module: GenerationalRCNN, meta: ModelMeta, dtype: tor
             state = generation.adapter.state_dict()
             tensors |= {f"{ADAPTERS}.{number}.adapter.{name}": tensor for name, tensor in state.items()}
     arrays = {n: (t.to(dtype) if t.is_floating_point() else t).cpu().numpy() for n, t in tensors.items()}
-    write_checkpoint(path, arrays, meta)
+    write_safetensors(path, arrays, meta)
 
 
 def merged_state(module: GenerationalRCNN) -> dict[str, torch.Tensor]:

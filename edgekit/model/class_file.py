@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgekit.data.class_names import find_alike
 from edgekit.errors import EdgekitError
-from edgekit.reading import read_text
+from edgekit.files.reading import read_text
 
 UNUSED = "N/A"  # the name of an id that a file leaves out, as torchvision has it for COCO's
 _NUMBERED = re.compile(r"(\d+)\s*(?:[:=,;\t])\s*(.*)")

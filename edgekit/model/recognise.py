@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
-from edgekit.artifacts import BACKGROUND, ModelMeta
+from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES
 from edgekit.model.class_file import read_class_names

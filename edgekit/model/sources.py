@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from edgekit.artifacts import METADATA_KEY
+from edgekit.artifacts.metadata import METADATA_KEY
 from edgekit.errors import EdgekitError
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")  # keys that training scripts keep the weights under

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgekit.artifacts.outputs import check_outputs
 from edgekit.errors import EdgekitError
-from edgekit.files import output_file, write_text
-from edgekit.measurement.bench.against import compare, read_old, refuse_other_machine, slower_than, unjudged
-from edgekit.measurement.bench.result import Benchmark, Failure
+from edgekit.files.whole_files import output_file, write_text
+from edgekit.measurement.bench.benchmark import Benchmark, Failure
+from edgekit.measurement.bench.earlier import compare, read_old, refuse_other_machine, slower_than, unjudged
 from edgekit.measurement.bench.run import measure
 from edgekit.measurement.machine.system import machine
-from edgekit.outputs import check_outputs
 from edgekit.progress import Track, silent
 
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import jinja2
 
-from edgekit.measurement.bench.result import Benchmark
+from edgekit.measurement.bench.benchmark import Benchmark
 from edgekit.report.bench_tables import remarks, sheets
 from edgekit.report.plots import distribution, over_time
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from edgekit.measurement.bench.against import MEASURE_AGAIN, unjudged
-from edgekit.outputs import TEXT_MARK
+from edgekit.artifacts.outputs import TEXT_MARK
+from edgekit.measurement.bench.earlier import MEASURE_AGAIN, unjudged
 
 if TYPE_CHECKING:
-    from edgekit.measurement.bench.against import Comparison
-    from edgekit.measurement.bench.result import Benchmark, Latency, Measured, Memory, Power, Streams
+    from edgekit.measurement.bench.benchmark import Benchmark, Latency, Measured, Memory, Power, Streams
+    from edgekit.measurement.bench.earlier import Comparison
 
 ABSENT = "not measured"
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta, kind_of, proof_of, read_onnx, resolve
-from edgekit.deployment.graph_shape import shapes_of
+from edgekit.artifacts.graph_shapes import shapes_of
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.model_names import kind_of, proof_of, resolve
+from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.flavours import TITLES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from edgekit.report.live import Stream
+from edgekit.inference.live import Stream
 from edgekit.report.tables import two_columns
 
 

@@ -10,12 +10,12 @@ from rich.table import Table
 from edgekit.report.bench_tables import latency_table
 
 if TYPE_CHECKING:
-    from edgekit.adaptation.recipes import Adaptation
-    from edgekit.deployment.onnx_export import Export
+    from edgekit.adaptation.adapt import Adaptation
+    from edgekit.demo.summary import DemoSummary
+    from edgekit.deployment.export.export import Export
+    from edgekit.inference.predict import Prediction
     from edgekit.measurement.evaluate import Evaluation, Part
     from edgekit.report.inspect import Inspection
-    from edgekit.report.predict import Prediction
-    from edgekit.report.summary import DemoSummary
 
 
 def adaptation_table(result: Adaptation) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import AGAIN, Engine, Tensor
 

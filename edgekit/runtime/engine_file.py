@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.errors import EdgekitError
-from edgekit.files import place, staging, writing
-from edgekit.reading import read_text
+from edgekit.files.reading import read_text
+from edgekit.files.whole_files import place, staging, writing
 from edgekit.runtime.flavours import TITLES
 
 SUFFIX = ".engine"

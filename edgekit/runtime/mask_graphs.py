@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
 
 
 class MaskGraphs:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta, read_onnx
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.onnx_files import read_onnx
+from edgekit.artifacts.value_names import OUTPUTS
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.runtime.gpu import nvidia_device
-from edgekit.runtime.graph_names import OUTPUTS
 from edgekit.runtime.mask_graphs import MaskGraphs
 from edgekit.runtime.ort_engines import kept_engines
 from edgekit.runtime.recorded import Recorded

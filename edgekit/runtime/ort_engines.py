@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.cache_folder import DIGESTS, CacheFolder
-from edgekit.files import default_cache, output_folder, sha256
+from edgekit.files.cache_folder import DIGESTS, CacheFolder
+from edgekit.files.whole_files import default_cache, output_folder, sha256
 
 LIMIT_GB = 4.0
 WEIGHTS = (".weights", ".data", ".bin")  # of the files beside a graph, those that may hold its weights

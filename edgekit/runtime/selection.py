@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.runtime.session import Outputs, Session
 
 COVERED_IOU = 0.7  # a detection that a better one of another generation overlaps more than this is dropped

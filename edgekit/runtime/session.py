@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from edgekit.artifacts import ModelMeta, kind_of, resolve
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
 from edgekit.errors import EdgekitError

@@ -10,14 +10,14 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekit.adaptation import trunk_cache
 from edgekit.adaptation.bases import Base, OnnxBase, open_base
-from edgekit.adaptation.trunk import OnnxTrunk
-from edgekit.adaptation.trunk_cache import exported_trunk
-from edgekit.cache_folder import CacheFolder
-from edgekit.deployment.trunk_export import export_trunk
-from edgekit.deployment.winograd import gains_here
+from edgekit.adaptation.features.extraction import trunk_cache
+from edgekit.adaptation.features.frozen_trunk import OnnxTrunk
+from edgekit.adaptation.features.trunk_cache import exported_trunk
+from edgekit.deployment.assembly.trunk_files import export_trunk
+from edgekit.deployment.edits.winograd import gains_here
 from edgekit.errors import EdgekitError
+from edgekit.files.cache_folder import CacheFolder
 from edgekit.progress import silent
 from edgekit.runtime.gpu import nvidia_device
 from tests.damage import flip_a_bit

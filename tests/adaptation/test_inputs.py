@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from edgekit.adaptation.inputs import Inputs, read_inputs
-from edgekit.artifacts import BACKGROUND
-from edgekit.data.coco import Dataset
+from edgekit.artifacts.metadata import BACKGROUND
+from edgekit.data.annotations.coco import Dataset
 from edgekit.errors import EdgekitError
 
 KNOWN = (BACKGROUND, "dog", "cat")

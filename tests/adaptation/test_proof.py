@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from edgekit.adaptation.proof import compare
-from edgekit.data.coco import Dataset
-from edgekit.measurement.compare import retention
+from edgekit.comparison.pairing import retention
+from edgekit.data.annotations.coco import Dataset
 from edgekit.progress import silent
 from edgekit.runtime.session import detect, open_session
 from edgekit.runtime.torch_session import TorchSession

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.data.annotations.dataset import Annotation, Photo
 from edgekit.data.blank import without_blank
-from edgekit.data.dataset import Annotation, Photo
 
 H, W = 120, 160
 

@@ -9,19 +9,20 @@ import onnx
 import pytest
 import torch
 
-from edgekit.artifacts import TORCHVISION, read_onnx, write_onnx
+from edgekit.artifacts.model_names import TORCHVISION
+from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.comparison.pairing import parity
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
-from edgekit.deployment.assembly import to_onnx
-from edgekit.deployment.graph import Shape
-from edgekit.deployment.onnx_export import export
-from edgekit.measurement.compare import parity
-from edgekit.measurement.stock import export_stock
+from edgekit.demo.stock_export import export_stock
+from edgekit.deployment.assembly.base_graph import to_onnx
+from edgekit.deployment.export.export import export
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import detect
 from edgekit.runtime.torch_session import TorchSession
+from edgekit.static.detector import Shape
 from tests.checkpoints import FASTERRCNN, SIZE, random_detector, write
 
 

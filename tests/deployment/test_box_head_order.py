@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
 
-from edgekit.deployment.trunk import channels_first, channels_last
+from edgekit.static.static_trunk import channels_first, channels_last
 
 CHANNELS, BINS = 6, 7
 

@@ -12,7 +12,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from edgekit.data.images import SAMPLE_PHOTOS
-from edgekit.report.predict import predict
+from edgekit.inference.predict import predict
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "onnxruntime_only.py"
 

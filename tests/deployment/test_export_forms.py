@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifacts import read_onnx
+from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.data.images import SAMPLE_PHOTOS
-from edgekit.deployment.onnx_export import export
+from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.gpu import NoGpu

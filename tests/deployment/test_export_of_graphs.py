@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifacts import read_onnx
-from edgekit.deployment.onnx_export import export
+from edgekit.artifacts.onnx_files import read_onnx
+from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
 
 
 def test_another_precision_is_compared_with_the_graph_itself(adapted_onnx: Path, tmp_path: Path) -> None:

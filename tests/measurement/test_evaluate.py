@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgekit.artifacts import ModelMeta
-from edgekit.data.coco import Dataset, Photo
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.data.annotations.coco import Dataset, Photo
 from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
 from edgekit.measurement.evaluate import score

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgekit.data.scenes import render_scene
+from edgekit.demo.scenes import render_scene
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
 from edgekit.model.checkpoint import load_model, save_model

@@ -17,7 +17,8 @@ from torchvision.models.detection._utils import overwrite_eps
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
-from edgekit.artifacts import BACKGROUND, TORCHVISION, resolve
+from edgekit.artifacts.metadata import BACKGROUND
+from edgekit.artifacts.model_names import TORCHVISION, resolve
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model

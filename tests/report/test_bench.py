@@ -15,8 +15,8 @@ import pytest
 from edgekit.cli import main
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench import run
-from edgekit.measurement.bench.result import Benchmark, Failure, Memory, Power, Streams
-from edgekit.measurement.telemetry.result import Series
+from edgekit.measurement.bench.benchmark import Benchmark, Failure, Memory, Power, Streams
+from edgekit.measurement.telemetry.summary_of_run import Series
 from edgekit.report.bench_page import page
 from edgekit.report.bench_tables import markdown, remarks
 from edgekit.report.plots import as_file, curves, distribution, over_time
@@ -68,7 +68,7 @@ def test_tables_are_shown_though_a_disk_fills_up_meanwhile(
         raise EdgekitError(f"{path}: cannot be written: No space left on device", "free space")
 
     monkeypatch.setattr("edgekit.report.bench.write_text", full)
-    monkeypatch.setattr("edgekit.files.write_text", full)
+    monkeypatch.setattr("edgekit.files.whole_files.write_text", full)
     files = [str(tmp_path / name) for name in ("r.json", "r.md", "r.html")]
     options = ["--json", files[0], "--markdown", files[1], "--html", files[2]]
     assert main(["bench", str(tiny), "--runs", "1", *options]) == 1

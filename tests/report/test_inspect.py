@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.cli import main
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
 from edgekit.report.inspect import inspect
 from tests.tiny_detector import write_tiny_detector
 

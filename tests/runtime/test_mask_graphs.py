@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgekit.data.images import fit, read_image
-from edgekit.deployment.onnx_export import export
+from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.forms import Form
 from edgekit.measurement.bench.profile import profile

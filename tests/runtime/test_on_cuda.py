@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from edgekit.adaptation.adapt import adapt
 from edgekit.adaptation.proof import Proof
-from edgekit.adaptation.recipes import adapt
-from edgekit.data.coco import Dataset
+from edgekit.comparison.verification import verify
+from edgekit.data.annotations.coco import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
-from edgekit.deployment.onnx_export import export
-from edgekit.deployment.verify import verify
+from edgekit.deployment.export.export import export
 from edgekit.measurement.machine.providers import probe_providers
 from edgekit.report.bench import bench
 from edgekit.runtime.gpu import Gpu

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.errors import EdgekitError
 from edgekit.runtime.selection import Selected, best_only
@@ -45,7 +45,7 @@ def test_best_only(rows: list[tuple[float, int, float]], kept: list[int]) -> Non
 def test_the_graph_drops_the_same(tmp_path: Path) -> None:
     import torch
 
-    from edgekit.deployment.graph import uncovered
+    from edgekit.static.detector import uncovered
 
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.data.images import fit, list_images, read_image
-from edgekit.deployment.graph_shape import canvases_of
 from edgekit.deployment.precision.entropy import least_divergent
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256, write_text
+from edgekit.files.reading import read_text
+from edgekit.files.whole_files import sha256, write_text
 from edgekit.progress import Track, silent
-from edgekit.reading import read_text
 
 if TYPE_CHECKING:
     import onnx

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.data.demo_sets import write_demo_set
 from edgekit.data.images import list_images
-from edgekit.data.scenes import SPLITS
+from edgekit.demo.photo_sets import write_demo_set
+from edgekit.demo.scenes import SPLITS
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256, write_text
+from edgekit.files.reading import read_text
+from edgekit.files.whole_files import sha256, write_text
 from edgekit.progress import Track, silent
-from edgekit.reading import read_text
 
 FORMAT = "edgekit calibration set 1"
 KINDS = ("demo", "folder")

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
-from edgekit.deployment.features import matching
+from edgekit.deployment.edits.graph_search import matching
+from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.precision.calibration import Table, calibrate, canvas, fits, read_table
 from edgekit.deployment.precision.calibration_sets import photos_of, read_set
 from edgekit.deployment.precision.half import half_values, oversized, to_fp16, too_large
 from edgekit.deployment.precision.keep import Search, find_keep
 from edgekit.deployment.precision.quantise import calibrated_values, prepare, quantise
-from edgekit.deployment.static_check import check_static
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
 from edgekit.progress import Track, silent
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.deployment.features import constants_of, consumers, feature_nodes, layers, matching
+from edgekit.deployment.edits.graph_search import constants_of, consumers, feature_nodes, layers, matching
 
 if TYPE_CHECKING:
     import onnx
@@ -88,7 +88,7 @@ def _write(model: onnx.ModelProto, in_half: frozenset[str]) -> None:
     """Give ``in_half`` nodes half inputs and outputs, with a Cast wherever a value crosses the border."""
     from onnx import TensorProto, helper
 
-    from edgekit.runtime.graph_names import INNER
+    from edgekit.artifacts.value_names import INNER
 
     graph = model.graph
     infos = {v.name: v for v in [*graph.value_info, *graph.output, *graph.input]}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.deployment.features import blocks
-from edgekit.deployment.graph_shape import canvases_of
-from edgekit.measurement.compare import box_iou
+from edgekit.artifacts.graph_shapes import canvases_of
+from edgekit.artifacts.value_names import OUTPUTS
+from edgekit.comparison.pairing import box_iou
+from edgekit.deployment.edits.graph_search import blocks
 from edgekit.progress import Track, silent
-from edgekit.runtime.graph_names import OUTPUTS
 from edgekit.runtime.onnx_session import open_ort
 
 if TYPE_CHECKING:

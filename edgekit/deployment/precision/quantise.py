@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.deployment.cpu import rewrite_for_8_bits
-from edgekit.deployment.enlarging import copy_rows
-from edgekit.deployment.features import constants_of, feature_nodes, layers, matching
-from edgekit.deployment.graph_shape import dims_of
+from edgekit.artifacts.graph_shapes import dims_of
+from edgekit.deployment.edits.enlarging import copy_rows
+from edgekit.deployment.edits.for_cpu import rewrite_for_8_bits
+from edgekit.deployment.edits.graph_search import constants_of, feature_nodes, layers, matching
+from edgekit.deployment.edits.products import ends
 from edgekit.deployment.precision.calibration import Table
-from edgekit.deployment.products import ends
 from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import read_whole_onnx
-from edgekit.deployment.tensorrt.network import parse, tensors_of
-from edgekit.deployment.tensorrt.options import (
+from edgekit.artifacts.onnx_files import read_whole_onnx
+from edgekit.deployment.edits.suppression import counts_in_half
+from edgekit.deployment.tensorrt.build_options import (
     LEAST_WORKSPACE_MB,
     Options,
     check_options,
@@ -19,12 +19,12 @@ from edgekit.deployment.tensorrt.options import (
     set_workspace,
     workspace_for,
 )
-from edgekit.deployment.tensorrt.progress import Phases, monitor, watched
-from edgekit.deployment.tensorrt.suppression import counts_in_half
+from edgekit.deployment.tensorrt.build_progress import Phases, monitor, watched
+from edgekit.deployment.tensorrt.network import parse, tensors_of
 from edgekit.deployment.tensorrt.target import Target, choose_target
 from edgekit.deployment.tensorrt.timing_cache import attach, cache_entry, keep
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
 from edgekit.progress import Track, silent
 from edgekit.runtime.buffers import check_detector
 from edgekit.runtime.engine_file import SUFFIX, Engine, write_engine

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edgekit.cache_folder import CacheFolder
 from edgekit.deployment.tensorrt.target import Target
+from edgekit.files.cache_folder import CacheFolder
 
 FILE = "timings"
 LIMIT_GB = 1.0

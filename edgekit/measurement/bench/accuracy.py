@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.coco import Dataset, Photo, read_dataset, readable
+from edgekit.data.annotations.coco import Dataset, Photo, read_dataset, readable
 from edgekit.errors import EdgekitError
 from edgekit.measurement.evaluate import Evaluation, score
 from edgekit.progress import Track

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import EdgekitError
+from edgekit.measurement.bench.benchmark import Memory
 from edgekit.measurement.bench.forms import Form
-from edgekit.measurement.bench.result import Memory
 
 CALLS = 3
 PATIENCE = 900.0  # seconds; onnxruntime's TensorRT provider builds its engine meanwhile

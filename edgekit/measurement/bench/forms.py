@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts import kind_of, resolve
+from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.errors import EdgekitError
 from edgekit.runtime.gpu import Gpu, NoGpu
 from edgekit.runtime.session import Session, open_session

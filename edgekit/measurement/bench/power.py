@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.measurement.bench.benchmark import Power
 from edgekit.measurement.bench.harness import Clock, Subject, call
-from edgekit.measurement.bench.result import Power
-from edgekit.measurement.telemetry.result import Telemetry, integrate
 from edgekit.measurement.telemetry.sampler import Sampler
+from edgekit.measurement.telemetry.summary_of_run import Telemetry, integrate
 
 LEAD = 0.5  # seconds before that: what the artifact before left running
 

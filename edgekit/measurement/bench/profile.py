@@ -14,8 +14,8 @@ import numpy as np
 
 from edgekit.data.images import fit
 from edgekit.errors import EdgekitError
+from edgekit.measurement.bench.benchmark import LayerTime
 from edgekit.measurement.bench.forms import Form, open_form
-from edgekit.measurement.bench.result import LayerTime
 from edgekit.runtime.session import Session
 
 CALLS = 5

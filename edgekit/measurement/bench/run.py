@@ -15,24 +15,25 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.artifacts import resolve, tool_versions
+from edgekit.artifacts.metadata import tool_versions
+from edgekit.artifacts.model_names import resolve
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
 from edgekit.measurement.bench.accuracy import Annotated, average_precision, read_annotated
 from edgekit.measurement.bench.alone import try_alone
+from edgekit.measurement.bench.benchmark import Benchmark, Failure, LayerTime, Measured, Memory, Streams
 from edgekit.measurement.bench.forms import Form, failed, fallen_back, forms, open_form
 from edgekit.measurement.bench.harness import Clock, Subject, Timing, interleave
 from edgekit.measurement.bench.power import Window, absent, has_power, power_of, run_alone, why_not
 from edgekit.measurement.bench.profile import profile as profile_layers
-from edgekit.measurement.bench.result import Benchmark, Failure, LayerTime, Measured, Memory, Streams
 from edgekit.measurement.bench.sessions import calls_ms, check_batch, decode, latency, stages
 from edgekit.measurement.bench.streams import run_streams, why_no_streams
 from edgekit.measurement.evaluate import Evaluation
 from edgekit.measurement.machine.system import machine
-from edgekit.measurement.telemetry.result import Telemetry
 from edgekit.measurement.telemetry.sampler import Sampler
 from edgekit.measurement.telemetry.source import Missing, Source
+from edgekit.measurement.telemetry.summary_of_run import Telemetry
 from edgekit.progress import Track, silent
 from edgekit.runtime.gpu import NoGpu, first_gpu
 from edgekit.runtime.session import Session

@@ -10,8 +10,8 @@ import numpy as np
 from edgekit.data.detections import from_canvas
 from edgekit.data.images import Canvas, fit, read_image
 from edgekit.errors import EdgekitError
+from edgekit.measurement.bench.benchmark import Latency, Split
 from edgekit.measurement.bench.harness import Clock, Subject, Timing, interleave
-from edgekit.measurement.bench.result import Latency, Split
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import Outputs, Session
 

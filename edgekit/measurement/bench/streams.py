@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.measurement.bench.benchmark import Streams
 from edgekit.measurement.bench.forms import Form, open_form
 from edgekit.measurement.bench.harness import Clock, call
-from edgekit.measurement.bench.result import Streams
 from edgekit.measurement.bench.sessions import stages
 from edgekit.runtime.session import Session
 

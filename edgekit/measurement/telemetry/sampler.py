@@ -12,8 +12,8 @@ from edgekit.measurement.telemetry.host import open_host
 from edgekit.measurement.telemetry.jtop_source import open_jtop
 from edgekit.measurement.telemetry.nvml import open_nvml
 from edgekit.measurement.telemetry.rapl import open_rapl
-from edgekit.measurement.telemetry.result import Series, Telemetry, power_from_counter, rails_of
 from edgekit.measurement.telemetry.source import Missing, Reading, Source
+from edgekit.measurement.telemetry.summary_of_run import Series, Telemetry, power_from_counter, rails_of
 from edgekit.measurement.telemetry.throttling import open_throttling
 
 INTERVAL = 0.25  # seconds between readings

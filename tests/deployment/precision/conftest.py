@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekit.artifacts import ModelMeta, read_onnx
-from edgekit.data.demo_sets import write_demo_set
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.data.images import list_images
+from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.precision.calibration import Table, calibrate, canvas
 from edgekit.deployment.precision.quantise import calibrated_values, prepare
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.deployment.precision.calibration import (
     Range,
     Table,

@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekit.artifacts import ModelMeta
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.images import list_images
 from edgekit.deployment.precision.calibration_sets import CalibrationSet, photos_of, read_set, write_set
 from edgekit.deployment.precision.conversion import convert
 from edgekit.deployment.precision.keep import detections, difference
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
 
 COMMITTED = Path(__file__).parents[3] / "calibration" / "demo.json"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from edgekit.artifacts import ModelMeta, write_onnx
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.onnx_files import write_onnx
 from edgekit.deployment.precision.calibration import Table
 from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.precision.quantise import quantise

@@ -3,7 +3,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from edgekit.deployment.features import block_of, blocks, feature_nodes, layers, matching
+from edgekit.deployment.edits.graph_search import block_of, blocks, feature_nodes, layers, matching
 from edgekit.errors import EdgekitError
 
 

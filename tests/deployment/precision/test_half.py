@@ -5,12 +5,12 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from edgekit.deployment.features import layers
+from edgekit.artifacts.value_names import INNER
+from edgekit.deployment.edits.graph_search import layers
+from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.precision.calibration import Range
 from edgekit.deployment.precision.half import half_values, to_fp16, too_large
 from edgekit.deployment.precision.keep import detections, difference
-from edgekit.deployment.static_check import check_static
-from edgekit.runtime.graph_names import INNER
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgekit.deployment.features import layers, matching
+from edgekit.deployment.edits.graph_search import layers, matching
 from edgekit.deployment.precision.keep import Found, difference, find_keep
 
 

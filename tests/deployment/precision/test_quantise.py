@@ -9,13 +9,13 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from edgekit.deployment.features import layers
+from edgekit.artifacts.value_names import INNER
+from edgekit.deployment.edits.graph_search import layers
+from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.precision.calibration import Table
 from edgekit.deployment.precision.keep import detections, difference
 from edgekit.deployment.precision.quantise import quantise
-from edgekit.deployment.static_check import check_static
 from edgekit.errors import EdgekitError
-from edgekit.runtime.graph_names import INNER
 
 
 @pytest.fixture(scope="module", params=["tensorrt", "cpu"])

@@ -11,7 +11,7 @@ from onnx import helper
 
 from edgekit.deployment.tensorrt.build import build, out_of_memory, remedy, with_less_workspace
 from edgekit.errors import EdgekitError
-from edgekit.files import sha256
+from edgekit.files.whole_files import sha256
 from edgekit.runtime.engine_file import Tensor, read_engine, sidecar_of
 from edgekit.runtime.flavours import Messages, load
 from edgekit.runtime.gpu import NoGpu, first_gpu

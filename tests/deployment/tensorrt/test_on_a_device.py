@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.artifacts import read_onnx, write_onnx
+from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.comparison.verification import verify
 from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.tensorrt.build import build
-from edgekit.deployment.verify import verify
 from edgekit.runtime.engine_session import CAPTURED, OWN, EngineSession
 from edgekit.runtime.gpu import Gpu
 from edgekit.runtime.onnx_session import OnnxSession

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekit.measurement.bench.result import Benchmark, Latency, LayerTime, Measured, Memory, Power, Split, Streams
-from edgekit.measurement.telemetry.result import Series, Telemetry
+from edgekit.measurement.bench.benchmark import Benchmark, Latency, LayerTime, Measured, Memory, Power, Split, Streams
 from edgekit.measurement.telemetry.source import Missing
+from edgekit.measurement.telemetry.summary_of_run import Series, Telemetry
 
 MACHINE = {"cpu": "Cortex-A78AE", "cores": 6, "architecture": "aarch64", "system": "Linux", "python": "3.10.12"}
 

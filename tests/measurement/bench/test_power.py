@@ -7,9 +7,9 @@ import pytest
 
 from edgekit.measurement.bench.harness import Clock, Subject
 from edgekit.measurement.bench.power import Window, absent, has_power, power_of, run_alone
-from edgekit.measurement.telemetry.result import Series
 from edgekit.measurement.telemetry.sampler import Sampler
 from edgekit.measurement.telemetry.source import Missing, Reading
+from edgekit.measurement.telemetry.summary_of_run import Series
 from tests.measurement.bench.clocks import FakeTime
 from tests.measurement.bench.results import telemetry
 

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekit.artifacts import ModelMeta, read_onnx, write_onnx
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.data.detections import from_canvas
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.errors import EdgekitError

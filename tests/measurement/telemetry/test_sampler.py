@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from edgekit.measurement.telemetry.result import Series, integrate, power_from_counter, rails_of
 from edgekit.measurement.telemetry.sampler import Sampler, open_sources
 from edgekit.measurement.telemetry.source import Missing, Reading
+from edgekit.measurement.telemetry.summary_of_run import Series, integrate, power_from_counter, rails_of
 
 
 class FakeSource:

@@ -1,0 +1,75 @@
+"""Exported trunks in the cache: made on first use, each under what it was made from and how it computes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, PROPOSALS, OnnxTrunk
+from edgekit.artifacts.metadata import ModelMeta
+from edgekit.deployment.edits.winograd import gains_here
+from edgekit.errors import EdgekitError
+from edgekit.files.cache_folder import CacheFolder, entry_sha256
+from edgekit.files.code_digest import entry_key
+from edgekit.measurement.machine.system import processor
+from edgekit.model.predictors import Predictors
+from edgekit.runtime.gpu import nvidia_device
+from edgekit.runtime.onnx_session import ort_version
+
+TRUNK_ROIS = PROPOSALS + 16  # the exported box head's number of boxes: the proposals and a photo's objects
+LIMIT_GB = 3.0  # some ten ResNet50 trunks
+TIMINGS_GB = 0.001
+TRIES = 3
+
+
+class Frozen(Protocol):
+    """What a trunk is exported of."""
+
+    meta: ModelMeta
+    predictors: Predictors
+    trunk_sha256: str
+
+
+def exported_trunk(
+    base: Frozen, runtime: str, cache: Path, made_by: Callable[..., Any], make: Callable[[Path, bool], None]
+) -> OnnxTrunk:
+    """The trunk from the cache, in which ``make`` writes it into a folder, by Winograd's method or not, where it is not
+    there; ``made_by`` is the function that does it.
+
+    "onnx" runs it on CUDA where that can be used, else on the CPU; "tensorrt" is onnxruntime's provider of this name.
+    """
+    size, provider = base.meta.input_size, "tensorrt" if runtime == "tensorrt" else ""
+    winograd, masks = _by_winograd(cache), base.predictors.mask_predictor is not None
+    about = [base.trunk_sha256, size, masks, PROPOSALS, TRUNK_ROIS, MASK_ROIS, "winograd" if winograd else "plain"]
+    trunks, key = CacheFolder(cache / "trunks", LIMIT_GB), entry_key(made_by, about)
+    for _ in range(TRIES):
+        entry = trunks.find(key) or trunks.add(key, lambda folder: make(folder, winograd))
+        try:
+            return OnnxTrunk(entry, size, entry_sha256(entry), provider)
+        except Exception:  # onnxruntime's errors have no class of their own
+            if entry.exists():
+                raise
+        # Another process has just removed it, to make room for its own.
+    raise EdgekitError(f"{trunks.folder}: other processes remove the trunk", "give another folder with --cache")
+
+
+def _by_winograd(cache: Path) -> bool:
+    """Whether to export a trunk for the CPU, by Winograd's method: where that gains, and no GPU will run it.
+
+    It is timed once for a machine, so that later runs decide alike.
+    """
+    if nvidia_device():
+        return False
+    timings = CacheFolder(cache / "timings", TIMINGS_GB)
+    key = entry_key(gains_here, [processor(), os.cpu_count(), ort_version()])
+    try:
+        if entry := timings.find(key):
+            return (entry / "gains").read_text() == "True"
+    except FileNotFoundError:  # another process has just removed it
+        pass
+    gains = gains_here()
+    with timings.adding(key) as folder:
+        (folder / "gains").write_text(str(gains))
+    return gains

@@ -1,0 +1,36 @@
+"""The shapes of a static graph's values, and the canvases, proposals and detections it was exported for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from edgekit.artifacts.metadata import ModelMeta
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def dims_of(value: onnx.ValueInfoProto) -> list[int]:
+    """A value's shape; 0 for a size that is not fixed."""
+    return [d.dim_value for d in value.type.tensor_type.shape.dim]
+
+
+def shapes_of(values: Iterable[onnx.ValueInfoProto]) -> dict[str, list[int]]:
+    """The shapes of values, by name."""
+    return {v.name: dims_of(v) for v in values}
+
+
+def canvases_of(graph: onnx.ModelProto) -> int:
+    """How many canvases a run takes."""
+    return dims_of(graph.graph.input[0])[0]
+
+
+def limits_of(graph: onnx.ModelProto, meta: ModelMeta) -> tuple[int | None, int]:
+    """The proposals of a canvas, None where the graph does not name them (one of others), and the detection slots of
+    the base model, which are those that every generation was to have."""
+    found = shapes_of([*graph.graph.value_info, *graph.graph.output])
+    proposals = found["trunk.proposals"][0] if "trunk.proposals" in found else None
+    if "until.0.scores" in found:  # later generations were appended, which may have fewer: few proposals, few classes
+        return proposals, found["until.0.scores"][1]
+    return proposals, found["scores"][1] // len(meta.group_sizes)

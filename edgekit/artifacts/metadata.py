@@ -1,0 +1,105 @@
+"""What a model file says of itself, as JSON in its metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    pass
+
+
+METADATA_KEY = "edgekit"
+BACKGROUND = "__background__"
+
+
+@dataclass(frozen=True)
+class ModelMeta:
+    """What a model file says of itself.
+
+    ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
+    that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``input_type`` says
+    what a graph takes: "uint8" canvases or "float", their values in planes (see ``data.images.graph_input``).
+    ``best_only`` says that a graph drops what a better-scored detection of another generation covers. ``recognised``
+    says how a checkpoint that says nothing of itself was understood. ``mask_files`` describes the files beside a graph
+    that make its masks, by name: their "sha256" and, of a graph, its "generation" and "slots" (a run's); the others
+    hold weights.
+    """
+
+    architecture: str
+    generations: tuple[tuple[str, ...], ...]
+    input_size: tuple[int, int]
+    scoring: str = "exact"
+    precision: str = "fp32"
+    input_type: str = "uint8"
+    batch_norm_eps: float = 1e-5
+    best_only: bool = False
+    mask_files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recognised: Mapping[str, str] = field(default_factory=dict)
+    parent_sha256: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Class names by label; label 0 is the background."""
+        return tuple(name for generation in self.generations for name in generation)
+
+    @property
+    def old_classes(self) -> tuple[str, ...]:
+        """The base model's classes, without the background."""
+        return tuple(name for name in self.generations[0] if name != BACKGROUND)
+
+    @property
+    def new_classes(self) -> tuple[str, ...]:
+        """The classes that adaptations added."""
+        return tuple(name for generation in self.generations[1:] for name in generation)
+
+    @property
+    def group_sizes(self) -> list[int]:
+        """How many classes are scored together, the base model's first (which count the background)."""
+        return [len(g) for g in self.generations] if self.scoring == "exact" else [len(self.categories)]
+
+    def until(self, generations: int, source: Path) -> ModelMeta:
+        """The metadata of the model as it was after ``generations`` adaptations; ``source`` is the file to name."""
+        added = len(self.generations) - 1
+        if self.scoring != "exact":
+            raise EdgekitError(f"{source}: is scored jointly, so no earlier generation is in it", "leave --generations")
+        if not 0 <= generations <= added:
+            raise EdgekitError(
+                f"{source}: has {added} added generations, not {generations}", f"give 0 to {added} for --generations"
+            )
+        return replace(self, generations=self.generations[: generations + 1])
+
+    def to_json(self) -> str:
+        """The metadata as one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, source: Path) -> ModelMeta:
+        """Parse ``to_json``'s text; ``source`` is the file to name in an error."""
+        try:
+            values = json.loads(text)
+            values["generations"] = tuple(tuple(g) for g in values["generations"])
+            height, width = values["input_size"]
+            return cls(**{**values, "input_size": (int(height), int(width))})
+        except (ValueError, TypeError, KeyError) as error:
+            raise EdgekitError(
+                f"{source}: its edgekit metadata is damaged: {error}", "write the file again with this edgekit"
+            ) from None
+
+
+def tool_versions() -> dict[str, str]:
+    """The versions of the packages that shape a model file, of those installed."""
+    found = {}
+    for package in ("edgekit", "torch", "torchvision", "onnx", "onnxruntime-gpu", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

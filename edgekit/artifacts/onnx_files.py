@@ -1,0 +1,51 @@
+"""ONNX files with edgekit's metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.artifacts.metadata import METADATA_KEY, ModelMeta
+from edgekit.errors import EdgekitError
+from edgekit.files.whole_files import atomic_path
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def write_onnx(path: Path, model: onnx.ModelProto, meta: ModelMeta) -> None:
+    """Write an ONNX model with the metadata in its ``metadata_props``."""
+    import onnx
+    from onnx import helper
+
+    helper.set_model_props(model, {METADATA_KEY: meta.to_json()})
+    model.producer_name = METADATA_KEY
+    with atomic_path(path) as temporary:
+        onnx.save(model, temporary)
+
+
+def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
+    """Read what ``write_onnx`` wrote."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise EdgekitError(f"{path}: is no ONNX model or is damaged: {reason}", "export it again") from None
+    text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
+    if text is None:
+        raise EdgekitError(
+            f"{path}: is an ONNX model but not edgekit's", "make one with: edgekit export MODEL -o OUT.onnx"
+        )
+    return model, ModelMeta.from_json(text, path)
+
+
+def read_whole_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
+    """Read an ONNX model that must not have its masks in graphs of their own."""
+    model, meta = read_onnx(path)
+    if meta.mask_files:
+        raise EdgekitError(f"{path}: has its masks in graphs of their own", "export it again with --masks all")
+    return model, meta

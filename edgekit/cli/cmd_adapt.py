@@ -1,0 +1,67 @@
+"""``edgekit adapt``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edgekit.cli.console import say, show, suggest, track
+from edgekit.cli.shared_options import (
+    FILE,
+    FileOrShare,
+    Names,
+    Size,
+    architecture_option,
+    base_classes_option,
+    force_option,
+    json_option,
+    skip_option,
+)
+
+
+@click.command()
+@click.argument("base")
+@click.option("--data", type=FILE, required=True, help="Annotations: COCO JSON, or a YOLO, LabelMe or VOC folder.")
+@click.option("--images", type=FILE, required=True, help="Folder of the photos.")
+@click.option("-o", "--output", type=FILE, required=True, help="Model to write (.safetensors; .onnx from an .onnx).")
+@click.option("--classes", type=Names(), default=(), help="Classes to add.  [default: all annotated]")
+@click.option("--scoring", default="exact", show_default=True, help="exact: old detections stay as they are; joint.")
+@click.option("--train", default="predictors", show_default=True, help="predictors, mask or last:K layers of each.")
+@click.option("--init", default="mean", show_default=True, help="New rows: mean, random, prototype or an old CLASS.")
+@click.option("--epochs", default=60, show_default=True, help="Passes over the photos; 0 with prototypes is instant.")
+@click.option("--lr", default=3e-3, show_default=True, help="Peak learning rate of the new rows.")
+@click.option(
+    "--protect", default="l2", show_default=True, help="Old rows in joint scoring: l2, distill, frozen, none."
+)
+@click.option("--replay", type=FILE, default=None, help="Annotated old data to learn from too.")
+@click.option("--val", type=FileOrShare(), default=None, help="File or share to hold out.  [default: 20% of 100+]")
+@click.option("--probe", type=FILE, default=None, help="Folder of photos to compare old detections on too.")
+@click.option("--old-data", type=FILE, default=None, help="Annotated old data to measure the old AP on.")
+@click.option("--max-old-drop", type=float, default=None, help="Fail if the old AP falls by more (in AP points).")
+@base_classes_option
+@architecture_option
+@click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
+@click.option("--trunk", default="onnx", show_default=True, help="What runs the frozen trunk: onnx, tensorrt or torch.")
+@click.option("--views", type=int, default=None, help="Views of each photo.  [default: 3, up to 36 of few photos]")
+@click.option("--cache", type=FILE, default=None, help="Folder for trunks and features.  [default: ~/.cache/edgekit]")
+@click.option("--cache-gb", default=10.0, show_default=True, help="The most the cached features may take.")
+@click.option("--seed", default=0, show_default=True, help="Seed of views, split and shuffling.")
+@skip_option
+@force_option
+@json_option
+def adapt(as_json: bool, **options: Any) -> None:
+    """Add the classes annotated in a few photos; the old classes' detections stay as they were."""
+    from edgekit.adaptation import adapt as recipes
+    from edgekit.processes import launched
+    from edgekit.report.tables import adaptation_table
+
+    result = recipes.adapt(**options, track=track, say=say)
+    if not launched().first:  # one report per launch
+        return
+    show(result, as_json, [adaptation_table(result)] if not as_json else [])
+    output = result.output
+    if output.suffix == ".onnx":
+        suggest(as_json, f"edgekit bench {options['base']} {output}")
+    else:
+        suggest(as_json, f"edgekit export {output} -o {output.with_suffix('.onnx')}")

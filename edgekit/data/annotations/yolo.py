@@ -1,0 +1,205 @@
+"""How does one read a YOLO dataset? data.yaml names the classes, a text file a photo holds boxes and polygons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
+from edgekit.data.annotations.objects import make_annotation
+from edgekit.data.images import SUFFIXES
+from edgekit.data.photo_files import photo_size
+from edgekit.errors import EdgekitError
+from edgekit.files.reading import list_files, read_text, refuse_special
+
+SPLITS = ("train", "val", "test")
+
+
+def find_config(path: Path) -> Path | None:
+    """The data.yaml of a path: itself, in the folder, or above a folder of label files."""
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return path if path.is_file() else None
+    labels = path.is_dir() and list_files(path, [".txt"])
+    for folder in (path, *path.resolve().parents[:3]) if labels else (path,):
+        for name in ("data.yaml", "data.yml", "dataset.yaml"):
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def read_yolo(path: Path, images: Path, split: str = "") -> Dataset:
+    """Read a YOLO dataset: ``path`` is its data.yaml, the folder that holds it, or a folder of label files.
+
+    The photos are all those under ``images``; with ``split``, those that data.yaml names so. A photo without a label
+    file shows no object. Rows of 4 numbers are boxes without masks, rows of 6 or more are polygons; all are fractions
+    of the photo's size (https://docs.ultralytics.com/datasets/segment).
+    """
+    config = find_config(path)
+    assert config is not None, f"{path} is no YOLO dataset"
+    document = _read_yaml(config)
+    names = _names(config, document)
+    labels = path if path.is_dir() and not (path / config.name).is_file() else None
+    if labels is not None:
+        roots = [images if _photos([images]) else _swap(labels, "labels", "images") or images]
+    else:
+        roots = _folders(config, document, images, split)
+    files = [(file, _label_file(file, root, labels, config)) for root in roots for file in _photos([root])]
+    if not files:
+        raise EdgekitError(f"{roots[0]}: holds no photos", f"photos end in one of: {', '.join(SUFFIXES)}")
+    if not any(label.is_file() for _, label in files):
+        raise EdgekitError(
+            f"{files[0][1]}: no such label file, nor one for any other of the {len(files)} photos in {roots[0]}",
+            "label files are in a folder labels beside images, or beside the photos",
+        )
+    _refuse_shared(files)
+    photos = []
+    for number, (file, label) in enumerate(files, start=1):
+        size = photo_size(file)
+        photos.append(Photo(number, file, *size, _read_labels(label, names, size)))
+    return Dataset(path, tuple(names.values()), tuple(photos))
+
+
+def _refuse_shared(files: list[tuple[Path, Path]]) -> None:
+    """Raise where two photos, such as a.jpg and a.png, have one label file."""
+    photos: dict[Path, Path] = {}
+    for photo, label in files:
+        if label.is_file() and photos.setdefault(label, photo) != photo:
+            raise EdgekitError(
+                f"{label}: is the label file of both {photos[label].name} and {photo.name}",
+                "rename one, and its labels",
+            )
+
+
+class _TextOnly(yaml.BaseLoader):
+    """PyYAML's loader that keeps every scalar as the text written, so that classes named off, 007 or null stay so.
+
+    A key given twice is refused; PyYAML by itself keeps only the last value.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See ``yaml.BaseLoader``; raises for a key given twice."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(problem=f"{key} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(config: Path) -> dict[str, Any]:
+    try:
+        document = yaml.load(read_text(config), _TextOnly)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise EdgekitError(
+            f"{config}: cannot be read as YAML ({' '.join(str(error).split())})", "write it again"
+        ) from None
+    if not isinstance(document, dict) or not isinstance(document.get("names"), dict | list):
+        raise EdgekitError(f"{config}: lists no class names", "write them as: names: [frog, chicken]")
+    return document
+
+
+def _names(config: Path, document: dict[str, Any]) -> dict[int, str]:
+    listed = document["names"]
+    try:
+        names = {int(k): str(v) for k, v in (listed.items() if isinstance(listed, dict) else enumerate(listed))}
+    except (TypeError, ValueError):
+        raise EdgekitError(f"{config}: a class has an id that is no number", "count the classes from 0") from None
+    empty = next((i for i, name in names.items() if not name), None)
+    if empty is not None:
+        raise EdgekitError(f"{config}: class {empty} has no name", "write one")
+    twice = [n for n in names.values() if list(names.values()).count(n) > 1]
+    if twice or len(names) != len(listed):
+        raise EdgekitError(f"{config}: lists class {(twice or ['ids'])[0]} twice", "give each class one id and name")
+    return dict(sorted(names.items()))
+
+
+def _folders(config: Path, document: dict[str, Any], images: Path, split: str) -> list[Path]:
+    """The folders of photos to read: those of the split, or ``images``, which must not mix splits."""
+    splits = {s: _split_folders(config, document, s) for s in SPLITS if document.get(s)}
+    if split:
+        if not splits.get(split):
+            raise EdgekitError(
+                f"{config}: names no folder of photos as {split}", f"add the line {split}: images/{split}"
+            )
+        return splits[split]
+    here = images.resolve()
+    covered = {s: [f for f in fs if here in (f.resolve(), *f.resolve().parents)] for s, fs in splits.items()}
+    mixed = [s for s, folders in covered.items() if folders]
+    if len({f.resolve() for folders in covered.values() for f in folders}) > 1 and len(mixed) > 1:
+        raise EdgekitError(
+            f"{images}: holds the photos of {' and '.join(mixed)}", f"give the folder of one: {covered[mixed[0]][0]}"
+        )
+    return [images]
+
+
+def _split_folders(config: Path, document: dict[str, Any], split: str) -> list[Path]:
+    """The folders that data.yaml gives a split; Roboflow writes them as ../train/images though they are beside it."""
+    listed = document[split] if isinstance(document[split], list) else [document[split]]
+    found = []
+    for entry in map(str, listed):
+        roots = (config.parent / str(document.get("path") or ""), config.parent)
+        options = [r / e for e in (entry, entry.removeprefix("../")) for r in roots]
+        found += [o for o in options if o.is_dir()][:1]
+    return found
+
+
+def _photos(folders: list[Path]) -> list[Path]:
+    return sorted(p for f in folders for p in list_files(f, SUFFIXES, deep=True))
+
+
+def _swap(path: Path, old: str, new: str) -> Path | None:
+    """The path with its last folder named ``old`` named ``new``, as YOLO finds labels; None where there is none."""
+    parts = list(path.resolve().parts)
+    if old not in parts:
+        return None
+    parts[len(parts) - 1 - parts[::-1].index(old)] = new
+    return Path(*parts)
+
+
+def _label_file(photo: Path, root: Path, labels: Path | None, config: Path) -> Path:
+    """The label file of a photo, or where it would be if the photo has none."""
+    name = photo.relative_to(root).with_suffix(".txt")
+    if labels is not None:
+        return labels / name
+    swapped = _swap(photo.with_suffix(".txt"), "images", "labels")
+    options = [swapped] if swapped else []
+    options += [config.parent / "labels" / name, root.parent / "labels" / name, photo.with_suffix(".txt")]
+    return next((o for o in options if o.is_file()), options[0])
+
+
+def _read_labels(file: Path, names: dict[int, str], size: tuple[int, int]) -> tuple[Annotation, ...]:
+    if not file.is_file():
+        refuse_special(file)
+        return ()
+    try:
+        lines = read_text(file).splitlines()
+    except (OSError, ValueError) as error:
+        raise EdgekitError(f"{file}: is not a text file ({error})", "export the annotations again") from None
+    return tuple(
+        _row(f"{file}: line {n}", line.split(), names, size) for n, line in enumerate(lines, 1) if line.strip()
+    )
+
+
+def _row(where: str, words: list[str], names: dict[int, str], size: tuple[int, int]) -> Annotation:
+    try:
+        number, values = float(words[0]), [float(w) for w in words[1:]]
+    except ValueError:
+        raise EdgekitError(f"{where}: holds a word that is no number", "export the annotations again") from None
+    if number not in names:
+        raise EdgekitError(
+            f"{where}: class {words[0]} is not one of data.yaml's", f"they are {min(names)} to {max(names)}"
+        )
+    if len(values) < 4 or len(values) % 2:
+        raise EdgekitError(
+            f"{where}: has {len(values)} numbers after the class; a box has 4, a polygon 6 or more, an even count",
+            "export the annotations again",
+        )
+    height, width = size
+    pixels = [v * (width, height)[i % 2] for i, v in enumerate(values)]
+    if len(pixels) == 4:
+        x, y, w, h = pixels  # of the centre
+        return make_annotation(where, names[int(number)], size, (x - w / 2, y - h / 2, w, h))
+    xs, ys = pixels[0::2], pixels[1::2]
+    box = (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
+    return make_annotation(where, names[int(number)], size, box, [pixels])

@@ -1,0 +1,54 @@
+"""The demo's photo sets, written as a user's would be: a folder of JPEGs and a COCO JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from edgekit.artifacts.outputs import MARK
+from edgekit.data.annotations.coco import Annotation, Dataset, Photo, write_dataset
+from edgekit.data.detections import rle
+from edgekit.demo.scenes import SIZE, SceneObject, annotated_classes, render_scene
+from edgekit.progress import Track, silent
+
+
+def write_demo_set(
+    split: str,
+    count: int,
+    folder: Path,
+    seed: int = 0,
+    track: Track = silent,
+    style: str = "openmoji",
+    annotate_base: bool | None = None,
+) -> Dataset:
+    """Render ``count`` scenes of a set to ``folder/NNNN.jpg`` and ``folder/annotations.json``.
+
+    ``style`` is one of the scenes' STYLES. ``annotate_base`` says whether objects of the base classes are annotated
+    where that is not to be as the set has it: the same pictures with all labels are an upper bound to learn from.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = []
+    names = demo_files(count)
+    for index in track(range(count), f"drawing {split}"):
+        scene = render_scene(split, index, seed, style, annotate_base)
+        path = folder / names[index]
+        Image.fromarray(scene.image).save(path, quality=92, comment=MARK)
+        annotations = tuple(_annotation(o) for o in scene.objects if o.mask.any())
+        photos.append(Photo(index + 1, path, SIZE, SIZE, annotations))
+    dataset = Dataset(folder / names[-1], annotated_classes(split, annotate_base), tuple(photos))
+    write_dataset(dataset)
+    return dataset
+
+
+def demo_files(count: int) -> list[str]:
+    """The names of the files of a set of ``count`` photos, their annotations last."""
+    return [*(f"{index:04d}.jpg" for index in range(count)), "annotations.json"]
+
+
+def _annotation(item: SceneObject) -> Annotation:
+    ys, xs = np.nonzero(item.mask)
+    x, y = int(xs.min()), int(ys.min())
+    box = (float(x), float(y), float(xs.max() + 1 - x), float(ys.max() + 1 - y))
+    return Annotation(item.category, box, float(item.mask.sum()), rle(item.mask))

@@ -1,0 +1,37 @@
+"""Exported graphs that are worth keeping, in the user's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edgekit.files.cache_folder import CacheFolder
+from edgekit.files.whole_files import default_cache
+
+if TYPE_CHECKING:
+    import onnx
+
+FILE = "graph.onnx"
+LIMIT_GB = 2.0  # of each kind: some ten ResNet50 graphs
+
+
+def cached_graph(kind: str, key: str, build: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
+    """The graph that ``build`` makes, from the cache's folder ``kind`` if it was made before under ``key``."""
+    import onnx
+
+    cache = CacheFolder(default_cache() / kind, LIMIT_GB)
+    entry = cache.find(key)
+    if entry is not None:
+        try:
+            return onnx.load(entry / FILE)
+        except FileNotFoundError:  # another process has just removed it
+            pass
+    graph = build()
+    with cache.adding(key) as folder:
+        onnx.save(graph, folder / FILE)
+    return graph
+
+
+def has_graph(kind: str, key: str) -> bool:
+    """Whether the cache has a graph (see ``cached_graph``), sound or not."""
+    return (default_cache() / kind / key).is_dir()

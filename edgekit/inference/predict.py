@@ -1,0 +1,149 @@
+"""Run a model on photos, a video or a camera; return what it found and, if asked, draw it or write it down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from edgekit.artifacts.outputs import MARK, check_outputs
+from edgekit.data.images import list_images, read_image
+from edgekit.data.video import Frames, check_output, is_video, open_camera, open_video
+from edgekit.errors import EdgekitError
+from edgekit.files.whole_files import place, staging, write_text, writing
+from edgekit.inference.drawing import draw
+from edgekit.inference.live import Stream, watch
+from edgekit.progress import Track, silent
+from edgekit.runtime.session import Session, detect, open_session
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was found in one photo, and the picture of it if one was written; ``skipped`` says why it was not read."""
+
+    image: Path
+    detections: tuple[dict[str, Any], ...]  # category, category_id, score, bbox [x, y, w, h], segmentation (COCO RLE)
+    picture: Path | None = None
+    skipped: str | None = None
+
+
+def predict(
+    model: str | Path,
+    images: Sequence[Path] = (),
+    output: Path | None = None,
+    min_score: float = 0.5,
+    generations: int | None = None,
+    best_only: bool = False,
+    base_classes: Path | None = None,
+    architecture: str | None = None,
+    skip_bad_images: bool = False,
+    camera: str | None = None,
+    jsonl: Path | None = None,
+    frames: int | None = None,
+    force: bool = False,
+    track: Track = silent,
+) -> list[Prediction] | Stream:
+    """Find objects in image files, in the images of folders, in one video file, or in what a ``camera`` sees.
+
+    ``output`` is the folder to write annotated PNGs to or, of a video or camera, the annotated video. ``jsonl`` gets a
+    line of JSON an image or frame. ``frames`` ends a video or camera after so many. A camera is "0", "/dev/video0",
+    "csi:0" (a Jetson's) or the address of a stream. ``generations`` leaves out what later adaptations added;
+    ``best_only`` drops detections that a better-scored one of another generation covers; ``base_classes``,
+    ``architecture``: see ``open_session``. No output may be one of the images; ``force`` replaces other files that
+    edgekit did not make, to which JSON lines and videos always count, as they cannot say who made them.
+    """
+    video = _video(images, camera)
+    _check(video or camera, output, frames)
+    files = _files(images, output) if video is None and camera is None else []
+    check_outputs([output, jsonl, *(picture for _, picture in files)], [model, *images, base_classes], force)
+    session = open_session(model, generations, best_only, base_classes, architecture)
+    if camera is not None or video is not None:
+        source: Frames = open_camera(camera) if camera is not None else open_video(video or Path())
+        return watch(session, source, output, jsonl, min_score, frames, track)
+    predictions = _photos(session, files, output, min_score, skip_bad_images, track)
+    if jsonl is not None:
+        rows = [{"image": str(p.image), "detections": p.detections} for p in predictions if not p.skipped]
+        write_text(jsonl, "".join(json.dumps(row) + "\n" for row in rows))
+    return predictions
+
+
+def _video(images: Sequence[Path], camera: str | None) -> Path | None:
+    """The one video among the files, if there is one; raises EdgekitError where it is not clear what to look at."""
+    videos = [path for path in images if is_video(path) and not path.is_dir()]
+    if camera is not None and images:
+        raise EdgekitError(f"{images[0]} and --camera {camera}: both given", "give one of them")
+    if camera is None and not images:
+        raise EdgekitError("nothing to look at", "give photos, folders, a video, or --camera 0")
+    if len(videos) > 1:
+        raise EdgekitError(f"{videos[0]} and {videos[1]}: several videos", "give one at a time")
+    if videos and len(images) > 1:
+        other = next(path for path in images if path not in videos)
+        raise EdgekitError(f"{videos[0]} and {other}: a video and photos", "give them one after the other")
+    return videos[0] if videos else None
+
+
+def _check(stream: Path | str | None, output: Path | None, frames: int | None) -> None:
+    """Raise EdgekitError, before any work, for options that do not go with what is looked at."""
+    if frames is not None and frames < 1:
+        raise EdgekitError(f"--frames {frames}: nothing to look at", "give 1 or more")
+    if stream is not None and output is not None:
+        check_output(output)
+    if stream is None and frames is not None:
+        raise EdgekitError("--frames: photos are not frames", "leave it, or give a video or --camera")
+    if stream is None and output is not None and is_video(output) and not output.is_dir():
+        raise EdgekitError(f"{output}: is a video's name, and photos are drawn into a folder", "give a folder")
+
+
+def _files(images: Sequence[Path], output: Path | None) -> list[tuple[Path, Path | None]]:
+    """The photos, in the order given, each with the picture to write of it: two of one name get a number."""
+    files: list[tuple[Path, Path | None]] = []
+    taken: set[Path | None] = set()
+    for file in (f for path in images for f in (list_images(path) if path.is_dir() else [path])):
+        picture, number = output / f"{file.stem}.png" if output is not None else None, 2
+        while output is not None and picture in taken:
+            picture, number = output / f"{file.stem}-{number}.png", number + 1
+        files.append((file, picture))
+        taken.add(picture)
+    return files
+
+
+def _photos(
+    session: Session,
+    files: Sequence[tuple[Path, Path | None]],
+    output: Path | None,
+    min_score: float,
+    skip_bad_images: bool,
+    track: Track,
+) -> list[Prediction]:
+    predictions: list[Prediction] = []
+    with ExitStack() as stack:
+        folder = stack.enter_context(staging(output)) if output is not None else None
+        for file, picture in track(files, "predicting"):
+            try:
+                photo = read_image(file)
+            except EdgekitError as error:
+                if skip_bad_images:
+                    predictions.append(Prediction(file, (), skipped=error.message))
+                    continue
+                raise EdgekitError(error.message, f"{error.hint}, or give --skip-bad-images") from None
+            found = detect(session, photo)
+            found = found.select(found.scores >= min_score)
+            if folder is not None and picture is not None:
+                _save(draw(photo, found, session.meta.categories), folder / picture.name, picture)
+            predictions.append(Prediction(file, tuple(found.to_coco(session.meta.categories)), picture))
+    return predictions
+
+
+def _save(drawn: Image.Image, temporary: Path, picture: Path) -> None:
+    """Write a picture, whole or not at all, that says who made it."""
+    made_by = PngInfo()
+    made_by.add_text("Software", MARK)
+    with writing(picture):
+        drawn.save(temporary, pnginfo=made_by)
+        place(temporary, picture)
