@@ -14,7 +14,7 @@ from PIL import Image
 
 from edgekit.adaptation import adapt as recipes
 from edgekit.adaptation.adapt import Adaptation, adapt
-from edgekit.adaptation.features.extraction import extraction as features
+from edgekit.adaptation.features import extraction as features
 from edgekit.adaptation.features.rois import ViewFeatures, view_features
 from edgekit.adaptation.job import Job, Prepared
 from edgekit.artifacts.model_names import resolve

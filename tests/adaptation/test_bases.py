@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from edgekit.adaptation.bases import Base, OnnxBase, open_base
-from edgekit.adaptation.features.extraction import trunk_cache
+from edgekit.adaptation.features import trunk_cache
 from edgekit.adaptation.features.frozen_trunk import OnnxTrunk
 from edgekit.adaptation.features.trunk_cache import exported_trunk
 from edgekit.deployment.assembly.trunk_files import export_trunk

@@ -12,7 +12,7 @@ import pytest
 from edgekit.data.annotations.coco import read_dataset
 from edgekit.data.images import list_images
 from edgekit.errors import EdgekitError
-from tests.data.test_formats import (
+from tests.data.annotations.test_formats import (
     FROG,
     HEN,
     bounds,
@@ -25,7 +25,7 @@ from tests.data.test_formats import (
     write_yolo,
     yolo_row,
 )
-from tests.test_reading import no_hang, stray_files
+from tests.files.test_reading import no_hang, stray_files
 
 __all__ = ["no_hang"]
 

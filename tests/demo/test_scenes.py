@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgekit.data.annotations.coco import read_dataset
+from edgekit.demo import scenes
 from edgekit.demo.photo_sets import write_demo_set
-from edgekit.demo.run_demo import scenes
 from edgekit.demo.scenes import BASE_CLASSES, CODE_POINTS, NEW_CLASSES, NOTO_FONT, SPLITS, render_scene
 from edgekit.errors import EdgekitError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgekit.adaptation.features.extraction import feature_cache as caches
+from edgekit.adaptation.features import feature_cache as caches
 from edgekit.adaptation.features.feature_cache import FeatureCache
 from edgekit.errors import EdgekitError
 

@@ -27,7 +27,7 @@ from edgekit.model.checkpoint import load_model, save_model
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import detect, open_session
 from tests.checkpoints import FASTERRCNN, MASKRCNN, SIZE, random_detector, write
-from tests.deployment.test_compose import random_generation, with_classes
+from tests.deployment.assembly.test_reading_back import random_generation, with_classes
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.runtime.onnx_session import open_ort
 from edgekit.runtime.session import detect, open_session
-from tests.deployment.test_compose import random_generation, with_classes
+from tests.deployment.assembly.test_reading_back import random_generation, with_classes
 
 
 @pytest.fixture
