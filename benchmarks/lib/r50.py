@@ -15,6 +15,7 @@ from edgekit.data.annotations.coco import read_dataset, write_dataset
 from edgekit.data.images import fit
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.hints import CheckpointHints
 
 PHOTOS = SHARED / "photos"
 CLASSES = ("chair", "cup")
@@ -43,7 +44,7 @@ def prepare(work: Path, photos: int) -> tuple[Path, Path, Path]:
 def as_checkpoint(work: Path) -> tuple[Path, GenerationalRCNN, ModelMeta]:
     """``prepare``'s model as edgekit's checkpoint: its file, the model, and what it is."""
     weights, names, _ = prepare(work, 8)
-    module, meta = load_model(weights, base_classes=names, size=SIZE)
+    module, meta = load_model(weights, hints=CheckpointHints(names), size=SIZE)
     checkpoint = work / "r50.safetensors"
     save_model(checkpoint, module, meta)
     return checkpoint, module, meta

@@ -29,6 +29,7 @@ from edgekit.data.annotations.coco import read_dataset
 from edgekit.demo.naive_loop import fine_tune_naively
 from edgekit.measurement.machine.system import machine
 from edgekit.model.checkpoint import load_model
+from edgekit.model.hints import CheckpointHints
 
 LOOP_PHOTOS = 12  # of torchvision's loop, three steps of four
 
@@ -94,7 +95,7 @@ def time_adapt(base: Path, names: Path, data: Path, work: Path) -> dict[str, Any
 
 def time_loop(base: Path, names: Path, data: Path) -> dict[str, Any]:
     """A few steps of torchvision's loop; on CUDA after some that are not timed."""
-    module, meta = load_model(base, base_classes=names, size=SIZE)
+    module, meta = load_model(base, hints=CheckpointHints(names), size=SIZE)
     photos = list(read_dataset(data, PHOTOS / "images").photos[:LOOP_PHOTOS])
     if torch.cuda.is_available():
         fine_tune_naively(module, photos, CLASSES, meta.input_size, epochs=1, seed=0)

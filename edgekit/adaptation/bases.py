@@ -20,6 +20,7 @@ from edgekit.deployment.assembly.trunk_files import export_trunk
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation, Predictors
 from edgekit.progress import Track
 from edgekit.runtime.onnx_session import OnnxSession
@@ -150,7 +151,7 @@ def open_base(
     """Open a base model; the options are those of ``load_model`` and only for checkpoints."""
     path = resolve(base)
     if kind_of(path) != "onnx":
-        loaded = load_model(base, base_classes=base_classes, architecture=architecture, size=size)
+        loaded = load_model(base, hints=CheckpointHints(base_classes, architecture), size=size)
         return CheckpointBase(*loaded)
     if base_classes or architecture or size:
         raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes, --architecture and --size")

@@ -19,6 +19,7 @@ from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, staging, write_text, writing
 from edgekit.inference.drawing import draw
 from edgekit.inference.live import Stream, watch
+from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import Session, detect, open_session
 
@@ -62,7 +63,7 @@ def predict(
     _check(video or camera, output, frames)
     files = _files(images, output) if video is None and camera is None else []
     check_outputs([output, jsonl, *(picture for _, picture in files)], [model, *images, base_classes], force)
-    session = open_session(model, generations, best_only, base_classes, architecture)
+    session = open_session(model, generations, best_only, CheckpointHints(base_classes, architecture))
     if camera is not None or video is not None:
         source: Frames = open_camera(camera) if camera is not None else open_video(video or Path())
         return watch(session, source, output, jsonl, min_score, frames, track)

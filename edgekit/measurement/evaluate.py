@@ -17,6 +17,7 @@ from edgekit.data.annotations.coco import Dataset, Photo, read_dataset, readable
 from edgekit.data.class_names import find_alike
 from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
+from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import detect, open_session
 
@@ -69,7 +70,7 @@ def evaluate(
     ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
     another generation covers; ``base_classes``, ``architecture``: see ``open_session``.
     """
-    session = open_session(model, generations, best_only, base_classes, architecture)
+    session = open_session(model, generations, best_only, CheckpointHints(base_classes, architecture))
     dataset = read_dataset(data, images)
     photos, skipped = readable(dataset.photos, skip_bad_images)
     found = [detect(session, p.read()) for p in track(photos, f"evaluating {Path(model).name}")]

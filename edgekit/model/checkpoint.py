@@ -13,6 +13,7 @@ from edgekit.artifacts.safetensors_files import write_safetensors
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES, check_size, without_weights
 from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
 from edgekit.model.recognise import batch_norms, recognise
 from edgekit.model.sources import Weights, read_weights
@@ -29,20 +30,19 @@ ADAPTERS = "edgekit.generations"  # the prefix of the tensors that torchvision's
 def load_model(
     model: str | Path,
     generations: int | None = None,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    hints: CheckpointHints = CheckpointHints(),
     size: tuple[int, int] | None = None,
 ) -> tuple[GenerationalRCNN, ModelMeta]:
     """Read a checkpoint (a file, torchvision's name or an embedded model's) as a module in eval mode, in float32.
 
     ``generations`` keeps only that many of the generations added to the base model: the model as it was then.
-    ``base_classes`` (a file of names) and ``architecture`` say what a checkpoint that edgekit did not write does not
-    say of itself; ``size`` replaces the input's (height, width).
+    ``hints`` say what a checkpoint that edgekit did not write does not say of itself; ``size`` replaces the input's
+    (height, width).
     """
     path = resolve(model)
     if kind_of(path) != "checkpoint":
         raise EdgekitError(f"{path}: is not a checkpoint", "give the .safetensors or .pth file it was made from")
-    weights, meta = read_checkpoint(model, base_classes, architecture)
+    weights, meta = read_checkpoint(model, hints)
     tensors = weights.tensors
     if meta.architecture not in ARCHITECTURES:
         raise EdgekitError(f"{path}: unknown architecture {meta.architecture}", "update edgekit")
@@ -66,17 +66,14 @@ def load_model(
     return module.eval(), meta
 
 
-def read_checkpoint(
-    model: str | Path, base_classes: Path | None = None, architecture: str | None = None
-) -> tuple[Weights, ModelMeta]:
+def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints()) -> tuple[Weights, ModelMeta]:
     """A checkpoint's tensors, and what they are: by its own metadata, or recognised."""
     path = resolve(model)
     weights = read_weights(path)
     if weights.metadata is None:
         pretrained = str(model) if str(model) in TORCHVISION else None
-        return weights, recognise(weights.tensors, path, architecture, base_classes, pretrained)
-    if base_classes is not None or architecture is not None:
-        raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes and --architecture")
+        return weights, recognise(weights.tensors, path, hints.architecture, hints.base_classes, pretrained)
+    hints.refuse(path)
     return weights, ModelMeta.from_json(weights.metadata, path)
 
 

@@ -12,6 +12,7 @@ from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
 from edgekit.errors import EdgekitError
+from edgekit.model.hints import CheckpointHints
 
 
 class Outputs(NamedTuple):
@@ -52,21 +53,19 @@ def open_session(
     model: str | Path,
     generations: int | None = None,
     best_only: bool = False,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    hints: CheckpointHints = CheckpointHints(),
 ) -> Session:
     """Load a checkpoint, an ONNX file or an engine, or an embedded or torchvision's model by its name.
 
     ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
-    another generation covers. ``base_classes`` (a file of names) and ``architecture`` say what a checkpoint of others
-    does not say of itself.
+    another generation covers. ``hints`` say what a checkpoint of others does not say of itself.
     """
     from edgekit.runtime.selection import Selected
 
     path = resolve(model)
     session: Session
-    if kind_of(path) != "checkpoint" and (base_classes is not None or architecture is not None):
-        raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes and --architecture")
+    if kind_of(path) != "checkpoint":
+        hints.refuse(path)
     if kind_of(path) == "engine":
         from edgekit.runtime.engine_session import EngineSession
 
@@ -78,7 +77,7 @@ def open_session(
     else:
         from edgekit.runtime.torch_session import TorchSession
 
-        session = TorchSession.load(model, base_classes, architecture)
+        session = TorchSession.load(model, hints)
     if generations is None and not best_only:
         return session
     meta = session.meta

@@ -12,6 +12,7 @@ from edgekit.artifacts.metadata import ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.session import Outputs
 
 
@@ -32,9 +33,9 @@ class TorchSession:
         self.runtime = f"pytorch {self.device.type}"
 
     @classmethod
-    def load(cls, model: str | Path, base_classes: Path | None = None, architecture: str | None = None) -> TorchSession:
+    def load(cls, model: str | Path, hints: CheckpointHints = CheckpointHints()) -> TorchSession:
         """Open a checkpoint or an embedded model; see ``load_model``."""
-        return cls(*load_model(model, None, base_classes, architecture))
+        return cls(*load_model(model, None, hints))
 
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""

@@ -18,6 +18,7 @@ from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.deployment.export.export import export
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import detect
@@ -28,7 +29,9 @@ from tests.checkpoints import FASTERRCNN, SIZE, random_detector, write
 
 def check(name: str, tmp_path: Path) -> None:
     """Compare a model and one added generation with an adapter, on few proposals to be quick."""
-    module, meta = load_model(write(random_detector(name), tmp_path / "x.pth"), architecture=name, size=SIZE)
+    module, meta = load_model(
+        write(random_detector(name), tmp_path / "x.pth"), hints=CheckpointHints(architecture=name), size=SIZE
+    )
     module.base.rpn._post_nms_top_n["testing"] = 40
     module.heads.detections_per_img = 10
     features = module.predictors.box_predictor.cls_score.in_features

@@ -23,6 +23,7 @@ from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import normalise
+from edgekit.model.hints import CheckpointHints
 from edgekit.model.recognise import recognise
 from edgekit.report.inspect import inspect
 from tests.checkpoints import FASTERRCNN, MASKRCNN, SIZE, random_detector, write
@@ -50,7 +51,7 @@ def test_recognises_the_architecture_by_its_tensors(name: str) -> None:
 @pytest.mark.parametrize("name", [MASKRCNN, FASTERRCNN])
 def test_loads_and_computes_what_torchvision_does(name: str, tmp_path: Path) -> None:
     theirs = random_detector(name)
-    module, meta = load_model(write(theirs, tmp_path / "x.pth"), architecture=name, size=SIZE)
+    module, meta = load_model(write(theirs, tmp_path / "x.pth"), hints=CheckpointHints(architecture=name), size=SIZE)
     assert meta.input_size == SIZE
     assert module.has_masks == (name == MASKRCNN)
     pixels = torch.tensor(fit(read_image(list_images(SAMPLE_PHOTOS)[0]), SIZE).pixels)[None]
@@ -244,7 +245,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
 
 def test_options_that_edgekits_own_file_answers() -> None:
     with pytest.raises(EdgekitError, match="says itself"):
-        load_model("demo", architecture=MASKRCNN)
+        load_model("demo", hints=CheckpointHints(architecture=MASKRCNN))
     with pytest.raises(EdgekitError, match="unknown"):
         recognise(shapes(MASKRCNN), PATH, architecture="maskrcnn")
 

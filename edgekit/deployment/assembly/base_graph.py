@@ -20,6 +20,7 @@ from edgekit.files.code_digest import entry_key
 from edgekit.model.architectures import check_size
 from edgekit.model.checkpoint import load_model, read_checkpoint, split_generations
 from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
 from edgekit.progress import Track, silent
 from edgekit.static.detector import CANDIDATES, Shape, StaticRCNN
@@ -33,17 +34,16 @@ def assemble(
     model: str | Path,
     shape: Shape,
     generations: int | None = None,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    hints: CheckpointHints = CheckpointHints(),
     track: Track = silent,
 ) -> tuple[onnx.ModelProto, ModelMeta]:
     """The static graph of a checkpoint for one canvas a run, and what the model is.
 
     The base model's graph comes from the cache if it was ever exported at this shape; then nothing is exported and no
-    module is made. ``generations`` leaves out what later adaptations added; ``base_classes`` and ``architecture``: see
+    module is made. ``generations`` leaves out what later adaptations added; ``hints``: see
     ``load_model``.
     """
-    return _together(_apart(model, base_classes, architecture), shape, generations, track)
+    return _together(_apart(model, hints), shape, generations, track)
 
 
 def prepare(model: Path, track: Track = silent) -> None:
@@ -59,11 +59,11 @@ def prepare(model: Path, track: Track = silent) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Parts:
-    """A checkpoint, read as ``given`` (base classes, architecture): what it is, its base model's digest, and the
+    """A checkpoint, read with ``hints``: what it is, its base model's digest, and the
     generations that were added to that."""
 
     model: str | Path
-    given: tuple[Path | None, str | None]
+    hints: CheckpointHints
     meta: ModelMeta
     base_sha256: str
     added: list[Generation]
@@ -79,7 +79,7 @@ def _together(
     def build() -> onnx.ModelProto:
         for _ in track(range(1), "building the base model's graph"):
             first = 0 if meta.scoring == "exact" else None
-            module, _ = load_model(parts.model, first, *parts.given, shape.size)
+            module, _ = load_model(parts.model, first, parts.hints, shape.size)
             graph = to_onnx(module, shape)
         return graph
 
@@ -89,10 +89,10 @@ def _together(
     return graph, kept
 
 
-def _apart(model: str | Path, base_classes: Path | None = None, architecture: str | None = None) -> _Parts:
-    weights, meta = read_checkpoint(model, base_classes, architecture)
+def _apart(model: str | Path, hints: CheckpointHints = CheckpointHints()) -> _Parts:
+    weights, meta = read_checkpoint(model, hints)
     added = split_generations(weights.tensors, meta.group_sizes)  # what remains is the base model's
-    return _Parts(model, (base_classes, architecture), meta, _base_sha256(weights.tensors, meta), added)
+    return _Parts(model, hints, meta, _base_sha256(weights.tensors, meta), added)
 
 
 def _base_key(parts: _Parts, shape: Shape) -> str:

@@ -13,6 +13,7 @@ from edgekit.deployment.export.starting_graph import Source
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size, limit
 from edgekit.model.checkpoint import load_model, read_checkpoint
+from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track
 from edgekit.runtime.selection import Selected
 from edgekit.runtime.session import Session
@@ -28,15 +29,15 @@ def of_checkpoint(model: str | Path, reading: Reading, asked: Shaping, track: Tr
 
     It is put together from the base model's and the generations where the shape allows it.
     """
-    as_given = (reading.base_classes, reading.architecture)
-    size = check_size(asked.size or read_checkpoint(model, *as_given)[1].input_size)
+    hints = CheckpointHints(reading.base_classes, reading.architecture)
+    size = check_size(asked.size or read_checkpoint(model, hints)[1].input_size)
     shape = Shape(size, asked.batch, asked.proposals, asked.detections)
     check(shape)
-    reference = _reference(model, asked.proposals, asked.detections, *as_given)
+    reference = _reference(model, asked.proposals, asked.detections, hints)
     if asked.batch == 1 and not asked.best_only:
-        graph, meta = assemble(model, shape, reading.generations, *as_given, track)
+        graph, meta = assemble(model, shape, reading.generations, hints, track)
         return Source(graph, meta, reference)
-    module, meta = load_model(model, reading.generations, *as_given, size)
+    module, meta = load_model(model, reading.generations, hints, size)
     for _ in track(range(1), "building the static graph"):
         graph = to_onnx(module, shape, asked.best_only)
     return Source(graph, dataclasses.replace(meta, best_only=asked.best_only), reference)
@@ -46,12 +47,11 @@ def _reference(
     model: str | Path,
     proposals: int | None,
     detections: int | None,
-    base_classes: Path | None,
-    architecture: str | None,
+    hints: CheckpointHints,
 ) -> Callable[[ModelMeta], Session]:
     def opened(meta: ModelMeta) -> Session:
         added = len(meta.generations) - 1 if meta.scoring == "exact" else None
-        module, _ = load_model(model, added, base_classes, architecture, meta.input_size)
+        module, _ = load_model(model, added, hints, meta.input_size)
         fp32 = dataclasses.replace(meta, precision="fp32")
         limit(module.base, proposals, detections)
         return Selected(TorchSession(module, fp32), fp32, meta.best_only)

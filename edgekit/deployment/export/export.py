@@ -36,6 +36,7 @@ from edgekit.deployment.precision.calibration import table_of
 from edgekit.deployment.precision.conversion import check_calibration, convert
 from edgekit.deployment.tensorrt.target import Target
 from edgekit.files.whole_files import place, sha256, staged, staging, writing
+from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import SUFFIX, Engine
 from edgekit.runtime.onnx_session import OnnxSession
@@ -249,7 +250,7 @@ def _state(model: str | Path, output: Path, reading: Reading) -> Export:
     from edgekit.deployment.export.torchvision_state import write_state
     from edgekit.model.checkpoint import load_model
 
-    module, meta = load_model(model, reading.generations, reading.base_classes, reading.architecture)
+    module, meta = load_model(model, reading.generations, CheckpointHints(reading.base_classes, reading.architecture))
     notes = write_state(output, module, meta)
     return Export(output, "torchvision", meta.input_size, "fp32", notes=notes)
 

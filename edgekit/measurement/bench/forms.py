@@ -9,6 +9,7 @@ from typing import Any
 
 from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.errors import EdgekitError
+from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.gpu import Gpu, NoGpu
 from edgekit.runtime.session import Session, open_session
 
@@ -64,12 +65,12 @@ def open_form(form: Form, threads: int = 0, trace: str = "") -> Session:
             from edgekit.runtime.onnx_session import OnnxSession
 
             return OnnxSession(path, form.provider, threads, trace)
-        base_classes = None if form.base_classes is None else Path(form.base_classes)
+        hints = CheckpointHints(None if form.base_classes is None else Path(form.base_classes), form.architecture)
         if form.compiled:
             from edgekit.runtime.torch_session import TorchSession, compile_session
 
-            return compile_session(TorchSession.load(form.model, base_classes, form.architecture))
-        return open_session(form.model, base_classes=base_classes, architecture=form.architecture)
+            return compile_session(TorchSession.load(form.model, hints))
+        return open_session(form.model, hints=hints)
     except EdgekitError:
         raise
     except ImportError as error:

@@ -23,6 +23,7 @@ from edgekit.deployment.assembly.trunk_files import export_trunk
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
+from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
 from edgekit.runtime.selection import Selected
 from edgekit.runtime.session import open_session
@@ -141,7 +142,9 @@ def test_extracted_trunk_equals_the_exported(base_onnx: Path, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [FASTERRCNN, "maskrcnn_resnet50_fpn_v2"])
 def test_classes_appended_to_other_architectures(name: str, tmp_path: Path) -> None:
-    module, meta = load_model(write(random_detector(name), tmp_path / "x.pth"), architecture=name, size=SIZE)
+    module, meta = load_model(
+        write(random_detector(name), tmp_path / "x.pth"), hints=CheckpointHints(architecture=name), size=SIZE
+    )
     base, output = tmp_path / "base.onnx", tmp_path / "more.onnx"
     write_onnx(base, to_onnx(module, Shape(SIZE)), meta)
     heads, _ = read_heads(base)

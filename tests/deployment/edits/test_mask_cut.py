@@ -24,6 +24,7 @@ from edgekit.deployment.export.export import export
 from edgekit.deployment.export.triton import write_repository
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
+from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import detect, open_session
 from tests.checkpoints import FASTERRCNN, MASKRCNN, SIZE, random_detector, write
@@ -140,7 +141,7 @@ def test_more_slots_than_are_pooled_at_once(tmp_path: Path) -> None:
     """Of 100 slots the whole graph pools first 64, then 36."""
     checkpoint = write(random_detector(MASKRCNN), tmp_path / "x.pth")
     options = {"proposals": 200, "detections": 100, "size": SIZE, "no_verify": True}
-    module, meta = load_model(checkpoint, architecture=MASKRCNN, size=SIZE)
+    module, meta = load_model(checkpoint, hints=CheckpointHints(architecture=MASKRCNN), size=SIZE)
     save_model(tmp_path / "x.safetensors", module, meta)
     for masks in ("all", "found"):
         export(tmp_path / "x.safetensors", tmp_path / f"{masks}.onnx", masks=masks, **options)  # type: ignore[arg-type]
