@@ -1,1 +1,4 @@
-"""Measurements of edgekit: scripts that measure or train (run), that write pages (pages), what they share (lib)."""
+"""Scripts that measure or train (run), scripts that write pages and tables (pages), and what they share (lib).
+
+Run them from the root of the repository, e.g. ``python -m benchmarks.run.peers``.
+"""
