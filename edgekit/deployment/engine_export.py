@@ -11,7 +11,7 @@ from edgekit.deployment.export_options import Building
 from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.tensorrt.refit import can_refit, refit
 from edgekit.deployment.tensorrt.target import Target
-from edgekit.deployment.verify import Verification, verified
+from edgekit.deployment.verify import Photos, Verification, verified
 from edgekit.progress import Track
 from edgekit.runtime import engine_session
 from edgekit.runtime.engine_file import SUFFIX, Engine
@@ -33,13 +33,13 @@ def make_engine(
     building: Building,
     device: Target,
     reference: Callable[[ModelMeta], Session] | None,
-    images: Path | None,
+    photos: Photos,
     track: Track,
 ) -> Made:
     """Write the engine of ``graph`` beside it; raises where it runs here and differs from ``reference``'s session.
 
     Where ``graph`` is ``into`` with other weights and the engine beside
-    ``into`` takes these, that is refitted. ``images`` is the folder of photos to compare on; no ``reference``, no
+    ``into`` takes these, that is refitted. ``photos`` are those to compare on; no ``reference``, no
     comparison. Its session is opened after the build, which needs the memory.
     """
     output, notes = graph.with_suffix(SUFFIX), tuple[str, ...]()
@@ -53,5 +53,5 @@ def make_engine(
     if device.gpu is None or device.gpu.compute_capability not in engine.compute_capabilities:
         return Made(engine, None, (*notes, "the engine was not run: it is for another GPU than this machine has"))
     with engine_session.EngineSession.open(output) as session:
-        seen = verified(output, session, reference(engine.meta), images, track)
+        seen = verified(output, session, reference(engine.meta), photos, track)
     return Made(engine, seen, notes)

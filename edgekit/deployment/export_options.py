@@ -13,7 +13,6 @@ from typing import Any
 from edgekit.artifacts import ModelMeta, resolve
 from edgekit.data.images import INPUT_TYPES, list_images
 from edgekit.deployment.mask_files import MASKS
-from edgekit.deployment.precision.calibration import METHODS
 from edgekit.deployment.precision.conversion import PRECISIONS
 from edgekit.deployment.precision.quantise import TARGETS
 from edgekit.deployment.tensorrt.options import Options, check_options
@@ -27,7 +26,7 @@ USED = {
     "none": (),
     "fp32": ("--target",),
     "fp16": ("--calibration", "--keep"),
-    "int8": ("--target", "--calibration", "--calibrator", "--keep"),
+    "int8": ("--target", "--calibration", "--keep"),
 }
 
 
@@ -67,7 +66,6 @@ class Converting(_Group):
 
     target: str = "tensorrt"
     calibration: Path | None = None
-    calibrator: str = "percentile"
     keep: tuple[str, ...] = ("auto",)
 
 
@@ -143,11 +141,11 @@ class Request:
         return device
 
     def _check_precision(self) -> None:
-        """Raise for an unknown precision, recipe or method, and for two that differ."""
+        """Raise for an unknown precision or recipe, and for two that differ."""
         trt, precision, target = self.trt, self.given_precision, self.converting.target
         known: dict[str, tuple[str | None, tuple[str, ...]]]
         known = {"--trt": (trt, PRECISIONS), "--precision": (precision, PRECISIONS)}
-        known |= {"--target": (target, TARGETS), "--calibrator": (self.converting.calibrator, METHODS)}
+        known |= {"--target": (target, TARGETS)}
         for option, (value, names) in known.items():
             if value is not None and value not in names:
                 raise EdgekitError(f"{option} {value}: unknown", f"give one of: {', '.join(names)}")

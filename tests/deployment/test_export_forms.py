@@ -31,7 +31,7 @@ def test_fp16_engine_ahead_of_time(tmp_path: Path) -> None:
 
 def test_int8_for_cpus_with_its_table(tmp_path: Path) -> None:
     kept, table = ("body.1", "body.2"), tmp_path / "x.calibration.json"
-    options = {"precision": "int8", "target": "cpu", "calibrator": "minmax", "keep": kept}
+    options = {"precision": "int8", "target": "cpu", "keep": kept}
     result = export("demo", tmp_path / "x.onnx", calibration=SAMPLE_PHOTOS, **options)  # type: ignore[arg-type]
     assert (result.precision, result.kept) == ("int8", kept)
     assert table.exists()

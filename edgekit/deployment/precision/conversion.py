@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import numpy as np
 
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.deployment.features import matching
-from edgekit.deployment.precision.calibration import Table, calibrate, canvas, fits, read_table
+from edgekit.deployment.precision.calibration import Table, calibrate, canvas, extremes, fits, read_table
 from edgekit.deployment.precision.calibration_sets import photos_of, read_set
 from edgekit.deployment.precision.fold import fold_norms
 from edgekit.deployment.precision.half import half_values, oversized, to_fp16, too_large
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "fp16", "int8")
 AUTO = "auto"
 SEARCH_PHOTOS = 16  # of the calibration's, to find by what to keep
+JUDGED_PHOTOS = 64  # of the calibration's, to compare the result on
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,6 @@ def convert(
     input_size: tuple[int, int],
     target: str = "tensorrt",
     calibration: Path | None = None,
-    calibrator: str = "percentile",
     keep: Sequence[str] = (),
     table: Path | None = None,
     track: Track = silent,
@@ -60,9 +61,8 @@ def convert(
 
     ``calibration`` is a folder of photos, the description of a calibration set (see calibration/README.md) or a table
     made before; int8 needs it, fp16 looks at the photos that come with edgekit by default. ``table`` is where to keep
-    the ranges: they are measured again only for another graph, method or photos. ``target``, ``calibrator``: see
-    ``quantise`` and ``calibrate``. ``keep`` names blocks or layers that stay float32; "auto" finds by measurement those
-    that cost accuracy.
+    the ranges: they are measured again only for another graph or photos. ``target``: see ``quantise``. ``keep`` names
+    blocks or layers that stay float32; "auto" finds by measurement those that cost accuracy.
     """
     if precision not in PRECISIONS:
         raise EdgekitError(f"--precision {precision}: unknown", f"give one of: {', '.join(PRECISIONS)}")
@@ -71,8 +71,7 @@ def convert(
     if precision == "fp32":
         return Converted(model, precision, None, (), None, None)
     check_calibration(calibration, precision, keep)
-    with tempfile.TemporaryDirectory() as drawn:
-        folder = _folder(calibration, Path(drawn), track)
+    with photos_meant(calibration, track) as folder:
         if precision == "fp16":
             return _fp16(model, input_size, folder or SAMPLE_PHOTOS, explicit, AUTO in keep, track)
         assert calibration is not None
@@ -81,9 +80,7 @@ def convert(
             ranges, table = read_table(calibration), calibration
             fits(ranges, prepared, calibration)
         else:
-            ranges = calibrate(
-                prepared, calibrated_values(prepared), folder, calibrator, input_size, table=table, track=track
-            )
+            ranges = calibrate(prepared, calibrated_values(prepared), folder, input_size, table=table, track=track)
         return _int8(prepared, ranges, folder, target, explicit, AUTO in keep, table, track)
 
 
@@ -108,12 +105,25 @@ def check_calibration(calibration: Path | None, precision: str, keep: Sequence[s
         )
 
 
-def _folder(calibration: Path | None, drawn: Path, track: Track) -> Path | None:
-    """The folder of photos that ``calibration`` means; None for a table, which has none."""
+@contextlib.contextmanager
+def photos_meant(calibration: Path | None, track: Track = silent) -> Iterator[Path | None]:
+    """The folder of photos that ``calibration`` means, for as long as the block lasts; None for a table."""
+    described = read_set(calibration) if calibration is not None and calibration.suffix.lower() == ".json" else None
     if calibration is None or calibration.suffix.lower() != ".json":
-        return calibration
-    described = read_set(calibration)
-    return photos_of(described, calibration, drawn, track) if described else None
+        yield calibration
+    elif described is None:
+        yield None
+    else:
+        with tempfile.TemporaryDirectory() as drawn:
+            yield photos_of(described, calibration, Path(drawn), track)
+
+
+def judging_photos(folder: Path) -> list[Path]:
+    """Of the photos that a graph was calibrated on, those to compare it on: first those that no search looked at."""
+    photos = list_images(folder)
+    searched = _spread(photos, SEARCH_PHOTOS)
+    unseen = [p for p in photos if p not in searched]
+    return [*_spread(unseen, JUDGED_PHOTOS), *searched][:JUDGED_PHOTOS]
 
 
 def _fp16(
@@ -121,7 +131,7 @@ def _fp16(
 ) -> Converted:
     """See ``convert``."""
     folded = fold_norms(model)
-    ranges = calibrate(folded, half_values(folded.graph), folder, "minmax", size, track=track).tensors
+    ranges = extremes(folded, half_values(folded.graph), folder, size, track)
     large = too_large(folded.graph, ranges)
 
     def build(kept: tuple[str, ...]) -> onnx.ModelProto:
@@ -152,7 +162,7 @@ def _int8(
 
     search = _search(prepared, build, folder, ranges.input_size, track) if auto and folder else None
     found = search.kept if search else ()
-    notes = (f"calibrated on {len(ranges.images)} photos, {ranges.method}", *_notes(search))
+    notes = (f"calibrated on {len(ranges.images)} photos", *_notes(search))
     digest = sha256(table) if table is not None else None
     return Converted(_checked(build(found)), "int8", target, (*explicit, *found), table, digest, notes)
 
@@ -164,9 +174,13 @@ def _search(
     size: tuple[int, int],
     track: Track,
 ) -> Search:
-    photos = list_images(folder)
-    chosen = [photos[i] for i in np.unique(np.linspace(0, len(photos) - 1, SEARCH_PHOTOS).astype(int))]
+    chosen = _spread(list_images(folder), SEARCH_PHOTOS)
     return find_keep(model, build, [canvas(p, size) for p in chosen], track=track)
+
+
+def _spread(photos: Sequence[Path], count: int) -> list[Path]:
+    """At most so many photos, evenly spread."""
+    return [photos[i] for i in np.unique(np.linspace(0, len(photos) - 1, count).astype(int))] if photos else []
 
 
 def _notes(search: Search | None) -> tuple[str, ...]:

@@ -31,11 +31,11 @@ def test_int8_writes_its_table_and_takes_it_again(
     fp32: onnx.ModelProto, meta: ModelMeta, photos: Path, tmp_path: Path
 ) -> None:
     table = tmp_path / "ranges.json"
-    how = {"input_size": meta.input_size, "target": "cpu", "calibrator": "minmax"}
+    how = {"input_size": meta.input_size, "target": "cpu"}
     made = convert(fp32, "int8", calibration=photos, table=table, **how)
     assert (made.precision, made.target, made.table) == ("int8", "cpu", table)
     assert made.table_sha256 == sha256(table)
-    assert made.notes == ("calibrated on 6 photos, minmax",)
+    assert made.notes == ("calibrated on 6 photos",)
     again = convert(fp32, "int8", calibration=table, **how)
     assert again.model == made.model
 
@@ -45,7 +45,7 @@ def test_auto_names_what_it_keeps_and_gains_by_it(
     fp32: onnx.ModelProto, meta: ModelMeta, photos: Path, canvases: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgekit.deployment.precision.conversion.SEARCH_PHOTOS", 2)
-    how = {"input_size": meta.input_size, "calibration": photos, "calibrator": "minmax"}
+    how = {"input_size": meta.input_size, "calibration": photos}
     plain = convert(fp32, "int8", **how)
     made = convert(fp32, "int8", keep=("auto",), **how)
     assert made.kept
@@ -93,7 +93,7 @@ def test_errors_name_the_option(fp32: onnx.ModelProto, meta: ModelMeta, tmp_path
 
 def test_a_table_of_another_graph(fp32: onnx.ModelProto, meta: ModelMeta, photos: Path, tmp_path: Path) -> None:
     table = tmp_path / "ranges.json"
-    how = {"input_size": meta.input_size, "calibrator": "minmax"}
+    how = {"input_size": meta.input_size}
     convert(fp32, "int8", calibration=photos, table=table, **how)
     other = onnx.ModelProto()
     other.CopyFrom(fp32)
