@@ -46,8 +46,8 @@ def find_keep(
     """Keep the block that costs most, and the next, until detections differ from ``model``'s by less than ``bound``.
 
     ``build`` makes the graph in low precision with some blocks kept. Each block's cost is measured alone, with all
-    others kept, on some of the ``canvases``, uint8 [1, H, W, 3]. A block is kept only if that lessens the difference
-    on all canvases.
+    others kept, on some of the ``canvases``, uint8 [1, H, W, 3]. In the end, those without which the difference stays
+    within the bound are dropped again.
     """
     names = blocks(model.graph)
     reference = detections(model, canvases)
@@ -65,9 +65,13 @@ def find_keep(
     for name in track(ranked[:-1], "choosing what to keep"):
         if left <= bound:
             continue
-        with_it = difference(reference, detections(build((*kept, name)), canvases))
-        if with_it < left:
-            kept, left = (*kept, name), with_it
+        kept = (*kept, name)
+        left = difference(reference, detections(build(kept), canvases))
+    for name in track(kept[::-1], "dropping what need not be kept"):
+        fewer = tuple(n for n in kept if n != name)
+        without = difference(reference, detections(build(fewer), canvases))
+        if without <= bound:
+            kept, left = fewer, without
     return Search(kept, left, of_all, {n: costs[n] for n in ranked})
 
 
