@@ -10,9 +10,9 @@ SHOWN = {
     "PyTorch": "PyTorch, before the export",
     "fp32": "fp32",
     "fp16": "fp16",
-    "int8 tensorrt, percentile, keep auto": "int8, for TensorRT",
-    "int8 cpu, percentile, keep auto": "int8, for CPUs",
-    "int8 tensorrt, percentile": "int8, for TensorRT, nothing kept in float32",
+    "int8 tensorrt, keep auto": "int8, for TensorRT",
+    "int8 cpu, keep auto": "int8, for CPUs",
+    "int8 tensorrt": "int8, for TensorRT, nothing kept in float32",
 }
 
 

@@ -23,40 +23,11 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.lib.by_machine import add
-from edgekit.artifacts.graph_shapes import dims_of, shapes_of
+from edgekit.artifacts.graph_shapes import dims_of
 from edgekit.artifacts.metadata import tool_versions
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
+from edgekit.deployment.precision.multiply_adds import multiply_adds
 from edgekit.measurement.machine.system import machine
-
-
-def multiply_adds(model: onnx.ModelProto) -> dict[str, float]:
-    """Multiply-adds (1e9) of one run, by node kind, of the nodes that are matrix products.
-
-    What depends on constants alone is computed once, when the graph is loaded, and does not count.
-    """
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = {t.name: list(t.dims) for t in graph.initializer}
-    shapes |= shapes_of([*graph.value_info, *graph.input, *graph.output])
-    sums: Counter[str] = Counter()
-    constant = {t.name for t in graph.initializer}
-    for node in graph.node:
-        if constant.issuperset(node.input):
-            constant.update(node.output)
-            continue
-        if node.op_type == "Conv":
-            sums["Conv"] += math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:])
-        elif node.op_type == "ConvTranspose":
-            sums["ConvTranspose"] += math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
-        elif node.op_type == "Gemm":
-            sums["Gemm"] += math.prod(shapes[node.output[0]]) * _inner(node, shapes[node.input[0]])
-        elif node.op_type == "MatMul":
-            sums["MatMul"] += math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
-    return {kind: round(count / 1e9, 2) for kind, count in sums.most_common()}
-
-
-def _inner(node: onnx.NodeProto, first: list[int]) -> int:
-    transposed = any(a.name == "transA" and a.i for a in node.attribute)
-    return first[0] if transposed else first[1]
 
 
 def peak(seconds: float = 4.0, side: int = 2048) -> float:
@@ -124,7 +95,8 @@ def main() -> None:
         model = onnx.load(path)
         height, width = dims_of(model.graph.input[0])[1:3]
         canvas = fit(photo, (height, width)).pixels
-        work, rate = multiply_adds(model), peak()
+        work = {kind: round(count / 1e9, 2) for kind, count in multiply_adds(model).most_common()}
+        rate = peak()
         floor_ms, inference_ms = 1e3 * sum(work.values()) / rate, median_ms(path, canvas, args.runs)
         row: dict[str, Any] = {"graph": path.name, "multiply_adds_1e9": work, "peak_1e9_a_second": rate}
         row |= {"floor_ms": round(floor_ms, 1), "inference_p50_ms": inference_ms}

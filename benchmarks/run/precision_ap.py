@@ -27,7 +27,6 @@ from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.data.images import list_images, read_image
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.export.export import export
-from edgekit.deployment.precision.calibration import METHODS
 from edgekit.deployment.precision.conversion import AUTO, convert
 from edgekit.deployment.precision.quantise import TARGETS
 from edgekit.files.whole_files import write_text
@@ -39,15 +38,11 @@ from edgekit.runtime.onnx_session import OnnxSession
 CALIBRATION = ROOT / "calibration" / "demo.json"
 PYTORCH = "PyTorch"
 SEED = 11  # of the test scenes
-SEARCHED = ("entropy", "percentile")  # calibrators to measure with --keep auto too
 WAYS: dict[str, dict[str, Any]] = {"fp16": {"precision": "fp16"}}
 for _target in TARGETS:
-    for _method in METHODS:
-        _way = {"precision": "int8", "target": _target, "calibrator": _method}
-        WAYS[f"int8 {_target}, {_method}"] = _way
-        if _method in SEARCHED:
-            WAYS[f"int8 {_target}, {_method}, keep auto"] = _way | {"keep": (AUTO,)}
-TIMED = ("fp32", "int8 cpu, percentile", "int8 cpu, percentile, keep auto", "int8 cpu, entropy, keep auto")
+    WAYS[f"int8 {_target}"] = {"precision": "int8", "target": _target}
+    WAYS[f"int8 {_target}, keep auto"] = WAYS[f"int8 {_target}"] | {"keep": (AUTO,)}
+TIMED = ("fp32", "int8 cpu", "int8 cpu, keep auto")
 
 
 def main() -> None:
@@ -136,7 +131,7 @@ def in_pytorch(scenes: Path) -> dict[str, Any]:
 def written(base: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Convert and write a graph; what the conversion took and says of itself."""
     graph, meta = read_onnx(base)
-    table = output.parent / f"{options['calibrator']}.json" if "calibrator" in options else None
+    table = output.parent / "ranges.json" if options["precision"] == "int8" else None
     began = time.monotonic()
     made = convert(graph, input_size=meta.input_size, calibration=CALIBRATION, table=table, **options)
     write_onnx(output, made.model, dataclasses.replace(meta, precision=made.precision))

@@ -38,7 +38,6 @@ from edgekit.cli.shared_options import (
 @click.option("--precision", default=None, help="fp32, fp16 or int8, written into the graph.  [default: fp32]")
 @click.option("--target", default="tensorrt", show_default=True, help="What fp32 and int8 are made for: tensorrt, cpu.")
 @click.option("--calibration", type=FILE, default=None, help="For int8: folder of photos, a set's JSON, or a table.")
-@click.option("--calibrator", default="percentile", show_default=True, help="percentile, entropy or minmax.")
 @click.option("--keep", type=Names(), default=("auto",), help="Blocks to keep in fp32; none.  [default: auto]")
 @click.option("--trt", default=None, help="Build a TensorRT engine too: fp32, fp16 or int8.")
 @click.option("--compute-capability", type=Names(), default=(), help="Compile ahead of time for these GPUs, as 8.6.")

@@ -18,8 +18,6 @@ from edgekit.measurement.evaluate import Evaluation, score
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import Session, detect
 
-LEAST_COMPARED = 10  # detections; fewer say little
-
 
 @dataclass(frozen=True)
 class Verification:
@@ -42,7 +40,7 @@ class Verification:
     def doubts(self) -> tuple[str, ...]:
         """What keeps a pass from meaning much: too few detections to compare."""
         seen = self.parity
-        if seen.compared >= LEAST_COMPARED:
+        if seen.compared >= self.tolerance.least_compared:
             return ()
         count = f"only {seen.compared} detections" if seen.compared else "no detections"
         return (
@@ -110,6 +108,12 @@ def photos_of(images: Path | None, data: Path | None) -> Photos:
     return Photos(tuple(p.path for p in dataset.photos), dataset)
 
 
+def photos_in(folder: Path | None) -> Photos:
+    """The photos of a folder, with its annotations.json if it holds one, or those that come with edgekit."""
+    annotations = folder / "annotations.json" if folder is not None else None
+    return photos_of(folder, annotations if annotations is not None and annotations.exists() else None)
+
+
 def run(
     reference: Session, other: Session, photos: Photos, track: Track = silent
 ) -> list[tuple[Detections, Detections]]:
@@ -151,21 +155,17 @@ def verified(
     output: Path,
     other: Session,
     reference: Session,
-    images: Path | None = None,
+    photos: Photos,
     track: Track = silent,
 ) -> Verification:
-    """Compare ``other``, a session of the file ``output``, with what it was made from; raises if they differ.
-
-    On the photos of the folder ``images``, with AP if it holds an annotations.json, or on edgekit's own.
-    """
-    annotations = images / "annotations.json" if images is not None else None
-    data = annotations if annotations is not None and annotations.exists() else None
-    result = verify(reference, other, images, data, track=track)
+    """Compare ``other``, a session of the file ``output``, with what it was made from; raises if they differ."""
+    result = judge(run(reference, other, photos, track), photos, reference, other)
     if not result.passed:
+        few = "".join(f"{doubt}: --verify DIR; " for doubt in result.doubts)
         raise EdgekitError(
             f"{output}: its detections differ from those of {reference.runtime}: {result.numbers}",
-            "nothing was written; keep more in float32 (--keep), or write it with --no-verify and see where it differs "
-            "with `edgekit compare`",
+            f"nothing was written; {few}keep more in float32 (--keep), or write it with --no-verify and see where it "
+            "differs with `edgekit compare`",
         )
     return result
 

@@ -80,6 +80,8 @@ def export_table(result: Export) -> Table:
         table.add_row(
             "masks", f"of what is found, by {', '.join(p.name for p in result.mask_files)}: keep them beside it"
         )
+    if result.eight_bit_share is not None:
+        table.add_row("in 8 bits", f"{100 * result.eight_bit_share:.0f}% of the multiply-adds")
     if result.kept:
         table.add_row("kept in fp32", ", ".join(result.kept))
     if result.verification is not None:

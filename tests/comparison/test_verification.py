@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from edgekit.comparison.tolerance import TOLERANCES, tolerance_for
-from edgekit.comparison.verification import photos_of, verify
+from edgekit.comparison.verification import photos_in, photos_of, verified, verify
 from edgekit.data.annotations.coco import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.errors import EdgekitError
@@ -69,6 +69,15 @@ def test_a_pass_on_few_detections_says_so(adapted_onnx: Path, tmp_path: Path) ->
     assert blind.doubts == (
         "no detections on 1 photos were compared, which says little: give photos of what the model knows",
     )
+
+
+def test_a_verdict_on_int8_takes_more_detections(adapted_onnx: Path, tmp_path: Path) -> None:
+    session = open_session(adapted_onnx)
+    photos = photos_in(None)
+    assert verify(session, Shifted(session, 0.05, "int8")).doubts[0].startswith("only 2")
+    with pytest.raises(EdgekitError, match="detections differ") as raised:
+        verified(tmp_path / "x.onnx", Shifted(session, 0.3, "int8"), session, photos)
+    assert "which says little: give photos of what the model knows: --verify DIR" in str(raised.value.hint)
 
 
 def test_an_unknown_precision_counts_as_the_coarsest() -> None:

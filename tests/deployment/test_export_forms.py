@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from edgekit.artifacts.onnx_files import read_onnx
-from edgekit.data.images import SAMPLE_PHOTOS
+from edgekit.demo.photo_sets import write_demo_set
+from edgekit.demo.run_demo import PHOTOS
 from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
+from edgekit.report.tables import export_table
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.gpu import NoGpu
 
@@ -30,15 +34,40 @@ def test_fp16_engine_ahead_of_time(tmp_path: Path) -> None:
 
 
 def test_int8_for_cpus_with_its_table(tmp_path: Path) -> None:
-    kept, table = ("body.1", "body.2"), tmp_path / "x.calibration.json"
-    options = {"precision": "int8", "target": "cpu", "calibrator": "minmax", "keep": kept}
-    result = export("demo", tmp_path / "x.onnx", calibration=SAMPLE_PHOTOS, **options)  # type: ignore[arg-type]
+    kept, table, photos = ("body.1", "body.2"), tmp_path / "x.calibration.json", tmp_path / "photos"
+    write_demo_set("base-test", 12, photos)
+    options = {"precision": "int8", "target": "cpu", "keep": kept}
+    result = export("demo", tmp_path / "x.onnx", calibration=photos, **options)  # type: ignore[arg-type]
     assert (result.precision, result.kept) == ("int8", kept)
     assert table.exists()
     assert any(kind in result.node_kinds for kind in ("QLinearConv", "DequantizeLinear"))
-    again = export("demo", tmp_path / "y.onnx", calibration=table, **options)  # type: ignore[arg-type]
+    assert result.eight_bit_share is not None
+    assert 0.8 < result.eight_bit_share < 0.99, "all but two blocks and what is not quantised"
+    assert result.verification is not None
+    assert result.verification.parity.images == 12, "compared on the photos that it was calibrated on"
+    assert any("detections on 12 photos were compared, which says little" in note for note in result.notes)
+    again = export("demo", tmp_path / "y.onnx", calibration=table, verify=photos, **options)  # type: ignore[arg-type]
     assert again.kept == kept
     assert again.node_kinds == result.node_kinds
+    assert again.eight_bit_share == result.eight_bit_share
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(export_table(again))
+    assert f"{100 * result.eight_bit_share:.0f}% of the multiply-adds" in console.export_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["tensorrt", "cpu"])
+def test_int8_as_the_docs_have_it(target: str, tmp_path: Path) -> None:
+    """``edgekit export demo --precision int8 --calibration demo/photos/base-test``, on the photos of the demo."""
+    photos = tmp_path / "base-test"
+    write_demo_set("base-test", PHOTOS["base-test"], photos)
+    result = export("demo", tmp_path / "x.onnx", precision="int8", target=target, calibration=photos)
+    assert result.verification is not None
+    seen = result.verification.parity
+    assert (seen.images, seen.compared >= 100, result.verification.doubts) == (64, True, ())
+    assert seen.matched_share > 0.95
+    assert result.eight_bit_share is not None
+    assert result.eight_bit_share > 0.55, "more of it stays in float32 where the search takes noise for a difference"
 
 
 @pytest.mark.parametrize(

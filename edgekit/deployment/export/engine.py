@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.comparison.verification import Verification, verified
+from edgekit.comparison.verification import Photos, Verification, verified
 from edgekit.deployment.export.request import Building
 from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.tensorrt.target import Target
@@ -31,13 +31,13 @@ def make_engine(
     building: Building,
     device: Target,
     reference: Callable[[ModelMeta], Session] | None,
-    images: Path | None,
+    photos: Photos,
     track: Track,
 ) -> Made:
     """Write the engine of ``graph`` beside it; raises where it runs here and differs from ``reference``'s session.
 
-    ``images`` is the folder of photos to compare on; no ``reference``, no comparison. Its session is opened after the
-    build, which needs the memory.
+    ``photos`` are those to compare on; no ``reference``, no comparison. Its session is opened after the build, which
+    needs the memory.
     """
     output = graph.with_suffix(SUFFIX)
     engine = build(graph, output, **asdict(building), track=track)
@@ -46,5 +46,5 @@ def make_engine(
     if device.gpu is None or device.gpu.compute_capability not in engine.compute_capabilities:
         return Made(engine, None, ("the engine was not run: it is for another GPU than this machine has",))
     with engine_session.EngineSession.open(output) as session:
-        seen = verified(output, session, reference(engine.meta), images, track)
+        seen = verified(output, session, reference(engine.meta), photos, track)
     return Made(engine, seen, ())

@@ -15,7 +15,7 @@ from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.artifacts.model_names import kind_of
 from edgekit.artifacts.outputs import check_outputs, made_here
-from edgekit.comparison.verification import Verification, verified
+from edgekit.comparison.verification import Photos, Verification, photos_in, verified
 from edgekit.deployment.assembly.mask_files import check_cut, remove_unused, write
 from edgekit.deployment.edits.float_input import set_input_type
 from edgekit.deployment.edits.int32_labels import set_label_type
@@ -33,7 +33,8 @@ from edgekit.deployment.export.request import (
 from edgekit.deployment.export.starting_graph import Source, of_graph
 from edgekit.deployment.export.triton import fill
 from edgekit.deployment.precision.calibration import table_of
-from edgekit.deployment.precision.conversion import check_calibration, convert
+from edgekit.deployment.precision.conversion import check_calibration, convert, judging_photos, photos_meant
+from edgekit.deployment.precision.multiply_adds import eight_bit_share
 from edgekit.deployment.tensorrt.target import Target
 from edgekit.files.whole_files import place, sha256, staged, staging, writing
 from edgekit.model.hints import CheckpointHints
@@ -58,6 +59,7 @@ class Export:
     nodes: int = 0
     node_kinds: dict[str, int] = field(default_factory=dict)
     kept: tuple[str, ...] = ()  # blocks and layers left in float32
+    eight_bit_share: float | None = None  # of the multiply-adds of a run, 0..1; None of a graph that is not int8
     mask_files: tuple[Path, ...] = ()  # beside ``output``, where its masks are made by graphs of their own
     verification: Verification | None = None  # against what it was made from, PyTorch mostly
     engine: Engine | None = None
@@ -87,7 +89,6 @@ def export(
     precision: str | None = None,
     target: str = "tensorrt",
     calibration: Path | None = None,
-    calibrator: str = "percentile",
     keep: tuple[str, ...] = ("auto",),
     trt: str | None = None,
     compute_capability: tuple[str, ...] = (),
@@ -116,14 +117,15 @@ def export(
     ``masks`` "found" cuts the graph: ``output`` has no masks, and graphs of a few slots in files beside it make those
     of what was found; "all" makes those of every slot in the one graph.
     ``precision`` is "fp32", "fp16" or "int8", written into the graph (see ``precision.conversion.convert`` for
-    ``target``, ``calibration``, ``calibrator`` and ``keep``). ``target`` "cpu" of a graph in fp32 has its large
+    ``target``, ``calibration`` and ``keep``). ``target`` "cpu" of a graph in fp32 has its large
     convolutions computed by Winograd's method (``winograd``), which onnxruntime's kernels do not by themselves.
     ``trt``, a precision, builds an engine beside the graph (see ``tensorrt.build.build`` for the options from
     ``compute_capability`` on).
     ``triton`` is a Triton model repository to write into.
 
     The graph is run in onnxruntime on real photos first (those of the folder ``verify``, with AP if it holds an
-    annotations.json, or some that come with edgekit), and the engine on this machine's GPU, where it is for that one;
+    annotations.json, or some of ``calibration``, or those that come with edgekit), and the engine on this machine's
+    GPU, where it is for that one;
     raises EdgekitError if detections differ from the model's by more than the precision explains, unless ``no_verify``.
     Whatever fails, nothing is written: all files take their places at the end. None of them may be one that is read;
     ``force`` replaces others that edgekit did not make.
@@ -137,7 +139,7 @@ def export(
         onnx_file=onnx_file,
         reading=Reading(generations, base_classes, architecture),
         shaping=Shaping(size, batch, proposals, detections, best_only),
-        converting=Converting(target, calibration, calibrator, keep),
+        converting=Converting(target, calibration, keep),
         building=Building(compute_capability, workspace_mb, timing_cache, version_compatible, hardware_compatible),
         input=input,
         labels=labels,
@@ -154,17 +156,19 @@ def export(
         check_outputs([output], asked.inputs, force)
         return _finished(_state(model, output, asked.reading), started)
     device = asked.check()
-    with _repository(asked) as served, staged(*asked.outputs) as folder:
+    calibrated_on = photos_meant(calibration, track)
+    with calibrated_on as calibrated, _repository(asked) as served, staged(*asked.outputs) as folder:
         source = _source(asked, track)
         graph_seconds = round(time.monotonic() - started, 2)
-        graph, meta, kept, notes = _converted(asked, source, folder, device is not None, track)
+        graph, meta, kept, notes = _converted(asked, source, folder, calibrated, device is not None, track)
+        share = eight_bit_share(graph) if meta.precision == "int8" else None
         for_cpu = meta.precision == "fp32" and target == "cpu"
         files = write(folder / onnx_file.name, graph, meta, masks, for_cpu)
         if for_cpu and not uses_winograd(files.graph):
             notes += ("--target cpu: no convolution is large enough to gain by Winograd's method",)
-        seen = None
+        seen, photos = None, _photos_to_compare_on(verify, calibrated)
         if not no_verify:
-            seen = verified(files.path, OnnxSession(files.path), source.reference(meta), verify, track=track)
+            seen = verified(files.path, OnnxSession(files.path), source.reference(meta), photos, track=track)
             notes += tuple(f"{doubt}: --verify DIR" for doubt in seen.doubts)
         kinds = Counter(n.op_type for n in files.graph.graph.node)
         result = Export(
@@ -177,13 +181,14 @@ def export(
             nodes=kinds.total(),
             node_kinds=dict(sorted(kinds.items())),
             kept=kept,
+            eight_bit_share=share,
             mask_files=tuple(onnx_file.with_name(name) for name in files.beside),
             verification=seen,
             graph_seconds=graph_seconds,
             notes=notes,
         )
         if device is not None:
-            result = _with_engine(result, asked, files.path, source, device, track)
+            result = _with_engine(result, asked, files.path, source, device, photos, track)
         if served is not None and triton is not None:
             with writing(triton / onnx_file.stem):
                 fill(served, folder / (result.engine.path.name if result.engine else onnx_file.name), files.path)
@@ -204,10 +209,11 @@ def _source(asked: Request, track: Track) -> Source:
 
 
 def _converted(
-    asked: Request, source: Source, folder: Path, for_engine: bool, track: Track
+    asked: Request, source: Source, folder: Path, calibrated: Path | None, for_engine: bool, track: Track
 ) -> tuple[onnx.ModelProto, ModelMeta, tuple[str, ...], tuple[str, ...]]:
     """The source's graph in the precision and for the input that were asked for, what it is, what is kept in float32
-    and what to know of it. A calibration table is written into ``folder``."""
+    and what to know of it. ``calibrated`` is the folder of the calibration's photos, if it has photos; a table is
+    written into ``folder``."""
     graph, meta, notes, kept = source.graph, source.meta, tuple[str, ...](), tuple[str, ...]()
     if asked.masks == "found":
         check_cut(graph, meta, asked.path)
@@ -222,8 +228,7 @@ def _converted(
             asked.precision,
             input_size=meta.input_size,
             target=how.target,
-            calibration=how.calibration,
-            calibrator=how.calibrator,
+            calibration=calibrated or how.calibration,
             keep=asked.kept,
             table=_table(folder, asked.onnx_file) if table_of(asked.onnx_file) in asked.outputs else None,
             track=track,
@@ -235,12 +240,21 @@ def _converted(
     return graph, replace(meta, input_type=set_input_type(graph, asked.input, meta.input_type)), kept, notes
 
 
-def _with_engine(result: Export, asked: Request, graph: Path, source: Source, device: Target, track: Track) -> Export:
+def _photos_to_compare_on(verify: Path | None, calibrated: Path | None) -> Photos:
+    """Those of the folder ``verify``, or some that the graph was calibrated on, or those that come with edgekit."""
+    if verify is None and calibrated is not None:
+        return Photos(tuple(judging_photos(calibrated)), None)
+    return photos_in(verify)
+
+
+def _with_engine(
+    result: Export, asked: Request, graph: Path, source: Source, device: Target, photos: Photos, track: Track
+) -> Export:
     """The result with the engine of ``graph``, built beside it."""
     from edgekit.deployment.export.engine import make_engine
 
     reference = None if asked.no_verify else source.reference
-    made = make_engine(graph, asked.building, device, reference, asked.verify, track)
+    made = make_engine(graph, asked.building, device, reference, photos, track)
     engine = replace(made.engine, path=asked.onnx_file.with_suffix(SUFFIX))
     return replace(result, engine=engine, engine_verification=made.verification, notes=(*result.notes, *made.notes))
 

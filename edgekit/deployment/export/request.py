@@ -16,7 +16,7 @@ from edgekit.data.images import INPUT_TYPES, list_images
 from edgekit.deployment.assembly.mask_files import MASKS
 from edgekit.deployment.edits.int32_labels import LABEL_TYPES
 from edgekit.deployment.export.triton import check_repository
-from edgekit.deployment.precision.calibration import METHODS, table_of
+from edgekit.deployment.precision.calibration import table_of
 from edgekit.deployment.precision.calibration_sets import read_set
 from edgekit.deployment.precision.conversion import PRECISIONS
 from edgekit.deployment.precision.quantise import TARGETS
@@ -31,7 +31,7 @@ USED = {
     "none": (),
     "fp32": ("--target",),
     "fp16": ("--calibration", "--keep"),
-    "int8": ("--target", "--calibration", "--calibrator", "--keep"),
+    "int8": ("--target", "--calibration", "--keep"),
 }
 
 
@@ -70,7 +70,6 @@ class Converting(_Group):
 
     target: str = "tensorrt"
     calibration: Path | None = None
-    calibrator: str = "percentile"
     keep: tuple[str, ...] = ("auto",)
 
 
@@ -158,11 +157,11 @@ class Request:
         return device
 
     def _check_precision(self) -> None:
-        """Raise for an unknown precision, recipe or method, and for two that differ."""
+        """Raise for an unknown precision or recipe, and for two that differ."""
         trt, precision, target = self.trt, self.given_precision, self.converting.target
         known: dict[str, tuple[str | None, tuple[str, ...]]]
         known = {"--trt": (trt, PRECISIONS), "--precision": (precision, PRECISIONS)}
-        known |= {"--target": (target, TARGETS), "--calibrator": (self.converting.calibrator, METHODS)}
+        known |= {"--target": (target, TARGETS)}
         for option, (value, names) in known.items():
             if value is not None and value not in names:
                 raise EdgekitError(f"{option} {value}: unknown", f"give one of: {', '.join(names)}")

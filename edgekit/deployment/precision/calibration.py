@@ -1,4 +1,4 @@
-"""What range does each value of a graph take on real photos? Measured once, kept in a table that people can read."""
+"""Measures the range of each value of a graph on photos, and keeps the ranges in a table that people can read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ import numpy as np
 
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.data.images import fit, list_images, read_image
-from edgekit.deployment.precision.entropy import least_divergent
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import read_text
 from edgekit.files.whole_files import sha256, write_text
@@ -26,10 +25,9 @@ from edgekit.progress import Track, silent
 if TYPE_CHECKING:
     import onnx
 
-METHODS = ("entropy", "percentile", "minmax")
 PERCENTILE = 99.99  # of a value's elements that its range must hold
 BINS = 4096  # of a histogram at first, half of them below zero
-FORMAT = "edgekit calibration 1"
+FORMAT = "edgekit calibration 2"
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,8 @@ class Range:
 
 @dataclass(frozen=True)
 class Table:
-    """The ranges of a graph's values, how they were measured and on what."""
+    """The ranges of a graph's values, and what they were measured on."""
 
-    method: str
     graph_sha256: str
     input_size: tuple[int, int]
     images: Mapping[str, str]  # file name -> SHA-256
@@ -56,32 +53,37 @@ def calibrate(
     model: onnx.ModelProto,
     values: Iterable[str],
     folder: Path,
-    method: str,
     input_size: tuple[int, int],
     table: Path | None = None,
     track: Track = silent,
 ) -> Table:
     """Measure the ranges of a graph's ``values`` on the photos of a folder, or read them from ``table`` if it fits.
 
-    ``method`` is "entropy" (the range that loses least information, as in TensorRT's calibrator), "percentile" or
-    "minmax". A table that was made of another graph, method or photos is measured anew and written again.
+    A range holds ``PERCENTILE`` of a value's elements. A table that was made of another graph, input size or other
+    photos is measured anew and written again.
     """
-    if method not in METHODS:
-        raise EdgekitError(f"--calibrator {method}: unknown", f"give one of: {', '.join(METHODS)}")
     photos = list_images(folder)
     wanted = sorted(set(values))
-    images = {p.name: sha256(p) for p in photos}
-    empty = Table(method, graph_hash(model), input_size, images, {})
+    empty = Table(graph_hash(model), input_size, {p.name: sha256(p) for p in photos}, {})
     if table is not None and table.exists():
         held = read_table(table)
-        same = (held.method, held.graph_sha256, held.input_size, dict(held.images))
-        if same == (empty.method, empty.graph_sha256, input_size, images) and set(wanted) <= set(held.tensors):
+        if replace(held, tensors={}) == empty and set(wanted) <= set(held.tensors):
             return held
-    ranges = _measure(model, wanted, photos, method, input_size, track)
-    made = Table(method, empty.graph_sha256, input_size, images, ranges)
+    made = replace(empty, tensors=_measure(model, wanted, photos, input_size, PERCENTILE, track))
     if table is not None:
         write_table(table, made)
     return made
+
+
+def extremes(
+    model: onnx.ModelProto,
+    values: Iterable[str],
+    folder: Path,
+    input_size: tuple[int, int],
+    track: Track = silent,
+) -> dict[str, Range]:
+    """The smallest and largest of each of a graph's ``values`` on the photos of a folder."""
+    return _measure(model, sorted(set(values)), list_images(folder), input_size, None, track)
 
 
 def graph_hash(model: onnx.ModelProto) -> str:
@@ -107,7 +109,7 @@ def write_table(path: Path, table: Table) -> None:
     lines = ",\n".join(f"  {json.dumps(name)}: {row}" for name, row in rows.items())
     head = {
         "format": FORMAT,
-        "method": table.method,
+        "percentile": PERCENTILE,
         "images_count": len(table.images),
         "input_size": table.input_size,
         "graph_sha256": table.graph_sha256,
@@ -129,7 +131,7 @@ def read_table(path: Path) -> Table:
         numbers = [v for r in tensors.values() for v in (r.min, r.max, r.scale)]
         if not np.isfinite(np.asarray(numbers, float)).all():
             raise ValueError("a range is not finite")
-        return Table(found["method"], found["graph_sha256"], (height, width), found["images"], tensors)
+        return Table(found["graph_sha256"], (height, width), found["images"], tensors)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EdgekitError(f"{path}: no calibration table: {error}", remedy) from None
 
@@ -149,8 +151,8 @@ def _measure(
     model: onnx.ModelProto,
     values: Sequence[str],
     photos: Sequence[Path],
-    method: str,
     size: tuple[int, int],
+    percentile: float | None,  # of a value's elements that its range must hold; None: all of them
     track: Track,
 ) -> dict[str, Range]:
     """Run a graph on photos with onnxruntime's own calibrators, photo by photo: histograms stay, activations go."""
@@ -160,25 +162,21 @@ def _measure(
     infos = {v.name: v for v in [*model.graph.value_info, *model.graph.input, *model.graph.output]}
     name, count = model.graph.input[0].name, canvases_of(model)
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "graph.onnx"
+        source, augmented = Path(folder) / "graph.onnx", str(Path(folder) / "augmented.onnx")
         onnx.save(model, source)
-        augmented = str(Path(folder) / "augmented.onnx")
-        if method == "minmax":
+        if percentile is None:
             calibrator = MinMaxCalibrater(source, augmented_model_path=augmented)
         else:
             calibrator = PercentileCalibrater(
-                source, augmented_model_path=augmented, num_bins=BINS, percentile=PERCENTILE
+                source, augmented_model_path=augmented, num_bins=BINS, percentile=percentile
             )
         calibrator.select_tensors_to_calibrate = lambda _model: (list(values), infos)
         with _silent():
             calibrator.augment_graph()
             calibrator.create_inference_session()
-        for photo in track(photos, f"calibrating ({method})"):
+        for photo in track(photos, "calibrating"):
             with _silent():
                 calibrator.collect_data(_OneInput({name: np.repeat(canvas(photo, size), count, axis=0)}))
-        if method == "entropy":
-            histograms = calibrator.collector.get_histogram_dict()
-            return {v: _range(*least_divergent(*histograms[v][:4])) for v in track(values, "choosing ranges")}
         with _silent():
             found = calibrator.compute_data()
     return {v: _range(*(float(np.ravel(x)[0]) for x in found[v].range_value)) for v in values}

@@ -1,10 +1,11 @@
-"""A float32 graph as one with 8-bit layers: explicit Q/DQ, as TensorRT or onnxruntime's CPU kernels take them."""
+"""Turns a float32 graph to one with 8-bit layers: explicit Q/DQ, as TensorRT or onnxruntime's CPU kernels take them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,16 +21,43 @@ from edgekit.errors import EdgekitError
 if TYPE_CHECKING:
     import onnx
 
+Ranges = dict[str, tuple[np.float32, np.float32]]  # of a value: its smallest and largest
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a target's runtime computes in 8 bits, and how it wants that written."""
+
+    layers: tuple[str, ...]  # the kinds of layers
+    between: tuple[str, ...]  # what lies between two layers
+    float_outputs: tuple[str, ...]  # kinds whose results are not quantised
+    activations: str  # "QInt8", symmetric about zero, or "QUInt8"
+    biases: str  # "float", or "32 bits"
+    weight_bits: int
+
+
+# TensorRT fuses by itself what lies between layers.
+TENSORRT = Recipe(
+    layers=("Conv", "ConvTranspose", "Gemm", "MatMul"),
+    between=(),
+    float_outputs=("Conv", "ConvTranspose", "Gemm", "MatMul"),
+    activations="QInt8",
+    biases="float",
+    weight_bits=8,
+)
+# onnxruntime's CPU has no 8-bit transposed convolution and no product of an 8-bit layer that stays float but Gemm's, so
+# what can be one is made one (``products``). x86 processors without VNNI add two products of 8 bits in 16, and
+# 2 x 255 x 127 overflows there: detections are lost (docs/log.md). onnxruntime's own option against it
+# (session.x64quantprecision) fails to load these graphs.
+CPU = Recipe(
+    layers=("Conv", "Gemm", "MatMul"),
+    between=("Relu", "Clip", "Add", "MaxPool", "Resize"),
+    float_outputs=("Gemm", "MatMul"),
+    activations="QUInt8",
+    biases="32 bits",
+    weight_bits=7,
+)
 TARGETS = ("tensorrt", "cpu")
-# By target: the layers computed in 8 bits, and what between them is too. TensorRT fuses by itself what lies between;
-# onnxruntime's CPU has no 8-bit transposed convolution and no product of an 8-bit layer that stays float but Gemm's,
-# so what can be one is made one (``products``).
-LAYERS = {"tensorrt": ("Conv", "ConvTranspose", "Gemm", "MatMul"), "cpu": ("Conv", "Gemm", "MatMul")}
-BETWEEN = {"tensorrt": (), "cpu": ("Relu", "Clip", "Add", "MaxPool", "Resize")}
-# x86 processors without VNNI add two products of 8 bits in 16, and 2 x 255 x 127 overflows there: detections are lost
-# (docs/log.md). onnxruntime's own option against it (session.x64quantprecision) fails to load these graphs.
-WEIGHT_BITS = {"tensorrt": 8, "cpu": 7}
-FLOAT_OUTPUT = {"tensorrt": (*LAYERS["tensorrt"],), "cpu": ("Gemm", "MatMul")}
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -38,7 +66,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     constants = constants_of(prepared.graph)
     seen: set[str] = set()
     for node in prepared.graph.node:
-        if node.op_type not in LAYERS["tensorrt"] or len(node.input) < 3 or node.input[2] not in constants:
+        if node.op_type not in TENSORRT.layers or len(node.input) < 3 or node.input[2] not in constants:
             continue
         if node.input[2] in seen:  # a bias in 32 bits has the scale of its layer's input
             own = prepared.graph.initializer.add()
@@ -57,7 +85,7 @@ def calibrated_values(prepared: onnx.ModelProto) -> tuple[str, ...]:
     for node in prepared.graph.node:
         if node.name in names:
             found |= dict.fromkeys((node.input[0], node.output[0]))
-        elif node.name in between and node.op_type in BETWEEN["cpu"]:
+        elif node.name in between and node.op_type in CPU.between:
             data = node.input[:1] if node.op_type in ("Clip", "Resize") else node.input
             found |= dict.fromkeys([i for i in data if i and i not in constants] + list(node.output))
     return tuple(found)
@@ -68,68 +96,76 @@ def quantise(
 ) -> onnx.ModelProto:
     """A copy of a graph from ``prepare`` with Q/DQ around its layers, but for those that ``keep`` names.
 
-    ``target`` "tensorrt": signed activations symmetric about zero, float biases, only inputs quantised; "cpu": unsigned
-    activations, biases in 32 bits, outputs quantised too, so that onnxruntime fuses them to its 8-bit kernels, and
-    scores, deltas and mask logits as products with float results. Weights are signed, symmetric, one scale a channel;
-    "cpu" gives them 7 bits (see ``WEIGHT_BITS``). What decides boxes and scores without being a layer stays float32.
+    ``target`` is "tensorrt" or "cpu" (see ``TENSORRT`` and ``CPU``). Weights are signed, symmetric, one scale per
+    channel. What decides boxes and scores without being a layer stays float32. Raises EdgekitError for an unknown
+    target, and where ``keep`` leaves nothing to quantise.
     """
-    from onnxruntime.quantization import QuantType
-    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
     if target not in TARGETS:
         raise EdgekitError(f"--target {target}: unknown", f"give one of: {', '.join(TARGETS)}")
     kept = matching(prepared.graph, keep)
     copy = type(prepared)()
     copy.CopyFrom(prepared)
     ranges = {n: (np.float32(r.min), np.float32(r.max)) for n, r in table.tensors.items()}
-    if target == "cpu":
-        same = rewrite_for_8_bits(copy.graph, kept)
-        ranges |= {made: ranges[value] for made, value in same.items() if value in ranges}
-    chosen = _chosen(copy.graph, target, kept)
+    return _for_cpu(copy, ranges, kept) if target == "cpu" else _for_tensorrt(copy, ranges, kept)
+
+
+def _for_tensorrt(model: onnx.ModelProto, ranges: Ranges, kept: frozenset[str]) -> onnx.ModelProto:
+    """Only the inputs of layers are quantised."""
+    return _with_qdq(model, ranges, _chosen(model.graph, TENSORRT, kept), TENSORRT)
+
+
+def _for_cpu(model: onnx.ModelProto, ranges: Ranges, kept: frozenset[str]) -> onnx.ModelProto:
+    """Outputs of layers are quantised too, so that onnxruntime fuses them to its 8-bit kernels; scores, deltas and mask
+    logits, for which 256 levels would be too few, are products with float results."""
+    same = rewrite_for_8_bits(model.graph, kept)
+    held = ranges | {made: ranges[value] for made, value in same.items() if value in ranges}
+    quantised = _with_qdq(model, held, _chosen(model.graph, CPU, kept | ends(model.graph, kept)), CPU)
+    copy_rows(quantised.graph)
+    return quantised
+
+
+def _with_qdq(model: onnx.ModelProto, ranges: Ranges, chosen: frozenset[str], recipe: Recipe) -> onnx.ModelProto:
+    """The model, changed in place, with Q/DQ around the ``chosen`` nodes."""
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
     if not chosen:
         raise EdgekitError("--keep: leaves no layer to quantise", "keep fewer, or use --precision fp16")
-    symmetric = target == "tensorrt"
     options: dict[str, Any] = {
-        "ActivationSymmetric": symmetric,
+        "ActivationSymmetric": recipe.activations == "QInt8",
         "WeightSymmetric": True,
-        "QuantizeBias": not symmetric,
-        "OpTypesToExcludeOutputQuantization": list(FLOAT_OUTPUT[target]),
+        "QuantizeBias": recipe.biases == "32 bits",
+        "OpTypesToExcludeOutputQuantization": list(recipe.float_outputs),
     }
-    kinds = sorted({*LAYERS[target], *BETWEEN[target]})
     logging.disable(logging.WARNING)  # it warns of opset 18, which has all that is used here
     try:
         quantizer = QDQQuantizer(
-            copy,
+            model,
             True,
-            WEIGHT_BITS[target] < 8,
+            recipe.weight_bits < 8,
             QuantType.QInt8,
-            QuantType.QInt8 if symmetric else QuantType.QUInt8,
+            QuantType[recipe.activations],
             TensorsData(CalibrationMethod.MinMax, ranges),
             sorted(chosen),
             [],
-            kinds,
+            sorted({*recipe.layers, *recipe.between}),
             options,
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()
     finally:
         logging.disable(logging.NOTSET)
-    quantised = _with_shapes(quantizer.model.model)
-    if target == "cpu":
-        copy_rows(quantised.graph)
-    return quantised
+    return _with_shapes(quantizer.model.model)
 
 
-def _chosen(graph: onnx.GraphProto, target: str, kept: frozenset[str]) -> frozenset[str]:
-    """The nodes to quantise: layers of the target's kinds, and what lies between two of them."""
+def _chosen(graph: onnx.GraphProto, recipe: Recipe, kept: frozenset[str]) -> frozenset[str]:
+    """The nodes to quantise: layers of the recipe's kinds, and what lies between two of them."""
     between = feature_nodes(graph)
-    chosen = {x.node for x in layers(graph) if x.kind in LAYERS[target]} - kept
-    if target == "cpu":
-        chosen -= ends(graph, kept)  # 256 levels would be too few for them
+    chosen = {x.node for x in layers(graph) if x.kind in recipe.layers} - kept
     produced = {o for n in graph.node if n.name in chosen for o in n.output}
     for node in graph.node:
-        if node.name in between and node.op_type in BETWEEN[target] and any(i in produced for i in node.input):
+        if node.name in between and node.op_type in recipe.between and any(i in produced for i in node.input):
             chosen.add(node.name)
             produced.update(node.output)
     return frozenset(chosen)

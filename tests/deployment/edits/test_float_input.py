@@ -62,7 +62,7 @@ def test_of_any_precision(precision: str, base_onnx: Path, tmp_path: Path) -> No
         for photo in list_images(SAMPLE_PHOTOS)[:2]:
             (tmp_path / photo.name).symlink_to(photo)
         prepared = prepare(graph)
-        ranges = calibrate(prepared, calibrated_values(prepared), tmp_path, "minmax", meta.input_size)
+        ranges = calibrate(prepared, calibrated_values(prepared), tmp_path, meta.input_size)
         low = quantise(prepared, ranges, "cpu")
     write_onnx(tmp_path / "uint8.onnx", low, meta)
     result = export(tmp_path / "uint8.onnx", tmp_path / "float.onnx", input="float", no_verify=True)

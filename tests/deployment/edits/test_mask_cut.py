@@ -123,13 +123,12 @@ def write_cut(path: Path, output: Path) -> OnnxSession:
 def test_other_precisions(precision: str, tmp_path: Path, mixed_test: Dataset) -> None:
     options: dict[str, Any] = {"precision": precision}
     if precision == "int8":
-        options |= {"target": "cpu", "calibration": SAMPLE_PHOTOS, "calibrator": "minmax", "keep": ("body.1", "body.2")}
+        options |= {"target": "cpu", "calibration": SAMPLE_PHOTOS, "keep": ("body.1", "body.2")}
     result = export("demo", tmp_path / "found.onnx", masks="found", **options)
     assert result.verification is not None
     assert result.verification.passed
     if precision == "int8":
         options["calibration"] = tmp_path / "found.calibration.json"
-        del options["calibrator"]  # the table's own
     export("demo", tmp_path / "all.onnx", no_verify=True, **options)
     whole, cut = OnnxSession(tmp_path / "all.onnx"), OnnxSession(tmp_path / "found.onnx")
     assert cut.meta.precision == precision

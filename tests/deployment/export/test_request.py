@@ -55,7 +55,6 @@ def test_groups_have_the_defaults_of_the_parameters() -> None:
         ({"trt": "foo"}, "--trt foo: unknown"),
         ({"precision": "foo"}, "--precision foo: unknown"),
         ({"precision": "int8", "target": "gpu"}, "--target gpu: unknown"),
-        ({"precision": "int8", "calibrator": "guess"}, "--calibrator guess: unknown"),
         ({"compute_capability": ("8.6",)}, "--compute-capability: is about an engine"),
         ({"version_compatible": True, "workspace_mb": 500}, "--workspace-mb, --version-compatible: is about an engine"),
         ({"timing_cache": Path("timings")}, "--timing-cache: is about an engine"),
@@ -84,7 +83,7 @@ def test_a_comparison_on_few_detections_is_noted(tiny: Path, tmp_path: Path) -> 
 def test_a_table_alone_cannot_choose_what_to_keep(tiny: Path, tmp_path: Path) -> None:
     from edgekit.deployment.precision.calibration import Table, write_table
 
-    write_table(tmp_path / "ranges.json", Table("minmax", "", META.input_size, {}, {}))
+    write_table(tmp_path / "ranges.json", Table("", META.input_size, {}, {}))
     with pytest.raises(EdgekitError, match="needs photos, not a table") as raised:
         export("demo", tmp_path / "x.onnx", precision="int8", calibration=tmp_path / "ranges.json")
     assert "--keep none" in str(raised.value.hint)

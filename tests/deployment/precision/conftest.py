@@ -45,4 +45,4 @@ def prepared(fp32: onnx.ModelProto) -> onnx.ModelProto:
 
 @pytest.fixture(scope="session")
 def table(prepared: onnx.ModelProto, photos: Path, meta: ModelMeta) -> Table:
-    return calibrate(prepared, calibrated_values(prepared), photos, "percentile", meta.input_size)
+    return calibrate(prepared, calibrated_values(prepared), photos, meta.input_size)

@@ -54,11 +54,11 @@ def test_photos_that_are_none(tmp_path: Path) -> None:
     photo = tmp_path / "a.jpg"
     photo.symlink_to(tmp_path / "gone.jpg")
     with pytest.raises(EdgekitError, match=r"a\.jpg: cannot be read: No such file"):
-        calibrate(onnx.ModelProto(), (), tmp_path, "minmax", (8, 8))
+        calibrate(onnx.ModelProto(), (), tmp_path, (8, 8))
     photo.unlink()
     photo.mkdir()
     with pytest.raises(EdgekitError, match="holds no images"):
-        calibrate(onnx.ModelProto(), (), tmp_path, "minmax", (8, 8))
+        calibrate(onnx.ModelProto(), (), tmp_path, (8, 8))
 
 
 def test_the_readmes_snippet_describes_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

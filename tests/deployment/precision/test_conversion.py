@@ -5,11 +5,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.images import list_images
+from edgekit.deployment.export.export import export
 from edgekit.deployment.precision.calibration_sets import CalibrationSet, photos_of, read_set, write_set
-from edgekit.deployment.precision.conversion import convert
+from edgekit.deployment.precision.conversion import (
+    JUDGED_PHOTOS,
+    LEAST_PHOTOS,
+    SEARCH_PHOTOS,
+    check_calibration,
+    convert,
+    judging_photos,
+    searched_photos,
+)
 from edgekit.deployment.precision.keep import detections, difference
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
@@ -31,11 +41,11 @@ def test_int8_writes_its_table_and_takes_it_again(
     fp32: onnx.ModelProto, meta: ModelMeta, photos: Path, tmp_path: Path
 ) -> None:
     table = tmp_path / "ranges.json"
-    how = {"input_size": meta.input_size, "target": "cpu", "calibrator": "minmax"}
+    how = {"input_size": meta.input_size, "target": "cpu"}
     made = convert(fp32, "int8", calibration=photos, table=table, **how)
     assert (made.precision, made.target, made.table) == ("int8", "cpu", table)
     assert made.table_sha256 == sha256(table)
-    assert made.notes == ("calibrated on 6 photos, minmax",)
+    assert made.notes == ("calibrated on 6 photos",)
     again = convert(fp32, "int8", calibration=table, **how)
     assert again.model == made.model
 
@@ -45,7 +55,8 @@ def test_auto_names_what_it_keeps_and_gains_by_it(
     fp32: onnx.ModelProto, meta: ModelMeta, photos: Path, canvases: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgekit.deployment.precision.conversion.SEARCH_PHOTOS", 2)
-    how = {"input_size": meta.input_size, "calibration": photos, "calibrator": "minmax"}
+    monkeypatch.setattr("edgekit.deployment.precision.conversion.LEAST_PHOTOS", 2)
+    how = {"input_size": meta.input_size, "calibration": photos}
     plain = convert(fp32, "int8", **how)
     made = convert(fp32, "int8", keep=("auto",), **how)
     assert made.kept
@@ -91,9 +102,41 @@ def test_errors_name_the_option(fp32: onnx.ModelProto, meta: ModelMeta, tmp_path
         convert(fp32, "int8", input_size=size, calibration=tmp_path / "none.json")
 
 
+@pytest.mark.parametrize("given", ["few", "copies", "described"])
+def test_a_search_on_few_photos_is_refused(given: str, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for place in range(LEAST_PHOTOS if given == "copies" else LEAST_PHOTOS - 1):
+        color = (0, 0, 0) if given == "copies" else (place, 0, 0)
+        Image.new("RGB", (8, 8), color).save(folder / f"{place}.png")
+    calibration, count = folder, 1 if given == "copies" else LEAST_PHOTOS - 1
+    if given == "described":
+        calibration = tmp_path / "set.json"
+        images = {p.name: sha256(p) for p in list_images(folder)}
+        write_set(calibration, CalibrationSet("folder", images, {}, str(folder)))
+    with pytest.raises(EdgekitError, match=f"at least {LEAST_PHOTOS} different photos, not {count} ") as raised:
+        export("demo", tmp_path / "x.onnx", precision="int8", calibration=calibration)
+    assert "--keep none" in str(raised.value.hint)
+    assert not (tmp_path / "x.onnx").exists()
+    check_calibration(calibration, "int8", ("body.1",))
+    check_calibration(calibration, "fp16", ("auto",))
+
+
+def test_the_result_is_judged_first_on_photos_that_no_search_saw(tmp_path: Path) -> None:
+    for place in range(SEARCH_PHOTOS + JUDGED_PHOTOS):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{place:03}.png")
+    photos = list_images(tmp_path)
+    judged = judging_photos(tmp_path)
+    assert len(set(judged)) == JUDGED_PHOTOS
+    assert not set(judged) & set(searched_photos(photos))
+    for photo in photos[SEARCH_PHOTOS - 2 :]:
+        photo.unlink()
+    assert sorted(judging_photos(tmp_path)) == photos[: SEARCH_PHOTOS - 2]
+
+
 def test_a_table_of_another_graph(fp32: onnx.ModelProto, meta: ModelMeta, photos: Path, tmp_path: Path) -> None:
     table = tmp_path / "ranges.json"
-    how = {"input_size": meta.input_size, "calibrator": "minmax"}
+    how = {"input_size": meta.input_size}
     convert(fp32, "int8", calibration=photos, table=table, **how)
     other = onnx.ModelProto()
     other.CopyFrom(fp32)

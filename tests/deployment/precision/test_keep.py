@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgekit.deployment.edits.graph_search import layers, matching
+from edgekit.deployment.edits.graph_search import blocks, layers
 from edgekit.deployment.precision.keep import Found, difference, find_keep
 
 
@@ -27,19 +27,22 @@ def test_difference_of_detections() -> None:
     assert difference([found([])], [found([])]) == 0
 
 
+def without_masks(fp32: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with the mask predictor's weights at zero, and all else as it was."""
+    made = onnx.ModelProto()
+    made.CopyFrom(fp32)
+    lost = {x.weight for x in layers(fp32.graph) if x.block == "predictors"}
+    for tensor in made.graph.initializer:
+        if tensor.name in lost:
+            tensor.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(tensor), tensor.name))
+    return made
+
+
 def test_the_wrecked_block_is_kept_and_no_other(fp32: onnx.ModelProto, canvases: list[np.ndarray]) -> None:
-    """A "precision" that zeroes the mask predictor's weights and leaves all else as it was."""
+    wrecked = without_masks(fp32)
 
     def build(keep: tuple[str, ...]) -> onnx.ModelProto:
-        made = onnx.ModelProto()
-        made.CopyFrom(fp32)
-        kept = matching(fp32.graph, keep)
-        lost = {x.weight for x in layers(fp32.graph) if x.block == "predictors" and x.node not in kept}
-        for tensor in made.graph.initializer:
-            if tensor.name in lost:
-                array = numpy_helper.to_array(tensor)
-                tensor.CopyFrom(numpy_helper.from_array(0 * array, tensor.name))
-        return made
+        return fp32 if "predictors" in keep else wrecked
 
     search = find_keep(fp32, build, canvases[:2])
     assert search.kept == ("predictors",)
@@ -47,6 +50,18 @@ def test_the_wrecked_block_is_kept_and_no_other(fp32: onnx.ModelProto, canvases:
     assert search.difference == 0
     assert next(iter(search.of_block)) == "predictors"
     assert sum(v > 0 for v in search.of_block.values()) == 1
+
+
+def test_a_block_that_only_seemed_to_cost_is_dropped_again(fp32: onnx.ModelProto, canvases: list[np.ndarray]) -> None:
+    """The RPN costs as much as the predictors where all else is kept, and nothing otherwise."""
+    wrecked, all_but_rpn = without_masks(fp32), set(blocks(fp32.graph)) - {"rpn"}
+
+    def build(keep: tuple[str, ...]) -> onnx.ModelProto:
+        return fp32 if "predictors" in keep and set(keep) != all_but_rpn else wrecked
+
+    search = find_keep(fp32, build, canvases[:2])
+    assert list(search.of_block)[:2] == ["rpn", "predictors"]
+    assert (search.kept, search.difference) == (("predictors",), 0)
 
 
 def test_nothing_is_kept_where_nothing_differs(fp32: onnx.ModelProto, canvases: list[np.ndarray]) -> None:
