@@ -46,8 +46,8 @@ def find_keep(
     """Keep the block that costs most, and the next, until detections differ from ``model``'s by less than ``bound``.
 
     ``build`` makes the graph in low precision with some blocks kept. Each block's cost is measured alone, with all
-    others kept, on some of the ``canvases``, uint8 [1, H, W, 3]. In the end, those without which the difference stays
-    within the bound are dropped again.
+    others kept, on some of the ``canvases``, uint8 [1, H, W, 3]. Those that help at once come
+    first; in the end those without which the difference stays within the bound are dropped again.
     """
     names = blocks(model.graph)
     reference = detections(model, canvases)
@@ -62,9 +62,18 @@ def find_keep(
     ranked = sorted(costs, key=lambda n: -costs[n])
     kept: tuple[str, ...] = ()
     left = of_all
+    put_off: tuple[str, ...] = ()  # what alone does not help may help together
     for name in track(ranked[:-1], "choosing what to keep"):
         if left <= bound:
             continue
+        with_it = difference(reference, detections(build((*kept, name)), canvases))
+        if with_it < left:
+            kept, left = (*kept, name), with_it
+        else:
+            put_off = (*put_off, name)
+    for name in put_off:
+        if left <= bound:
+            break
         kept = (*kept, name)
         left = difference(reference, detections(build(kept), canvases))
     for name in track(kept[::-1], "dropping what need not be kept"):
