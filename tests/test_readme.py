@@ -1,8 +1,9 @@
-"""README and docs: short enough, every command parses, every Python call fits, every link leads somewhere."""
+"""README and docs: short enough, every command parses, every Python call fits, every link and file named is there."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import shlex
@@ -13,6 +14,7 @@ import pytest
 
 import edgekit
 from edgekit.cli import cli
+from tests.test_levels import ROOMS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -83,3 +85,43 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_no_part_is_larger_than_the_whole(page: Path) -> None:
     cells = [re.fullmatch(r"(\d+) of (\d+)", cell.strip()) for cell in page.read_text().split("|")]
     assert all(int(cell[1]) <= int(cell[2]) for cell in cells if cell)
+
+
+def named_in_code(page: Path) -> list[str]:
+    return re.findall(r"`([^`\s]+)`", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL))
+
+
+CURRENT = [page for page in PAGES if page.name != "log.md"]  # which names files as they were called then
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_exist(page: Path) -> None:
+    for name in named_in_code(page):
+        file, _, test = name.partition("::")
+        if file.split("/")[0] in ("edgekit", "tests", "benchmarks", "calibration", "docs") and "/" in file:
+            assert (ROOT / file).exists(), name
+            assert not test or f"def {test}(" in (ROOT / file).read_text(), name
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_names_exist(page: Path) -> None:
+    for name in re.findall(r"\bedgekit(?:\.\w+)+", " ".join(named_in_code(page))):
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_the_architecture_names_every_room_in_its_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    lines = re.search(r"^```$(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert lines is not None
+    rooms, folders = [], [ROOT]
+    for line in lines[1].strip("\n").splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        folders[depth + 1 :] = [folders[depth] / name]
+        assert folders[-1].exists(), line
+        if depth == 1 and folders[1].name == "edgekit":
+            rooms.append(name.rstrip("/").removesuffix(".py"))
+    assert rooms == [room for room in ROOMS if room != "__main__"] + ["assets"]
+    packages = {p.parent for p in (ROOT / "edgekit").rglob("__init__.py")} - {ROOT / "edgekit"}
+    assert all(f"  {package.name}/ " in page for package in packages)

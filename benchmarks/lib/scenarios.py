@@ -12,8 +12,9 @@ import numpy as np
 
 from benchmarks.lib.paths import SHARED
 from edgekit.data.annotations.coco import Dataset, Photo, read_dataset
+from edgekit.demo.emoji import NOTO_FONT
 from edgekit.demo.photo_sets import write_demo_set
-from edgekit.demo.scenes import NEW_CLASSES, NOTO_FONT
+from edgekit.demo.scenes import NEW_CLASSES
 
 MSRC = SHARED / "msrc"
 MSRC_BASE = Path("/tmp/msrc/base.safetensors")

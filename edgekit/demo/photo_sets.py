@@ -10,7 +10,8 @@ from PIL import Image
 from edgekit.artifacts.outputs import MARK
 from edgekit.data.annotations.coco import Annotation, Dataset, Photo, write_dataset
 from edgekit.data.detections import rle
-from edgekit.demo.scenes import SIZE, SceneObject, annotated_classes, render_scene
+from edgekit.demo.backgrounds import SIZE
+from edgekit.demo.scenes import SceneObject, annotated_classes, render_scene
 from edgekit.progress import Track, silent
 
 

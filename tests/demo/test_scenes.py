@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from edgekit.data.annotations.coco import read_dataset
-from edgekit.demo import scenes
+from edgekit.demo import emoji
+from edgekit.demo.emoji import CODE_POINTS, NOTO_FONT
 from edgekit.demo.photo_sets import write_demo_set
-from edgekit.demo.scenes import BASE_CLASSES, CODE_POINTS, NEW_CLASSES, NOTO_FONT, SPLITS, render_scene
+from edgekit.demo.scenes import BASE_CLASSES, NEW_CLASSES, SPLITS, render_scene
 from edgekit.errors import EdgekitError
 
 STYLES = [
@@ -45,7 +46,7 @@ def test_openmoji_scenes_are_what_the_embedded_model_learned_from() -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_each_class_has_drawings_of_its_own(style: str) -> None:
-    drawings = {p: scenes._drawing(p, style) for points in CODE_POINTS.values() for p in points}
+    drawings = {p: emoji._drawing(p, style) for points in CODE_POINTS.values() for p in points}
     assert all(min(d.size) > 50 for d in drawings.values())
     assert len({hashlib.sha256(d.tobytes()).digest() for d in drawings.values()}) == len(drawings)
 
@@ -57,9 +58,9 @@ def test_styles_differ() -> None:
 
 
 def test_missing_noto_font_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "NOTO_FONT", tmp_path / "none.ttf")
-    scenes._font.cache_clear()
-    scenes._drawing.cache_clear()
+    monkeypatch.setattr(emoji, "NOTO_FONT", tmp_path / "none.ttf")
+    emoji._font.cache_clear()
+    emoji._drawing.cache_clear()
     with pytest.raises(EdgekitError) as caught:
         render_scene("base-test", 0, style="noto")
     assert "none.ttf" in caught.value.message

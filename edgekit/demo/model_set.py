@@ -1,0 +1,66 @@
+"""The demo's models: the embedded base, adapted by edgekit and by torchvision's own loop, and their exports."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.adaptation.adapt import Adaptation, adapt
+from edgekit.artifacts.safetensors_files import read_safetensors
+from edgekit.data.annotations.coco import Dataset
+from edgekit.demo.naive_loop import NaiveFineTuning, fine_tune_naively
+from edgekit.demo.scenes import NEW_CLASSES
+from edgekit.demo.stock_export import StockSession, export_stock
+from edgekit.deployment.export.export import Export, export
+from edgekit.files.whole_files import staging
+from edgekit.model.checkpoint import load_model, save_model
+from edgekit.progress import Track
+from edgekit.runtime.session import Session, open_session
+
+BASE = "demo"  # the name of the embedded model
+MODELS = ("adapted.safetensors", "adapted.onnx", "naive.safetensors", "base.onnx", "torchvision.onnx")
+LOOP_EPOCHS = 20  # of torchvision's loop; its time for as many as edgekit's is extrapolated
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """What making the models gave: the files are MODELS in one folder."""
+
+    adaptation: Adaptation
+    loop: NaiveFineTuning
+    exported: Export  # the adapted model's graph
+
+
+def make_models(folder: Path, learned: Dataset, seed: int, track: Track) -> ModelSet:
+    """Adapt the base model to the photos ``learned`` in both ways, and write all MODELS to ``folder``."""
+    adapted, naive = folder / "adapted.safetensors", folder / "naive.safetensors"
+    with staging(folder) as cache:  # a new cache, so that the times are those of a first run
+        adaptation = adapt(BASE, learned.file, learned.file.parent, adapted, seed=seed, cache=cache, track=track)
+    base, meta = load_model(BASE)
+    loop = fine_tune_naively(base, list(learned.photos), NEW_CLASSES, meta.input_size, LOOP_EPOCHS, seed, track)
+    _, adapted_meta = read_safetensors(adapted)
+    save_model(naive, loop.module, dataclasses.replace(adapted_meta, scoring="joint"))
+    exported = export(adapted, folder / "adapted.onnx", track=track)
+    export(BASE, folder / "base.onnx", track=track)
+    for _ in track(range(1), "torchvision's own export"):
+        export_stock(adapted, folder / "torchvision.onnx")
+    return ModelSet(adaptation, loop, exported)
+
+
+def open_models(folder: Path) -> dict[str, Session]:
+    """The models to evaluate, by name; checkpoints run in PyTorch, graphs in onnxruntime."""
+    return {
+        "base": open_session(BASE),
+        "adapted": open_session(folder / "adapted.safetensors"),
+        "naive": open_session(folder / "naive.safetensors"),
+        "base.onnx": open_session(folder / "base.onnx"),
+        "adapted.onnx": open_session(folder / "adapted.onnx"),
+    }
+
+
+def timed_models(folder: Path, sessions: dict[str, Session]) -> dict[str, Session]:
+    """Of the open models those to time, by the names to report, with torchvision's export beside edgekit's."""
+    timed = {f"{n} (edgekit)" if n.endswith(".onnx") else n: s for n, s in sessions.items() if n != "naive"}
+    stock = StockSession(folder / "torchvision.onnx", sessions["adapted"].meta)
+    return {**timed, "adapted.onnx (torchvision's export)": stock}
