@@ -23,7 +23,7 @@ import edgekit
 from benchmarks.lib.by_machine import add
 from benchmarks.lib.paths import RESULTS, ROOT
 from edgekit.artifacts.metadata import tool_versions
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError

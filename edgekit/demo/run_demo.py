@@ -16,7 +16,7 @@ from edgekit.artifacts.metadata import tool_versions
 from edgekit.artifacts.outputs import check_outputs
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset, Photo
+from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.detections import Detections
 from edgekit.demo.naive_loop import fine_tune_naively
 from edgekit.demo.page import Scene, write_page

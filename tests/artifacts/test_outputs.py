@@ -20,7 +20,8 @@ from edgekit.artifacts.model_names import EMBEDDED
 from edgekit.artifacts.outputs import check_outputs, made_here
 from edgekit.artifacts.safetensors_files import write_safetensors
 from edgekit.cli import main
-from edgekit.data.annotations.coco import Dataset, write_dataset
+from edgekit.data.annotations.coco import write_dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.demo.run_demo import run_demo
 from edgekit.deployment.export.export import export

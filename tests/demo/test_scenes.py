@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.data.annotations.coco import read_dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.demo import scenes
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.demo.scenes import BASE_CLASSES, CODE_POINTS, NEW_CLASSES, NOTO_FONT, SPLITS, render_scene

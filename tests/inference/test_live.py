@@ -17,7 +17,8 @@ import pytest
 from rich.console import Console
 
 from edgekit.cli import main
-from edgekit.data.video import Frame, open_video
+from edgekit.data.frames import Frame
+from edgekit.data.video import open_video
 from edgekit.errors import EdgekitError
 from edgekit.inference import predict as module
 from edgekit.inference.live import Stream, watch

@@ -12,7 +12,7 @@ import torch
 from edgekit.adaptation.adapt import adapt
 from edgekit.adaptation.proof import Proof
 from edgekit.comparison.verification import verify
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.export.export import export
 from edgekit.measurement.machine.providers import probe_providers

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.annotations.coco import Dataset, Photo, read_dataset, readable
+from edgekit.data.annotations.dataset import Dataset, Photo
+from edgekit.data.annotations.formats import read_dataset
+from edgekit.data.annotations.usable import readable
 from edgekit.errors import EdgekitError
 from edgekit.measurement.evaluate import Evaluation, score
 from edgekit.progress import Track

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench import run
 from edgekit.measurement.bench.alone import try_alone
