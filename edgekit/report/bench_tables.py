@@ -12,8 +12,7 @@ from edgekit.artifacts.outputs import TEXT_MARK
 from edgekit.measurement.bench.earlier import MEASURE_AGAIN, unjudged
 
 if TYPE_CHECKING:
-    from edgekit.measurement.bench.benchmark import Benchmark, Latency, Measured, Memory, Power, Streams
-    from edgekit.measurement.bench.earlier import Comparison
+    from edgekit.measurement.bench.benchmark import Benchmark, ChangeSince, Latency, Measured, Memory, Power, Streams
 
 ABSENT = "not measured"
 
@@ -187,7 +186,7 @@ def _layers(row: Measured) -> Sheet:
     return Sheet(f"{row.latency.artifact}: time by kind of layer, profiled", columns, tuple(cells))
 
 
-def _comparison(comparison: Comparison) -> Sheet:
+def _comparison(comparison: ChangeSince) -> Sheet:
     columns = ("artifact", "p50 before", "p50 now", "ratio", "ratio of inference")
     cells = [
         (r.artifact, f"{r.old_p50_ms:.1f}", f"{r.p50_ms:.1f}", f"{r.ratio:.3f}", f"{r.inference_ratio:.3f}")

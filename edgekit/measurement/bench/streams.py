@@ -1,4 +1,4 @@
-"""How many photos a second do several sessions of one artifact manage together?"""
+"""The throughput of several sessions of one artifact at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from edgekit.measurement.bench.benchmark import Streams
 from edgekit.measurement.bench.forms import Form, open_form
 from edgekit.measurement.bench.harness import Clock, call
-from edgekit.measurement.bench.sessions import stages
+from edgekit.measurement.bench.sessions import call_stages
 from edgekit.runtime.session import Session
 
 
@@ -31,7 +31,7 @@ def run_streams(
     sessions, threads = _open(form, session, count)
     try:
         for twin in sessions:
-            call(stages(twin, 1), items[0], clock.now)
+            call(call_stages(twin, 1), items[0], clock.now)
         return _run(sessions, threads, items, seconds, clock)
     finally:
         for twin in sessions:
@@ -56,7 +56,7 @@ def _run(
     ends = [0.0]
 
     def work(place: int) -> None:
-        own, turn = stages(sessions[place], 1), place
+        own, turn = call_stages(sessions[place], 1), place
         gate.wait()
         try:
             while not turn - place or clock.now() < ends[0]:
