@@ -89,7 +89,8 @@ def bench(
     from edgekit.measurement.bench.plan import BenchOptions
     from edgekit.model.hints import CheckpointHints
     from edgekit.report.bench import bench
-    from edgekit.report.bench_tables import remarks, rich_table, sheets
+    from edgekit.report.bench_tables import remarks, sheets
+    from edgekit.report.sheets import rich_table
 
     file = output_file(Path(as_json)) if as_json not in (None, "-") else None
     inputs = [*models, options["images"], options["data"], base_classes, against]

@@ -1,35 +1,18 @@
-"""A benchmark as tables: for a terminal and, with the same cells, as Markdown."""
+"""A benchmark as tables: their cells and, of these, a Markdown page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from rich.table import Table
 
 from edgekit.artifacts.outputs import TEXT_MARK
 from edgekit.measurement.bench.earlier import MEASURE_AGAIN, unjudged
+from edgekit.report.sheets import Sheet
 
 if TYPE_CHECKING:
     from edgekit.measurement.bench.benchmark import Benchmark, ChangeSince, Latency, Measured, Memory, Power, Streams
 
 ABSENT = "not measured"
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table's text; the first ``words`` columns are words, the others figures."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: int = 1
-
-
-def latency_table(rows: Sequence[Latency], machine: Mapping[str, str | int]) -> Table:
-    """Latency of each model, and how it compares with the first's."""
-    return rich_table(latency_sheet(rows, machine))
 
 
 def sheets(result: Benchmark) -> list[Sheet]:
@@ -67,16 +50,6 @@ def latency_sheet(rows: Sequence[Latency], machine: Mapping[str, str | int]) -> 
         for r in rows
     ]
     return Sheet(title, columns, tuple(cells), words=2)
-
-
-def rich_table(sheet: Sheet) -> Table:
-    """A sheet for a terminal."""
-    table = Table(title=sheet.title)
-    for place, column in enumerate(sheet.columns):
-        table.add_column(column, justify="left" if place < sheet.words else "right", overflow="fold")
-    for row in sheet.rows:
-        table.add_row(*row)
-    return table
 
 
 def markdown(result: Benchmark) -> str:
@@ -123,7 +96,7 @@ def _sizes(result: Benchmark) -> list[str]:
 
 
 def _parts(rows: Sequence[Measured]) -> Sheet:
-    columns = ("artifact", "decode", "preprocess", "inference", "postprocess", "objects an image")
+    columns = ("artifact", "decode", "preprocess", "inference", "postprocess", "objects per image")
     cells = []
     for row in rows:
         split = row.latency.split
@@ -144,7 +117,7 @@ def _costs(rows: Sequence[Measured]) -> Sheet:
         "memory MB": [_figure(r.memory, "resident_mb", ".0f") for r in rows],
         "peak MB": [_figure(r.memory, "peak_mb", ".0f") for r in rows],
         "device MB": [_figure(r.memory, "device_mb", ".0f") for r in rows],
-        "J an image": [_figure(r.power, "joules_per_image", ".3f") for r in rows],
+        "J per image": [_figure(r.power, "joules_per_image", ".3f") for r in rows],
         "W": [_figure(r.power, "mean_watts", ".1f") for r in rows],
         "streams": [_figure(r.streams, "count", "d") for r in rows],
         "images/s of streams": [_figure(r.streams, "images_per_s", ".1f") for r in rows],

@@ -20,7 +20,7 @@ from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.telemetry.summary_of_run import Series
 from edgekit.report.bench_page import page
 from edgekit.report.bench_tables import markdown, remarks
-from edgekit.report.plots import as_file, curves, distribution, over_time
+from edgekit.report.plots import as_file, curves, distribution
 from edgekit.runtime.torch_session import device_here
 from tests.devices import install, write_stand_in
 from tests.measurement.bench.results import benchmark, latency, measured, telemetry
@@ -194,9 +194,9 @@ def test_plots_draw_the_values() -> None:
     assert len(set(xs)) == 3, "one step a value"
     assert list(xs) == sorted(xs)
     assert list(ys) == sorted(ys, reverse=True), "the share rises, and up is less in SVG"
-    line = points(over_time({"a": ([0.0, 1.0, 2.0], [5.0, 10.0, 5.0])}, "W"))
+    line = points(curves({"a": ([0.0, 1.0, 2.0], [5.0, 10.0, 5.0])}, "seconds", "W"))
     assert line[0][1] == line[2][1] > line[1][1]
-    assert points(over_time({"a": ([1.0], [0.0])}, "W"))
+    assert points(curves({"a": ([1.0], [0.0])}, "seconds", "W"))
 
 
 def test_a_plot_as_a_file_is_xml_with_its_own_style() -> None:
