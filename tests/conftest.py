@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from edgekit.adaptation.adapt import Adaptation, adapt
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.export.export import export
 from edgekit.deployment.tensorrt.target import any_tensorrt

@@ -14,7 +14,7 @@ import pytest
 
 import edgekit
 from edgekit.cli import cli, main
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.runtime.torch_session import device_here
 
 ROOT = Path(__file__).parent.parent

@@ -19,7 +19,7 @@ from edgekit.adaptation.inputs import Inputs
 from edgekit.adaptation.job import Job
 from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.settings import Settings
-from edgekit.data.annotations.coco import Dataset, Photo
+from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.demo.naive_loop import fine_tune_naively
 from edgekit.model.checkpoint import save_model
 from edgekit.model.predictors import Predictors

@@ -23,14 +23,14 @@ import edgekit
 from benchmarks.lib.by_machine import add
 from benchmarks.lib.paths import RESULTS, ROOT
 from edgekit.artifacts.metadata import tool_versions
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.benchmark import Latency
 from edgekit.measurement.bench.forms import failed
 from edgekit.measurement.bench.harness import Subject, interleave
-from edgekit.measurement.bench.sessions import latency, stages
+from edgekit.measurement.bench.sessions import call_stages, latency
 from edgekit.measurement.evaluate import score
 from edgekit.measurement.machine.system import machine
 from edgekit.runtime.session import Session, detect, open_session
@@ -94,7 +94,7 @@ def timed(
 ) -> dict[str, dict[str, Any]]:
     """The row of each session; one that fails on the way loses its own only."""
     rows: dict[str, dict[str, Any]] = {}
-    subjects = [Subject(name, stages(session, 1)) for name, session in sessions.items()]
+    subjects = [Subject(name, call_stages(session, 1)) for name, session in sessions.items()]
     for timing in interleave(subjects, [(photo,) for photo in photos], runs):
         session = sessions[timing.name]
         try:

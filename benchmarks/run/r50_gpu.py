@@ -28,6 +28,7 @@ from edgekit.comparison.tolerance import tolerance_for
 from edgekit.comparison.verification import verify
 from edgekit.data.images import list_images, read_image
 from edgekit.demo.stock_export import StockSession
+from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
 from edgekit.model.checkpoint import load_model
@@ -121,7 +122,7 @@ def agreement(reference: Session, other: Session, photos: Path) -> dict[str, Any
 
 def alone(checkpoint: Path, files: dict[str, Path], photos: Path, runs: int) -> dict[str, Any]:
     """Energy and memory of each of edgekit's forms, running alone, as ``edgekit bench`` measures them."""
-    result = edgekit.bench([checkpoint, *files.values()], photos, runs=runs, providers=("cuda",))
+    result = edgekit.bench([checkpoint, *files.values()], BenchOptions(photos, runs=runs, providers=("cuda",)))
     return {
         artifact.latency.artifact.rsplit("/", 1)[-1]: {
             "joules_per_image": artifact.power and artifact.power.joules_per_image,

@@ -13,7 +13,7 @@ import torch
 
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.comparison.pairing import Retention, retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
 from edgekit.errors import EdgekitError

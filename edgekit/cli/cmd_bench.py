@@ -22,8 +22,6 @@ from edgekit.cli.shared_options import (
     skip_option,
 )
 
-INPUTS = ("images", "data", "base_classes", "against")  # of bench
-
 
 @click.command("eval")
 @click.argument("model")
@@ -35,12 +33,13 @@ INPUTS = ("images", "data", "base_classes", "against")  # of bench
 @architecture_option
 @skip_option
 @json_option
-def evaluate(as_json: bool, **options: Any) -> None:
+def evaluate(as_json: bool, base_classes: Path | None, architecture: str | None, **options: Any) -> None:
     """Measure COCO AP, old and new classes apart."""
     from edgekit.measurement import evaluate
+    from edgekit.model.hints import CheckpointHints
     from edgekit.report.tables import evaluation_table
 
-    result = evaluate.evaluate(**options, track=track)
+    result = evaluate.evaluate(**options, hints=CheckpointHints(base_classes, architecture), track=track)
     show(result, as_json, [evaluation_table(result)] if not as_json else [])
     for message in result.skipped:
         click.echo(f"skipped: {message}", err=True)
@@ -68,20 +67,45 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @force_option
 @json_file_option
 @click.pass_context
-def bench(context: click.Context, as_json: str | None, **options: Any) -> None:
+def bench(
+    context: click.Context,
+    models: tuple[str, ...],
+    as_json: str | None,
+    base_classes: Path | None,
+    architecture: str | None,
+    against: Path | None,
+    fail_if_slower: float | None,
+    markdown: Path | None,
+    html: Path | None,
+    force: bool,
+    **options: Any,
+) -> None:
     """Measure what models cost on this device: interleaved, on the same photos.
 
     Exits 1 if a model could not be measured (the others are) or --fail-if-slower found one slower.
     """
     from edgekit.artifacts.outputs import check_outputs
     from edgekit.files.whole_files import output_file
+    from edgekit.measurement.bench.plan import BenchOptions
+    from edgekit.model.hints import CheckpointHints
     from edgekit.report.bench import bench
-    from edgekit.report.bench_tables import remarks, rich_table, sheets
+    from edgekit.report.bench_tables import remarks, sheets
+    from edgekit.report.sheets import rich_table
 
     file = output_file(Path(as_json)) if as_json not in (None, "-") else None
-    pages = [options["markdown"], options["html"]]
-    check_outputs([file, *pages], [*options["models"], *(options[name] for name in INPUTS)], options["force"])
-    result = bench(**options, track=track)
+    inputs = [*models, options["images"], options["data"], base_classes, against]
+    check_outputs([file, markdown, html], inputs, force)
+    wanted = BenchOptions(**options, hints=CheckpointHints(base_classes, architecture))
+    result = bench(
+        models,
+        wanted,
+        against=against,
+        fail_if_slower=fail_if_slower,
+        markdown=markdown,
+        html=html,
+        force=force,
+        track=track,
+    )
     show(result, as_json == "-", [rich_table(sheet) for sheet in sheets(result)] if as_json != "-" else [])
     for line in remarks(result):
         click.echo(f"edgekit: {line}", err=True)

@@ -21,7 +21,7 @@ from edgekit.errors import EdgekitError
 def compare(as_json: bool, **options: Any) -> None:
     """Say how far two forms of a model (A and B: checkpoint, ONNX) differ, and at which stage it begins."""
     from edgekit.comparison import compare as comparison
-    from edgekit.report.comparison_tables import comparison_tables
+    from edgekit.report.tables import comparison_tables
 
     result = comparison.compare(**options, track=track)
     show(result, as_json, comparison_tables(result) if not as_json else [])

@@ -59,7 +59,7 @@ def predict(context: click.Context, as_json: bool, **options: Any) -> None:
 
 def _show_stream(context: click.Context, stream: Stream, as_json: bool) -> None:
     """What came of a video; exit 1 if it ended where it should not have."""
-    from edgekit.report.stream_table import stream_table
+    from edgekit.report.tables import stream_table
 
     show(stream, as_json, [stream_table(stream)] if not as_json else [])
     if stream.problem:

@@ -10,7 +10,8 @@ import numpy as np
 
 from edgekit.comparison.pairing import Parity, parity
 from edgekit.comparison.tolerance import Tolerance, tolerance_for
-from edgekit.data.annotations.coco import Dataset, read_dataset
+from edgekit.data.annotations.dataset import Dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.data.detections import Detections
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.errors import EdgekitError

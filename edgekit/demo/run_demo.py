@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from edgekit.artifacts.outputs import check_outputs
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
 from edgekit.demo.model_set import MODELS, make_models, open_models, timed_models
 from edgekit.demo.page import write_page

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from edgekit.data.video import Frames
+from edgekit.data.frames import Frames
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import atomic_path
 from edgekit.inference.live_stages import Found, Medians, Reading, Writing

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from edgekit.data.detections import Detections
+from edgekit.data.frames import Frame, Frames
 from edgekit.data.images import fit
-from edgekit.data.video import Frame, Frames, VideoFile
+from edgekit.data.video import VideoFile
 from edgekit.inference.drawing import draw
 
 IN_FLIGHT = 4  # frames that may wait between two stages

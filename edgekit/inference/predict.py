@@ -13,8 +13,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from edgekit.artifacts.outputs import MARK, check_outputs
+from edgekit.data.frames import Frames
 from edgekit.data.images import list_images, read_image
-from edgekit.data.video import Frames, check_output, is_video, open_camera, open_video
+from edgekit.data.video import check_output, is_video, open_camera, open_video
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, staging, write_text, writing
 from edgekit.inference.drawing import draw

@@ -21,7 +21,7 @@ from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.cli import main
 from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256

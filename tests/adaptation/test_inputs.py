@@ -12,7 +12,7 @@ from PIL import Image
 
 from edgekit.adaptation.inputs import Inputs, read_inputs
 from edgekit.artifacts.metadata import BACKGROUND
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.errors import EdgekitError
 
 KNOWN = (BACKGROUND, "dog", "cat")

@@ -10,7 +10,7 @@ import torch
 
 from edgekit.adaptation.proof import compare
 from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.progress import silent
 from edgekit.runtime.session import detect, open_session
 from edgekit.runtime.torch_session import TorchSession

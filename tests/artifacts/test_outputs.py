@@ -20,13 +20,15 @@ from edgekit.artifacts.model_names import EMBEDDED
 from edgekit.artifacts.outputs import check_outputs, made_here
 from edgekit.artifacts.safetensors_files import write_safetensors
 from edgekit.cli import main
-from edgekit.data.annotations.coco import Dataset, write_dataset
+from edgekit.data.annotations.coco import write_dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.demo.run_demo import run_demo
 from edgekit.deployment.export.export import export
 from edgekit.deployment.export.triton import write_repository
 from edgekit.errors import EdgekitError
 from edgekit.inference.predict import predict
+from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.report.bench import bench
 from tests.runtime.test_engine_file import written
 from tests.tiny_detector import META, write_tiny_detector
@@ -175,9 +177,9 @@ def test_pages_of_a_benchmark(page: str, tiny: Path, photos: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("page", ["markdown", "html"])
 def test_pages_replace_no_input(page: str, tiny: Path, photos: Path, tmp_path: Path) -> None:
+    options = BenchOptions(photos, runs=1)
     for output in (tiny, photos / "a.png"):
-        wanted = {page: output, "images": photos}
-        refused("input", tmp_path, lambda force, wanted=wanted: bench([tiny], runs=1, force=force, **wanted))
+        refused("input", tmp_path, lambda force, to=output: bench([tiny], options, force=force, **{page: to}))
 
 
 def test_adapting_replaces_nothing_of_others(new_train: Dataset, tmp_path: Path) -> None:

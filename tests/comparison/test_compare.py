@@ -13,7 +13,7 @@ from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.artifacts.safetensors_files import read_safetensors, write_safetensors
 from edgekit.cli import main
 from edgekit.comparison.compare import compare
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError

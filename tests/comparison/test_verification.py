@@ -9,7 +9,7 @@ from PIL import Image
 
 from edgekit.comparison.tolerance import TOLERANCES, tolerance_for
 from edgekit.comparison.verification import photos_in, photos_of, verified, verify
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.errors import EdgekitError
 from edgekit.runtime.session import Outputs, Session, open_session

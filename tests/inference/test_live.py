@@ -17,12 +17,13 @@ import pytest
 from rich.console import Console
 
 from edgekit.cli import main
-from edgekit.data.video import Frame, open_video
+from edgekit.data.frames import Frame
+from edgekit.data.video import open_video
 from edgekit.errors import EdgekitError
 from edgekit.inference import predict as module
 from edgekit.inference.live import Stream, watch
 from edgekit.inference.predict import predict
-from edgekit.report.stream_table import stream_table
+from edgekit.report.tables import stream_table
 from tests.videos import FakeCamera, RedSquare, write_video
 
 pytest.importorskip("cv2", reason="needs pip install 'edgekit[video]'")

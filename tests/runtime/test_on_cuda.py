@@ -12,9 +12,10 @@ import torch
 from edgekit.adaptation.adapt import adapt
 from edgekit.adaptation.proof import Proof
 from edgekit.comparison.verification import verify
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.export.export import export
+from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.machine.providers import probe_providers
 from edgekit.report.bench import bench
 from edgekit.runtime.gpu import Gpu
@@ -104,7 +105,7 @@ def test_a_graphs_old_detections_do_not_change_on_a_gpu(
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_bench_measures_the_gpu(base_onnx: Path) -> None:
-    result = bench(["demo", base_onnx], runs=20, providers=("cpu", "cuda"))
+    result = bench(["demo", base_onnx], BenchOptions(runs=20, providers=("cpu", "cuda")))
     assert not result.failed
     assert [a.latency.runtime for a in result.artifacts] == ["pytorch cuda", "onnxruntime cpu", "onnxruntime cuda"]
     for artifact in result.artifacts:

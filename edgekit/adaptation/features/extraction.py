@@ -15,7 +15,7 @@ from edgekit.adaptation.features.feature_cache import FeatureCache
 from edgekit.adaptation.features.frozen_trunk import Trunk
 from edgekit.adaptation.features.rois import ViewFeatures, view_features
 from edgekit.adaptation.features.views import plain_view, varied_view
-from edgekit.data.annotations.coco import Photo
+from edgekit.data.annotations.dataset import Photo
 from edgekit.files.code_digest import entry_key
 from edgekit.files.whole_files import sha256
 from edgekit.processes import Processes

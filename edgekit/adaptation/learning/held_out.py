@@ -12,7 +12,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from edgekit.adaptation.features.extraction import PhotoFeatures
 from edgekit.adaptation.features.rois import IGNORED
 from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
-from edgekit.data.annotations.coco import Annotation, Dataset, Photo
+from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
 from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
 from edgekit.measurement.evaluate import score

@@ -13,7 +13,7 @@ from edgekit.adaptation.features.feature_cache import FeatureCache
 from edgekit.adaptation.features.frozen_trunk import Trunk
 from edgekit.adaptation.features.rois import IGNORED, view_features
 from edgekit.adaptation.features.views import plain_view
-from edgekit.data.annotations.coco import Dataset, Photo
+from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.errors import EdgekitError
 from edgekit.processes import Processes
 from edgekit.progress import silent

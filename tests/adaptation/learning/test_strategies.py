@@ -12,7 +12,8 @@ from edgekit.adaptation.adapt import Adaptation, adapt
 from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.settings import Settings
 from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset, read_dataset
+from edgekit.data.annotations.dataset import Dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.errors import EdgekitError

@@ -11,7 +11,7 @@ import pytest
 
 from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.mask_files import write_parts

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.artifacts.value_names import INNER
 from edgekit.comparison.pairing import parity, retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.deployment.assembly.trunk_files import export_trunk

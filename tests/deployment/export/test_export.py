@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.comparison.pairing import parity, retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.deployment.export import export as onnx_export
 from edgekit.errors import EdgekitError
 from edgekit.runtime.session import detect, open_session
