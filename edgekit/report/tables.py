@@ -12,7 +12,7 @@ from edgekit.report.bench_tables import latency_table
 if TYPE_CHECKING:
     from edgekit.adaptation.adapt import Adaptation
     from edgekit.demo.summary import DemoSummary
-    from edgekit.deployment.export.export import Export
+    from edgekit.deployment.export.export_result import Export
     from edgekit.inference.predict import Prediction
     from edgekit.measurement.evaluate import Evaluation, Part
     from edgekit.report.inspect import Inspection
