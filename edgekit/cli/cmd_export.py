@@ -22,7 +22,7 @@ from edgekit.cli.shared_options import (
 )
 
 
-@click.command()
+@click.command("export")
 @click.argument("model")
 @click.option("-o", "--output", type=FILE, required=True, help="File to write (.onnx, .engine; .pth, .safetensors).")
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
@@ -54,7 +54,7 @@ from edgekit.cli.shared_options import (
 @click.option("--no-verify", is_flag=True, help="Write the graph without comparing it.")
 @force_option
 @json_option
-def export(as_json: bool, verify: Path | None, no_verify: bool, **options: Any) -> None:
+def export_command(as_json: bool, verify: Path | None, no_verify: bool, **options: Any) -> None:
     """Write a checkpoint as one static ONNX graph without plugins, compared with PyTorch first; or an engine."""
     from edgekit.artifacts.graph_shapes import GraphShape
     from edgekit.deployment.export.export import export as export_model

@@ -10,7 +10,7 @@ from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Predictors, merged
 from edgekit.runtime.selection import COVERED_IOU
 from edgekit.static.nms import keep_mask, pairwise_iou
-from edgekit.static.static_trunk import StaticTrunk, box_limits, clip, decode, large_enough
+from edgekit.static.static_trunk import StaticTrunk, box_limits, clip, decode_boxes, large_enough
 
 CANDIDATES = 512  # the most boxes per generation that enter the detections' NMS, best first; torchvision has no limit
 
@@ -96,7 +96,7 @@ class Slots(nn.Module):
         rows = torch.div(index, classes, rounding_mode="floor")
         kinds = index - rows * classes
         own_deltas = deltas.reshape(-1, 4).index_select(0, index)
-        boxes = clip(decode(own_deltas, proposals.index_select(0, rows), self.weights), self.limits)
+        boxes = clip(decode_boxes(own_deltas, proposals.index_select(0, rows), self.weights), self.limits)
         valid = (best > self.score_thresh).to(best.dtype) * large_enough(boxes, 1e-2)
         kept = best * keep_mask(boxes, valid, kinds, self.nms_thresh)
         scores, order = kept.topk(min(self.slots, kept.shape[0]))

@@ -15,7 +15,7 @@ from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.onnx_files import read_whole_onnx, write_onnx
 from edgekit.artifacts.value_names import INNER, LOGITS, OUTPUTS, mask_values, of_generation, until
 from edgekit.deployment.assembly.graph_cache import cached_graph
-from edgekit.deployment.assembly.reading_back import ADDED, AGAIN, heads_of, inner_shapes, table_of
+from edgekit.deployment.assembly.reading_back import ADDED, AGAIN, heads_of, inner_shapes, level_table
 from edgekit.deployment.assembly.tracing import static_onnx
 from edgekit.deployment.edits.editing import dims_in, editing
 from edgekit.deployment.edits.for_cpu import rewrite_for_cpu
@@ -127,7 +127,7 @@ def _export_part(
     )
     for parameter in like.parameters():
         nn.init.normal_(parameter)  # what is zero, or twice there, the exporter would leave out
-    levels = table_of(meta, shapes, source)
+    levels = level_table(meta, shapes, source)
     added = _Added(module, like.eval(), GraphShape(meta.input_size, detections=detections), levels)
     inputs = tuple(torch.zeros(shapes[name]) for name in INNER)
     input_names = [until(number - 1, name) if name == LOGITS else name for name in INNER]

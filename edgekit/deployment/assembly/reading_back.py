@@ -56,7 +56,7 @@ def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12
     shapes = inner_shapes(model, path)
     whole = ir.from_proto(model)
     body = ir.Model(ir.convenience.extract(whole.graph, [IMAGES], list(BODY)), ir_version=whole.ir_version)
-    levels = table_of(meta, shapes, path)
+    levels = level_table(meta, shapes, path)
     mask = MaskFeatures(module.heads, levels) if module.has_masks else None
     save(ir.to_proto(body), folder / "body.onnx", for_cpu)
     box, channels = BoxFeatures(module.heads, levels), shapes[TABLE][1]
@@ -97,7 +97,7 @@ def _without_weights(meta: ModelMeta) -> FasterRCNN:
     return without_weights(meta.architecture, meta.group_sizes[0], True, meta.batch_norm_eps)
 
 
-def table_of(meta: ModelMeta, shapes: dict[str, list[int]], path: Path) -> LevelTable:
+def level_table(meta: ModelMeta, shapes: dict[str, list[int]], path: Path) -> LevelTable:
     """The table of a model's FPN levels: a backbone without weights has their shapes.
 
     Raises EdgekitError if the graph's, of the ``inner_shapes`` given, is another.

@@ -17,8 +17,7 @@ from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.mask_files import write_parts
 from edgekit.deployment.assembly.reading_back import read_heads
-from edgekit.deployment.edits import mask_cut as mask_graphs
-from edgekit.deployment.edits.graph_search import leading_to
+from edgekit.deployment.edits import mask_cut
 from edgekit.deployment.edits.mask_cut import SLOTS, cut_masks
 from edgekit.deployment.edits.static_check import FORBIDDEN
 from edgekit.deployment.export.export import export
@@ -214,6 +213,7 @@ def test_cut_leaves_the_graph_as_it_was(adapted_onnx: Path) -> None:
 def test_a_graph_is_searched_once_a_branch(adapted_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph, meta = read_onnx(adapted_onnx)
     searches = []
-    monkeypatch.setattr(mask_graphs, "leading_to", lambda *asked: searches.append(asked) or leading_to(*asked))
-    cut = cut_masks(graph, meta, (3,))
-    assert len(searches) == 1 + len(meta.group_sizes) + len(cut.masks)
+    search = mask_cut.nodes_leading_to
+    monkeypatch.setattr(mask_cut, "nodes_leading_to", lambda values: searches.append(values) or search(values))
+    cut_masks(graph, meta, (3,))
+    assert len(searches) == 1 + len(meta.group_sizes)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.cli.cmd_export import export as command
+from edgekit.cli.cmd_export import export_command as command
 from edgekit.comparison.compare import compare
 from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.deployment.export.export import export
