@@ -7,9 +7,13 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# The public functions and where they live; imported on first use, so that `import edgekit` stays fast.
+# The public names and where they live; imported on first use, so that `import edgekit` stays fast.
 _PUBLIC = {
+    "CheckpointHints": "edgekit.model.hints:CheckpointHints",
+    "Conversion": "edgekit.deployment.precision.conversion:Conversion",
     "EdgekitError": "edgekit.errors:EdgekitError",
+    "EngineOptions": "edgekit.deployment.tensorrt.build_options:EngineOptions",
+    "GraphShape": "edgekit.artifacts.graph_shapes:GraphShape",
     "adapt": "edgekit.adaptation.adapt:adapt",
     "bench": "edgekit.report.bench:bench",
     "compare": "edgekit.comparison.compare:compare",

@@ -119,7 +119,7 @@ class Exporting:
             self.models[new] = write_tiny_detector(materials / f"{names[0]}.onnx", meta=meta)
 
     def run(self, folder: Path, new: bool) -> None:
-        export(self.models[new], folder / "x.onnx", triton=folder / "models", no_verify=True)
+        export(self.models[new], folder / "x.onnx", triton=folder / "models", verify=False)
 
     def check(self, folder: Path) -> None:
         read_onnx(folder / "x.onnx")
@@ -143,7 +143,7 @@ class Cutting:
         write_onnx(self.models[True], graph, meta)
 
     def run(self, folder: Path, new: bool) -> None:
-        export(self.models[new], folder / "x.onnx", masks="found", no_verify=True)
+        export(self.models[new], folder / "x.onnx", masks="found", verify=False)
 
     def check(self, folder: Path) -> None:
         _, meta = read_onnx(folder / "x.onnx")

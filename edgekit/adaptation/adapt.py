@@ -18,7 +18,7 @@ from edgekit.adaptation.proof import Proof
 from edgekit.adaptation.settings import Settings
 from edgekit.artifacts.model_names import kind_of, proof_of
 from edgekit.artifacts.outputs import check_outputs
-from edgekit.deployment.assembly.base_graph import prepare
+from edgekit.deployment.assembly.assembling import prepare_export
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import default_cache, output_folder
 from edgekit.processes import processes
@@ -168,7 +168,7 @@ def _prepare(output: Path, track: Track) -> tuple[str, ...]:
     The model is whole without it.
     """
     try:
-        prepare(output, track)
+        prepare_export(output, track)
     except (EdgekitError, OSError) as error:
         return (f"the model is written, but its export could not be prepared and will take longer: {error}",)
     return ()

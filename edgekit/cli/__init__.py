@@ -18,7 +18,7 @@ from edgekit.cli.cmd_bench import bench, evaluate
 from edgekit.cli.cmd_compare import compare
 from edgekit.cli.cmd_demo import demo
 from edgekit.cli.cmd_doctor import doctor
-from edgekit.cli.cmd_export import export
+from edgekit.cli.cmd_export import export_command
 from edgekit.cli.cmd_predict import inspect, predict
 from edgekit.errors import EdgekitError
 
@@ -33,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (adapt, export, compare, evaluate, predict, bench, inspect, doctor, demo):
+for command in (adapt, export_command, compare, evaluate, predict, bench, inspect, doctor, demo):
     cli.add_command(command)
 
 

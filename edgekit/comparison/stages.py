@@ -115,12 +115,13 @@ def _inside_module(module: object, size: tuple[int, int]) -> LOOK:
     """Run the static module, whose arithmetic is the graph's, in PyTorch."""
     import torch
 
+    from edgekit.artifacts.graph_shapes import GraphShape
     from edgekit.model.generations import GenerationalRCNN
-    from edgekit.static.detector import Shape, StaticRCNN
+    from edgekit.static.detector import StaticRCNN
 
     assert isinstance(module, GenerationalRCNN)
     device = next(module.parameters()).device
-    static = StaticRCNN(module, Shape(size)).to(device).eval()
+    static = StaticRCNN(module, GraphShape(size)).to(device).eval()
 
     def look(pixels: np.ndarray) -> Inner:
         with torch.inference_mode():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekit.adaptation.adapt import Adaptation, adapt
 from edgekit.artifacts.safetensors_files import read_safetensors
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.naive_loop import NaiveFineTuning, fine_tune_naively
 from edgekit.demo.scenes import NEW_CLASSES
 from edgekit.demo.stock_export import StockSession, export_stock

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
 from edgekit.demo.model_set import LOOP_EPOCHS, ModelSet
 from edgekit.measurement.bench.benchmark import Latency

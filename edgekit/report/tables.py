@@ -12,7 +12,7 @@ from edgekit.report.sheets import Sheet, facts, rich_table
 if TYPE_CHECKING:
     from edgekit.adaptation.adapt import Adaptation
     from edgekit.comparison.compare import Comparison
-    from edgekit.deployment.export.export import Export
+    from edgekit.deployment.export.export_result import Export
     from edgekit.inference.live import Stream
     from edgekit.inference.predict import Prediction
     from edgekit.measurement.evaluate import Evaluation, Part

@@ -12,7 +12,7 @@ import pytest
 
 from edgekit.adaptation.features.extraction import extract
 from edgekit.deployment.assembly.appending import append_generation
-from edgekit.deployment.assembly.base_graph import assemble
+from edgekit.deployment.assembly.assembling import assemble
 from edgekit.deployment.assembly.reading_back import extract_trunk
 from edgekit.deployment.assembly.trunk_files import export_trunk
 from edgekit.files import code_digest

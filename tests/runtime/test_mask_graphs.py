@@ -34,7 +34,7 @@ def test_sizes_leave_as_few_slots_empty_as_can_be() -> None:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
-    return export("demo", folder / "x.onnx", masks="found", no_verify=True).output
+    return export("demo", folder / "x.onnx", masks="found", verify=False).output
 
 
 @pytest.mark.parametrize("part", ["x.masks-0-4-*.onnx", "x.masks-*.weights"])

@@ -14,7 +14,9 @@ from edgekit.adaptation.proof import Proof
 from edgekit.comparison.verification import verify
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
+from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.export.export import export
+from edgekit.deployment.precision.conversion import LEAST_PHOTOS, Conversion
 from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.machine.providers import probe_providers
 from edgekit.report.bench import bench
@@ -22,7 +24,13 @@ from edgekit.runtime.gpu import Gpu
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.torch_session import TorchSession
 
-CALIBRATION = Path(__file__).resolve().parents[2] / "calibration" / "demo.json"
+
+def converting(precision: str, folder: Path) -> Conversion:
+    """The conversion to a precision; for int8 photos are drawn."""
+    if precision == "int8":
+        write_demo_set("base-train", LEAST_PHOTOS, folder / "calibration", seed=7)
+        return Conversion("int8", calibration=folder / "calibration")
+    return Conversion(precision)
 
 
 @pytest.fixture(scope="session")  # before the graphs, so that a skip costs nothing
@@ -39,8 +47,7 @@ def cuda(gpu: Gpu) -> None:
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_a_graph_finds_on_cuda_what_it_finds_on_the_cpu(precision: str, tmp_path: Path) -> None:
-    calibration = {"calibration": CALIBRATION} if precision == "int8" else {}
-    graph = export("demo", tmp_path / "x.onnx", precision=precision, no_verify=True, **calibration).output
+    graph = export("demo", tmp_path / "x.onnx", verify=False, conversion=converting(precision, tmp_path)).output
     session = OnnxSession(graph, "cuda")
     assert session.runtime == "onnxruntime cuda"
     seen = verify(OnnxSession(graph, "cpu"), session)
@@ -59,8 +66,8 @@ def test_an_export_is_compared_on_the_gpu(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_masks_of_what_was_found_are_made_on_the_gpu(tmp_path: Path) -> None:
-    whole = export("demo", tmp_path / "whole.onnx", no_verify=True).output
-    cut = export("demo", tmp_path / "cut.onnx", masks="found", no_verify=True).output
+    whole = export("demo", tmp_path / "whole.onnx", verify=False).output
+    cut = export("demo", tmp_path / "cut.onnx", masks="found", verify=False).output
     seen = verify(OnnxSession(whole, "cuda"), OnnxSession(cut, "cuda"))
     assert seen.passed, seen.numbers
     assert seen.parity.mean_mask_iou is not None
@@ -130,8 +137,8 @@ def test_a_graph_finds_the_same_to_the_last_bit_again(base_onnx: Path) -> None:
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_a_run_recorded_as_a_cuda_graph_finds_the_same(precision: str, masks: str, tmp_path: Path) -> None:
-    calibration = {"calibration": CALIBRATION} if precision == "int8" else {}
-    graph = export("demo", tmp_path / "x.onnx", precision=precision, masks=masks, no_verify=True, **calibration).output
+    conversion = converting(precision, tmp_path)
+    graph = export("demo", tmp_path / "x.onnx", masks=masks, verify=False, conversion=conversion).output
     recorded, plain = OnnxSession(graph, "cuda"), OnnxSession(graph, "cuda", trace=str(tmp_path / "trace"))
     assert recorded.recorded is not None
     assert plain.recorded is None

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from edgekit.artifacts.safetensors_files import tensors_sha256
+from edgekit.artifacts.value_names import BOXES, IMAGES, INNER, TABLE
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.onnx_session import open_ort, ort_version
 from edgekit.runtime.torch_session import device_here
@@ -86,7 +87,7 @@ class OnnxTrunk:
 
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
         """See ``Trunk``."""
-        table, proposals, proposed = self.body.run(["table", "proposals", "proposed"], {"images": pixels[None]})
+        table, proposals, proposed = self.body.run(list(INNER[:3]), {IMAGES: pixels[None]})
         return table, proposals[proposed > 0][:PROPOSALS]
 
     def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
@@ -114,6 +115,6 @@ def _in_parts(session: Any, table: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         chosen = boxes[start : start + part]
         filled = np.zeros((part, 4), np.float32)
         filled[: len(chosen)] = chosen
-        (features,) = session.run(None, {"table": table, "boxes": filled})
+        (features,) = session.run(None, {TABLE: table, BOXES: filled})
         outputs.append(features[: len(chosen)])
     return np.concatenate(outputs)

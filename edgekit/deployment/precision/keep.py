@@ -11,7 +11,8 @@ import numpy as np
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.value_names import OUTPUTS
 from edgekit.comparison.pairing import box_iou
-from edgekit.deployment.edits.graph_search import blocks
+from edgekit.deployment.edits.editing import graph_of
+from edgekit.deployment.edits.layers import blocks
 from edgekit.progress import Track, silent
 from edgekit.runtime.onnx_session import open_ort
 
@@ -49,7 +50,7 @@ def find_keep(
     others kept, on some of the ``canvases``, uint8 [1, H, W, 3]. Those that help at once come
     first; in the end those without which the difference stays within the bound are dropped again.
     """
-    names = blocks(model.graph)
+    names = blocks(graph_of(model))
     reference = detections(model, canvases)
     of_all = difference(reference, detections(build(()), canvases))
     if of_all <= bound:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.onnx_files import write_onnx
 from edgekit.demo.scenes import render_scene
@@ -28,7 +29,6 @@ from edgekit.model.predictors import Generation
 from edgekit.runtime.selection import Selected
 from edgekit.runtime.session import open_session
 from edgekit.runtime.torch_session import TorchSession
-from edgekit.static.detector import Shape
 from tests.checkpoints import FASTERRCNN, SIZE, random_detector, write
 
 
@@ -69,7 +69,7 @@ def test_appended_generations_change_nothing_earlier(base_onnx: Path, tmp_path: 
         same_initialisers(current, output)
         current = output
     both = tmp_path / "both.onnx"
-    write_onnx(both, to_onnx(GenerationalRCNN(module.base, generations), Shape(grown.input_size)), grown)
+    write_onnx(both, to_onnx(GenerationalRCNN(module.base, generations), GraphShape(grown.input_size)), grown)
     appended, exported = open_session(current), open_session(both)
     for scene in scenes:
         for a, b in zip(appended.infer(scene), exported.infer(scene), strict=True):
@@ -146,7 +146,7 @@ def test_classes_appended_to_other_architectures(name: str, tmp_path: Path) -> N
         write(random_detector(name), tmp_path / "x.pth"), hints=CheckpointHints(architecture=name), size=SIZE
     )
     base, output = tmp_path / "base.onnx", tmp_path / "more.onnx"
-    write_onnx(base, to_onnx(module, Shape(SIZE)), meta)
+    write_onnx(base, to_onnx(module, GraphShape(SIZE)), meta)
     heads, _ = read_heads(base)
     extract_trunk(base, tmp_path / "trunk", rois=8, mask_rois=3)
     assert (tmp_path / "trunk" / "mask_head.onnx").exists() == module.has_masks
@@ -188,7 +188,7 @@ def test_best_only_in_the_graph(tmp_path: Path) -> None:
     module.predictors.added.append(generation)
     meta = dataclasses.replace(with_classes(meta, [f"again {i}" for i in range(12)]), best_only=True)
     path = tmp_path / "best.onnx"
-    write_onnx(path, to_onnx(module, Shape(meta.input_size), best_only=True), meta)
+    write_onnx(path, to_onnx(module, GraphShape(meta.input_size, best_only=True)), meta)
     graph, reference = open_session(path), Selected(TorchSession(module, meta), meta, best_only=True)
     dropped = 0
     for index in range(3):

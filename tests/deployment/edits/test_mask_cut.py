@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.comparison.pairing import retention
 from edgekit.data.annotations.dataset import Dataset
@@ -16,12 +17,13 @@ from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.mask_files import write_parts
 from edgekit.deployment.assembly.reading_back import read_heads
-from edgekit.deployment.edits import mask_cut as mask_graphs
-from edgekit.deployment.edits.graph_search import leading_to
+from edgekit.deployment.edits import mask_cut
 from edgekit.deployment.edits.mask_cut import SLOTS, cut_masks
 from edgekit.deployment.edits.static_check import FORBIDDEN
 from edgekit.deployment.export.export import export
 from edgekit.deployment.export.triton import write_repository
+from edgekit.deployment.precision.conversion import Conversion
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.hints import CheckpointHints
@@ -121,15 +123,15 @@ def write_cut(path: Path, output: Path) -> OnnxSession:
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_other_precisions(precision: str, tmp_path: Path, mixed_test: Dataset) -> None:
-    options: dict[str, Any] = {"precision": precision}
+    conversion = Conversion(precision)
     if precision == "int8":
-        options |= {"target": "cpu", "calibration": SAMPLE_PHOTOS, "keep": ("body.1", "body.2")}
-    result = export("demo", tmp_path / "found.onnx", masks="found", **options)
+        conversion = Conversion("int8", "cpu", SAMPLE_PHOTOS, keep=("body.1", "body.2"))
+    result = export("demo", tmp_path / "found.onnx", masks="found", conversion=conversion)
     assert result.verification is not None
     assert result.verification.passed
     if precision == "int8":
-        options["calibration"] = tmp_path / "found.calibration.json"
-    export("demo", tmp_path / "all.onnx", no_verify=True, **options)
+        conversion = replace(conversion, calibration=tmp_path / "found.calibration.json")
+    export("demo", tmp_path / "all.onnx", verify=False, conversion=conversion)
     whole, cut = OnnxSession(tmp_path / "all.onnx"), OnnxSession(tmp_path / "found.onnx")
     assert cut.meta.precision == precision
     assert same_where_found(whole, cut, canvases_of(mixed_test, whole.meta.input_size)) > 10
@@ -139,7 +141,7 @@ def test_other_precisions(precision: str, tmp_path: Path, mixed_test: Dataset) -
 def test_more_slots_than_are_pooled_at_once(tmp_path: Path) -> None:
     """Of 100 slots the whole graph pools first 64, then 36."""
     checkpoint = write(random_detector(MASKRCNN), tmp_path / "x.pth")
-    options = {"proposals": 200, "detections": 100, "size": SIZE, "no_verify": True}
+    options = {"verify": False, "shape": GraphShape(SIZE, proposals=200, detections=100)}
     module, meta = load_model(checkpoint, hints=CheckpointHints(architecture=MASKRCNN), size=SIZE)
     save_model(tmp_path / "x.safetensors", module, meta)
     for masks in ("all", "found"):
@@ -153,7 +155,7 @@ def test_more_slots_than_are_pooled_at_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_best_only(adapted: Path, tmp_path: Path, mixed_test: Dataset) -> None:
     for masks in ("all", "found"):
-        export(adapted, tmp_path / f"{masks}.onnx", best_only=True, masks=masks, no_verify=True)
+        export(adapted, tmp_path / f"{masks}.onnx", masks=masks, verify=False, shape=GraphShape(best_only=True))
     whole, cut = OnnxSession(tmp_path / "all.onnx"), OnnxSession(tmp_path / "found.onnx")
     assert same_where_found(whole, cut, canvases_of(mixed_test, whole.meta.input_size)) > 10
 
@@ -162,8 +164,8 @@ def test_best_only(adapted: Path, tmp_path: Path, mixed_test: Dataset) -> None:
     ("options", "message"),
     [
         ({"masks": "some"}, "unknown"),
-        ({"masks": "found", "batch": 2}, "--batch"),
-        ({"masks": "found", "trt": "fp16"}, "--trt"),
+        ({"masks": "found", "shape": GraphShape(batch=2)}, "--batch"),
+        ({"masks": "found", "engine": EngineOptions("fp16")}, "--trt"),
         ({"masks": "found", "triton": Path("models")}, "--triton"),
     ],
 )
@@ -181,7 +183,7 @@ def test_a_model_without_masks_has_none_to_cut(tmp_path: Path) -> None:
     )
     save_model(tmp_path / "x.safetensors", module, meta)
     with pytest.raises(EdgekitError, match="makes no masks"):
-        export(tmp_path / "x.safetensors", tmp_path / "x.onnx", masks="found", no_verify=True)
+        export(tmp_path / "x.safetensors", tmp_path / "x.onnx", masks="found", verify=False)
     assert not (tmp_path / "x.onnx").exists()
 
 
@@ -211,6 +213,7 @@ def test_cut_leaves_the_graph_as_it_was(adapted_onnx: Path) -> None:
 def test_a_graph_is_searched_once_a_branch(adapted_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph, meta = read_onnx(adapted_onnx)
     searches = []
-    monkeypatch.setattr(mask_graphs, "leading_to", lambda *asked: searches.append(asked) or leading_to(*asked))
-    cut = cut_masks(graph, meta, (3,))
-    assert len(searches) == 1 + len(meta.group_sizes) + len(cut.masks)
+    search = mask_cut.nodes_leading_to
+    monkeypatch.setattr(mask_cut, "nodes_leading_to", lambda values: searches.append(values) or search(values))
+    cut_masks(graph, meta, (3,))
+    assert len(searches) == 1 + len(meta.group_sizes)
