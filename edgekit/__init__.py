@@ -7,9 +7,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# The public functions and where they live; imported on first use, so that `import edgekit` stays fast.
+# The public functions with their option records, and where they live; imported on first use, so that `import edgekit`
+# stays fast.
 _PUBLIC = {
+    "CheckpointHints": "edgekit.model.hints:CheckpointHints",
     "EdgekitError": "edgekit.errors:EdgekitError",
+    "ExtraData": "edgekit.adaptation.inputs:ExtraData",
+    "FeatureStore": "edgekit.adaptation.features.feature_cache:FeatureStore",
+    "Learning": "edgekit.adaptation.learning.learning_options:Learning",
     "adapt": "edgekit.adaptation.adapt:adapt",
     "bench": "edgekit.report.bench:bench",
     "compare": "edgekit.comparison.compare:compare",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.adaptation.adapt import adapt
+from edgekit.adaptation.adapt import FeatureStore, Learning, adapt
 from edgekit.artifacts.metadata import tool_versions
 from edgekit.artifacts.outputs import check_outputs
 from edgekit.artifacts.safetensors_files import read_safetensors
@@ -57,7 +57,8 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, force: bool = False, tr
     adapted_file, naive_file = folder / "adapted.safetensors", folder / "naive.safetensors"
     with staging(folder) as cache:  # a fresh one, so that the times are those of a first run
         images = new_train.file.parent
-        adaptation = adapt("demo", new_train.file, images, adapted_file, seed=seed, cache=cache, track=track)
+        learning, store = Learning(seed=seed), FeatureStore(cache)
+        adaptation = adapt("demo", new_train.file, images, adapted_file, learning=learning, store=store, track=track)
     base, base_meta = load_model("demo")
     learned = list(new_train.photos)
     naive = fine_tune_naively(base, learned, NEW_CLASSES, base_meta.input_size, LOOP_EPOCHS, seed, track)

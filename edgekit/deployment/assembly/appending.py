@@ -11,7 +11,7 @@ from torch import nn
 
 from edgekit.artifacts.graph_shapes import limits_of
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.onnx_files import read_whole_onnx, write_onnx
+from edgekit.artifacts.onnx_files import OnnxFile, write_onnx
 from edgekit.artifacts.value_names import INNER, OUTPUTS
 from edgekit.deployment.assembly.graph_cache import cached_graph
 from edgekit.deployment.assembly.reading_back import ADDED, AGAIN, heads_of, inner_shapes, rename, table_of
@@ -31,19 +31,22 @@ if TYPE_CHECKING:
     import onnx
 
 
-def append_generation(base: Path, output: Path, generation: Generation, meta: ModelMeta) -> None:
-    """Write ``base`` (an exported graph) with one more generation to ``output``; ``meta`` describes the result.
+def append_generation(base: OnnxFile, output: Path, generation: Generation, meta: ModelMeta) -> None:
+    """Write an exported graph with one more generation to ``output``; ``meta`` describes the result.
 
     The base's nodes and weights stay as they are, so that in one runtime its detections do too, to the last bit; what
     is appended reads the trunk's values and the earlier logits.
     """
-    graph, base_meta = read_whole_onnx(base)
-    check_appendable(base_meta, base)
-    appended(graph, base_meta, generation, base)
+    import onnx
+
+    check_appendable(base.meta, base.path)
+    graph = onnx.ModelProto()
+    graph.CopyFrom(base.graph)
+    appended(graph, base.meta, generation, base.path)
     if uses_winograd(graph):
         rewrite_for_cpu(graph)  # the new mask branch too
     check_static(graph)
-    write_onnx(output, graph, replace(meta, precision=base_meta.precision))
+    write_onnx(output, graph, replace(meta, precision=base.meta.precision))
 
 
 def check_appendable(meta: ModelMeta, base: Path) -> None:

@@ -22,6 +22,7 @@ from edgekit.model.checkpoint import load_model, read_checkpoint, split_generati
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
+from edgekit.model.sources import Weights
 from edgekit.progress import Track, silent
 from edgekit.static.detector import CANDIDATES, Shape, StaticRCNN
 from edgekit.static.norms import folded
@@ -43,13 +44,16 @@ def assemble(
     module is made. ``generations`` leaves out what later adaptations added; ``hints``: see
     ``load_model``.
     """
-    return _together(_apart(model, hints), shape, generations, track)
+    return _together(_apart(model, *read_checkpoint(model, hints), hints), shape, generations, track)
 
 
-def prepare(model: Path, track: Track = silent) -> None:
+def prepare(model: Path, weights: Weights, meta: ModelMeta, track: Track = silent) -> None:
     """Build what an adapted checkpoint's newest generation adds to its graph, which takes seconds, so that its export
-    finds it; only where the base model was exported before at its own shape, and is in the cache."""
-    parts = _apart(model)
+    finds it; only where the base model was exported before at its own shape, and is in the cache.
+
+    ``weights`` and ``meta`` are what ``read_checkpoint`` read from ``model``.
+    """
+    parts = _apart(model, weights, meta)
     shape = Shape(parts.meta.input_size)
     if not has_graph("graphs", _base_key(parts, shape)):
         return
@@ -89,10 +93,9 @@ def _together(
     return graph, kept
 
 
-def _apart(model: str | Path, hints: CheckpointHints = CheckpointHints()) -> _Parts:
-    weights, meta = read_checkpoint(model, hints)
-    added = split_generations(weights.tensors, meta.group_sizes)  # what remains is the base model's
-    return _Parts(model, hints, meta, _base_sha256(weights.tensors, meta), added)
+def _apart(model: str | Path, weights: Weights, meta: ModelMeta, hints: CheckpointHints = CheckpointHints()) -> _Parts:
+    base, added = split_generations(weights.tensors, meta.group_sizes)
+    return _Parts(model, hints, meta, _base_sha256(base, meta), added)
 
 
 def _base_key(parts: _Parts, shape: Shape) -> str:
