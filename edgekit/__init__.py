@@ -7,13 +7,17 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# The public names and where they live; imported on first use, so that `import edgekit` stays fast.
+# The public functions with their option records, and where they live; imported on first use, so that `import edgekit`
+# stays fast.
 _PUBLIC = {
     "CheckpointHints": "edgekit.model.hints:CheckpointHints",
     "Conversion": "edgekit.deployment.precision.conversion:Conversion",
     "EdgekitError": "edgekit.errors:EdgekitError",
     "EngineOptions": "edgekit.deployment.tensorrt.build_options:EngineOptions",
+    "ExtraData": "edgekit.adaptation.inputs:ExtraData",
+    "FeatureStore": "edgekit.adaptation.features.feature_cache:FeatureStore",
     "GraphShape": "edgekit.artifacts.graph_shapes:GraphShape",
+    "Learning": "edgekit.adaptation.learning.learning_options:Learning",
     "adapt": "edgekit.adaptation.adapt:adapt",
     "bench": "edgekit.report.bench:bench",
     "compare": "edgekit.comparison.compare:compare",

@@ -28,7 +28,7 @@ from edgekit.artifacts.metadata import tool_versions
 from edgekit.deployment.assembly import assembling as assembly
 from edgekit.files.whole_files import write_text
 from edgekit.measurement.machine.system import machine
-from edgekit.model.checkpoint import save_model
+from edgekit.model.checkpoint import read_checkpoint, save_model
 from edgekit.model.generations import GenerationalRCNN
 
 ADAPTATIONS = 2  # the second has other weights of the same shapes
@@ -67,7 +67,7 @@ def export(checkpoint: Path, output: Path) -> dict[str, Any]:
 def prepare_export(adapted: Path) -> dict[str, Any]:
     """What ``edgekit adapt`` does at its end where the base model was exported before."""
     began = time.monotonic()
-    assembly.prepare_export(adapted)
+    assembly.prepare_export(adapted, *read_checkpoint(adapted))
     return {"graph_seconds": round(time.monotonic() - began, 2)}
 
 

@@ -71,9 +71,9 @@ def time_adapt(base: Path, names: Path, data: Path, work: Path) -> dict[str, Any
         PHOTOS / "images",
         work / "adapted.safetensors",
         CLASSES,
-        base_classes=names,
+        hints=CheckpointHints(names),
         size=SIZE,
-        cache=work / "cache",
+        store=edgekit.FeatureStore(work / "cache"),
     )
     seconds = time.monotonic() - began
     entries = list((work / "cache" / "features").glob("*.safetensors"))

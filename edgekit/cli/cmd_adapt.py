@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -52,16 +53,21 @@ from edgekit.cli.shared_options import (
 @json_option
 def adapt(as_json: bool, **options: Any) -> None:
     """Add the classes annotated in a few photos; the old classes' detections stay as they were."""
-    from edgekit.adaptation import adapt as recipes
+    from edgekit.adaptation.adapt import ExtraData, FeatureStore, Learning
+    from edgekit.adaptation.adapt import adapt as add_classes
+    from edgekit.model.hints import CheckpointHints
     from edgekit.processes import launched
     from edgekit.report.tables import adaptation_table
 
-    result = recipes.adapt(**options, track=track, say=say)
+    base = options["base"]
+    kinds = {"learning": Learning, "extra": ExtraData, "hints": CheckpointHints, "store": FeatureStore}
+    records = {name: kind(**{f.name: options.pop(f.name) for f in fields(kind)}) for name, kind in kinds.items()}
+    result = add_classes(**options, **records, track=track, say=say)
     if not launched().first:  # one report per launch
         return
     show(result, as_json, [adaptation_table(result)] if not as_json else [])
     output = result.output
     if output.suffix == ".onnx":
-        suggest(as_json, f"edgekit bench {options['base']} {output}")
+        suggest(as_json, f"edgekit bench {base} {output}")
     else:
         suggest(as_json, f"edgekit export {output} -o {output.with_suffix('.onnx')}")

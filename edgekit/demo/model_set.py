@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.adaptation.adapt import Adaptation, adapt
+from edgekit.adaptation.adapt import Adaptation, FeatureStore, Learning, adapt
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.naive_loop import NaiveFineTuning, fine_tune_naively
@@ -36,7 +36,9 @@ def make_models(folder: Path, learned: Dataset, seed: int, track: Track) -> Mode
     """Adapt the base model to the photos ``learned`` in both ways, and write all MODELS to ``folder``."""
     adapted, naive = folder / "adapted.safetensors", folder / "naive.safetensors"
     with staging(folder) as cache:  # a new cache, so that the times are those of a first run
-        adaptation = adapt(BASE, learned.file, learned.file.parent, adapted, seed=seed, cache=cache, track=track)
+        learning, store = Learning(seed=seed), FeatureStore(cache)
+        photos = learned.file.parent
+        adaptation = adapt(BASE, learned.file, photos, adapted, learning=learning, store=store, track=track)
     base, meta = load_model(BASE)
     loop = fine_tune_naively(base, list(learned.photos), NEW_CLASSES, meta.input_size, LOOP_EPOCHS, seed, track)
     _, adapted_meta = read_safetensors(adapted)

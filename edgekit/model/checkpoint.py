@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,21 +40,22 @@ def load_model(
     ``hints`` say what a checkpoint that edgekit did not write does not say of itself; ``size`` replaces the input's
     (height, width).
     """
-    path = resolve(model)
-    if kind_of(path) != "checkpoint":
-        raise EdgekitError(f"{path}: is not a checkpoint", "give the .safetensors or .pth file it was made from")
-    weights, meta = read_checkpoint(model, hints)
-    tensors = weights.tensors
+    return build_model(resolve(model), *read_checkpoint(model, hints), generations, size)
+
+
+def build_model(
+    path: Path, weights: Weights, meta: ModelMeta, generations: int | None = None, size: tuple[int, int] | None = None
+) -> tuple[GenerationalRCNN, ModelMeta]:
+    """``load_model`` of what ``read_checkpoint`` read from ``path``; the module shares the tensors."""
     if meta.architecture not in ARCHITECTURES:
         raise EdgekitError(f"{path}: unknown architecture {meta.architecture}", "update edgekit")
     if size is not None:
         meta = replace(meta, input_size=check_size(size))
     groups = meta.group_sizes
-    frozen = batch_norms(tensors, meta.architecture, groups[0]).frozen
+    frozen = batch_norms(weights.tensors, meta.architecture, groups[0]).frozen
     base = without_weights(meta.architecture, groups[0], frozen, meta.batch_norm_eps)
-    module = GenerationalRCNN(base)
     try:
-        module.predictors.added.extend(split_generations(tensors, groups))
+        tensors, added = split_generations(weights.tensors, groups)
         base.load_state_dict(tensors, strict=True, assign=True)
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -62,13 +64,15 @@ def load_model(
             "write it again with this edgekit" if not meta.recognised else "check where it comes from",
         ) from None
     if generations is not None:
-        module, meta = _until(module, meta, generations, path)
-    return module.eval(), meta
+        meta, added = meta.until(generations, path), added[:generations]
+    return GenerationalRCNN(base, added).eval(), meta
 
 
 def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints()) -> tuple[Weights, ModelMeta]:
     """A checkpoint's tensors, and what they are: by its own metadata, or recognised."""
     path = resolve(model)
+    if kind_of(path) != "checkpoint":
+        raise EdgekitError(f"{path}: is not a checkpoint", "give the .safetensors or .pth file it was made from")
     weights = read_weights(path)
     if weights.metadata is None:
         pretrained = str(model) if str(model) in TORCHVISION else None
@@ -101,19 +105,14 @@ def merged_state(module: GenerationalRCNN) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _until(
-    module: GenerationalRCNN, meta: ModelMeta, generations: int, path: Path
-) -> tuple[GenerationalRCNN, ModelMeta]:
-    """The model as it was after ``generations`` adaptations."""
-    meta = meta.until(generations, path)
-    return GenerationalRCNN(module.base, module.predictors.generations[:generations]), meta
-
-
-def split_generations(tensors: dict[str, torch.Tensor], groups: list[int]) -> list[Generation]:
-    """Take the later generations' rows out of a checkpoint's ``tensors`` (which keeps the first's), as modules.
+def split_generations(
+    tensors: Mapping[str, torch.Tensor], groups: list[int]
+) -> tuple[dict[str, torch.Tensor], list[Generation]]:
+    """A checkpoint's tensors as the base model's alone and the later generations as modules.
 
     ``groups`` is how many classes each generation has (``ModelMeta.group_sizes``).
     """
+    tensors = dict(tensors)
     mask = tensors.get("roi_heads.mask_predictor.conv5_mask.weight")  # [input, hidden, 2, 2]
     mask_channels = None if mask is None else (mask.shape[0], mask.shape[1])
     added: list[dict[str, torch.Tensor]] = [{} for _ in groups[1:]]
@@ -136,4 +135,4 @@ def split_generations(tensors: dict[str, torch.Tensor], groups: list[int]) -> li
         generation = Generation(len(state["cls_score.bias"]), features, mask_channels, adapter)
         generation.load_state_dict(state)
         generations.append(generation.eval())
-    return generations
+    return tensors, generations

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.onnx_files import read_onnx
+from edgekit.artifacts.onnx_files import OnnxFile, read_onnx
 from edgekit.artifacts.value_names import OUTPUTS
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
@@ -32,18 +32,22 @@ PROVIDERS = {  # by the name that --providers takes
 class OnnxSession:
     """An onnxruntime session, on CUDA where onnxruntime can use it, on the CPU elsewhere.
 
-    On CUDA its run is recorded as a CUDA graph where onnxruntime can do that (``recorded``); a trace needs every node.
-    ``provider`` asks for one of PROVIDERS and raises where it does not run. ``threads`` is how many a node may use (0:
-    onnxruntime's choice). ``trace`` begins the names of the files that ``end_profiling`` writes.
+    ``model`` is a path, or a file that was read before and is not opened again. On CUDA its run is recorded as a CUDA
+    graph where onnxruntime can do that (``recorded``); a trace needs every node. ``provider`` asks for one of PROVIDERS
+    and raises where it does not run. ``threads`` is how many a node may use (0: onnxruntime's choice). ``trace`` begins
+    the names of the files that ``end_profiling`` writes.
     """
 
-    def __init__(self, path: Path, provider: str = "", threads: int = 0, trace: str = "") -> None:
-        _, meta = read_onnx(path)
+    def __init__(self, model: Path | OnnxFile, provider: str = "", threads: int = 0, trace: str = "") -> None:
+        if isinstance(model, OnnxFile):
+            path, meta, source = model.path, model.meta, model.graph.SerializeToString()
+        else:
+            path, meta, source = model, read_onnx(model)[1], str(model)
         self.path, self.provider = path, provider
         apart = bool(meta.mask_files)
         load = partial(open_ort, provider=provider, threads=threads, precision=meta.precision, by_turns=apart)
         try:
-            self.session, self.recorded = _opened(load, path, trace)
+            self.session, self.recorded = _opened(load, source, trace)
         except EdgekitError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no public base class
@@ -181,20 +185,20 @@ def ort_version() -> str:
     return str(ort.__version__)
 
 
-def _opened(load: Callable[..., Any], path: Path, trace: str) -> tuple[Any, Recorded | None]:
-    """A session of a file, with its run recorded if it is on CUDA and onnxruntime can record it.
+def _opened(load: Callable[..., Any], source: str | bytes, trace: str) -> tuple[Any, Recorded | None]:
+    """A session of a file (its path or bytes), with its run recorded if it is on CUDA and onnxruntime can record it.
 
     It cannot where a node runs on the CPU, as in graphs made by others.
     """
     if trace:
-        return load(str(path), trace=trace), None
+        return load(source, trace=trace), None
     try:
-        session = load(str(path), record=True)
+        session = load(source, record=True)
         return session, Recorded(session, "cuda") if _provider(session) == "cuda" else None
     except EdgekitError:
         raise
     except Exception:  # onnxruntime's own exceptions share no public base class; one that is not this one's comes again
-        return load(str(path)), None
+        return load(source), None
 
 
 def _provider(session: Any) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.adaptation.adapt import adapt
+from edgekit.adaptation.adapt import ExtraData, Learning, adapt
 from edgekit.adaptation.proof import Proof
 from edgekit.comparison.verification import verify
 from edgekit.data.annotations.dataset import Dataset
@@ -85,7 +85,8 @@ def test_pytorch_finds_on_cuda_what_the_graph_finds_on_the_cpu(base_onnx: Path) 
 def proof_of(base: str | Path, output: Path, learned: Dataset, probed: Dataset, trunk: str = "onnx") -> Proof:
     """What a short adaptation of a base says of its old detections."""
     probe = probed.file.parent
-    return adapt(base, learned.file, learned.file.parent, output, epochs=4, trunk=trunk, probe=probe).proof
+    learning = Learning(epochs=4, trunk=trunk)
+    return adapt(base, learned.file, learned.file.parent, output, learning=learning, extra=ExtraData(probe=probe)).proof
 
 
 @pytest.mark.parametrize("trunk", ["onnx", "torch"])

@@ -12,7 +12,7 @@ from torch import nn
 
 from edgekit.artifacts.graph_shapes import GraphShape, limits_of
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.onnx_files import read_whole_onnx, write_onnx
+from edgekit.artifacts.onnx_files import OnnxFile, write_onnx
 from edgekit.artifacts.value_names import INNER, LOGITS, OUTPUTS, mask_values, of_generation, until
 from edgekit.deployment.assembly.graph_cache import cached_graph
 from edgekit.deployment.assembly.reading_back import ADDED, AGAIN, heads_of, inner_shapes, level_table
@@ -30,19 +30,20 @@ from edgekit.static.roi_align import LevelTable
 from edgekit.static.static_trunk import MaskFeatures
 
 
-def append_generation(base: Path, output: Path, generation: Generation, meta: ModelMeta) -> None:
-    """Write ``base`` (an exported graph) with one more generation to ``output``; ``meta`` describes the result.
+def append_generation(base: OnnxFile, output: Path, generation: Generation, meta: ModelMeta) -> None:
+    """Write an exported graph with one more generation to ``output``; ``meta`` describes the result.
 
     The base's nodes and weights stay as they are, so that in one runtime its detections do too, to the last bit; what
     is appended reads the trunk's values and the earlier logits.
     """
-    graph, base_meta = read_whole_onnx(base)
-    check_appendable(base_meta, base)
-    append(graph, base_meta, generation, base)
+    check_appendable(base.meta, base.path)
+    graph = onnx.ModelProto()
+    graph.CopyFrom(base.graph)
+    append(graph, base.meta, generation, base.path)
     if uses_winograd(graph):
         rewrite_for_cpu(graph)  # the new mask branch too
     check_static(graph)
-    write_onnx(output, graph, replace(meta, precision=base_meta.precision))
+    write_onnx(output, graph, replace(meta, precision=base.meta.precision))
 
 
 def check_appendable(meta: ModelMeta, base: Path) -> None:

@@ -18,6 +18,7 @@ from edgekit.model.architectures import check_size
 from edgekit.model.checkpoint import load_model, read_checkpoint, split_generations
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
+from edgekit.model.sources import Weights
 from edgekit.progress import Track, silent
 
 if TYPE_CHECKING:
@@ -36,13 +37,16 @@ def assemble(
     The base model's graph comes from the cache if it was ever exported at this shape; then nothing is exported and no
     module is made. ``generations`` is the number of adaptations to take, by default all.
     """
-    return _assembled(_read(model, hints), shape, generations, track)
+    return _assembled(_checkpoint(model, *read_checkpoint(model, hints), hints), shape, generations, track)
 
 
-def prepare_export(model: Path, track: Track = silent) -> None:
+def prepare_export(model: Path, weights: Weights, meta: ModelMeta, track: Track = silent) -> None:
     """Build what an adapted checkpoint's newest generation adds to its graph, which takes seconds, so that its export
-    finds it; only where the base model was exported before at its own shape, and is in the cache."""
-    checkpoint = _read(model, CheckpointHints())
+    finds it; only where the base model was exported before at its own shape, and is in the cache.
+
+    ``weights`` and ``meta`` are what ``read_checkpoint`` read from ``model``.
+    """
+    checkpoint = _checkpoint(model, weights, meta, CheckpointHints())
     shape = checkpoint.sized(GraphShape())
     if has_graph("graphs", _base_key(checkpoint, shape)):
         for _ in track(range(1), "preparing its export"):
@@ -64,10 +68,9 @@ class _Checkpoint:
         return replace(shape, size=check_size(shape.size or self.meta.input_size))
 
 
-def _read(model: str | Path, hints: CheckpointHints) -> _Checkpoint:
-    weights, meta = read_checkpoint(model, hints)
-    added = split_generations(weights.tensors, meta.group_sizes)  # what remains is the base model's
-    arrays = {name: tensor.numpy() for name, tensor in weights.tensors.items()}
+def _checkpoint(model: str | Path, weights: Weights, meta: ModelMeta, hints: CheckpointHints) -> _Checkpoint:
+    base, added = split_generations(weights.tensors, meta.group_sizes)
+    arrays = {name: tensor.numpy() for name, tensor in base.items()}
     digest = tensors_sha256(arrays, f"{meta.architecture} {meta.batch_norm_eps}")
     return _Checkpoint(model, hints, meta, digest, added)
 

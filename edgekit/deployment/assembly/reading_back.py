@@ -14,7 +14,7 @@ from torchvision.models.detection import FasterRCNN
 
 from edgekit.artifacts.graph_shapes import shapes_of
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.onnx_files import read_whole_onnx
+from edgekit.artifacts.onnx_files import OnnxFile, refuse_parts
 from edgekit.artifacts.value_names import IMAGES, INNER, TABLE
 from edgekit.deployment.assembly.trunk_files import BODY, save, save_heads
 from edgekit.deployment.edits.int32_labels import has_int32_labels
@@ -32,29 +32,30 @@ UINT8 = "adapt the checkpoint, or a graph exported without --input and --labels;
 AGAIN = "export it again from its checkpoint with this edgekit"
 
 
-def read_heads(path: Path) -> tuple[GenerationalRCNN, ModelMeta]:
+def read_heads(file: OnnxFile) -> GenerationalRCNN:
     """Rebuild the heads and all generations of an exported graph from its weights.
 
     The module has no backbone and no RPN: only ``heads`` and ``predictors`` work. Batch norms are part of the layers
     before them, as in the graph; fp16 weights come back as float32.
     """
-    graph, meta = read_whole_onnx(path)
+    graph, meta, path = file.graph, file.meta, file.path
+    refuse_parts(meta, path)
     if meta.input_type != "uint8":  # what the adaptation feeds to a trunk
         raise EdgekitError(f"{path}: takes float32 images, so no classes can be added to it", UINT8)
     if has_int32_labels(graph):
         raise EdgekitError(f"{path}: its labels are int32, so no classes can be added to it", UINT8)
-    return heads_of(graph, meta, path), meta
+    return heads_of(graph, meta, path)
 
 
-def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12, for_cpu: bool = False) -> None:
+def extract_trunk(file: OnnxFile, folder: Path, rois: int = 272, mask_rois: int = 12, for_cpu: bool = False) -> None:
     """Write an exported graph's trunk to ``folder`` as ``trunk_files.export_trunk`` does, at the graph's own size.
 
     The body is the graph's own nodes and has all its proposals; the heads are exported from the rebuilt ones.
     """
-    model, meta = read_whole_onnx(path)
-    module = heads_of(model, meta, path)
-    shapes = inner_shapes(model, path)
-    whole = ir.from_proto(model)
+    graph, meta, path = file.graph, file.meta, file.path
+    module = heads_of(graph, meta, path)
+    shapes = inner_shapes(graph, path)
+    whole = ir.from_proto(graph)
     body = ir.Model(ir.convenience.extract(whole.graph, [IMAGES], list(BODY)), ir_version=whole.ir_version)
     levels = level_table(meta, shapes, path)
     mask = MaskFeatures(module.heads, levels) if module.has_masks else None

@@ -16,6 +16,7 @@ from edgekit.deployment.assembly import appending as append
 from edgekit.deployment.assembly import assembling as assembly
 from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
+from edgekit.model.checkpoint import read_checkpoint
 
 
 def test_base_graph_is_exported_once(
@@ -33,10 +34,10 @@ def test_base_graph_is_exported_once(
 
 def test_an_adaptation_prepares_its_export(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
-    assembly.prepare_export(adapted)
+    assembly.prepare_export(adapted, *read_checkpoint(adapted))
     assert not (tmp_path / "cache" / "parts").exists()  # the base model was never exported
     export("demo", tmp_path / "base.onnx", verify=False)
-    assembly.prepare_export(adapted)
+    assembly.prepare_export(adapted, *read_checkpoint(adapted))
     monkeypatch.setattr(append, "_export_part", lambda *_: pytest.fail("exported in the export"))
     export(adapted, tmp_path / "adapted.onnx", verify=False)
 

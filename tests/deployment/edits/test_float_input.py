@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.artifacts.onnx_files import open_onnx, read_onnx, write_onnx
 from edgekit.comparison.stages import look_inside
 from edgekit.data.images import MEAN, SAMPLE_PHOTOS, STD, fit, graph_input, list_images, read_image
 from edgekit.deployment.assembly.reading_back import read_heads
@@ -98,7 +98,7 @@ def test_it_can_be_a_model_again_but_not_for_another_input_or_precision(float_on
     with pytest.raises(EdgekitError, match=r"precision is set before that .*--precision fp16 --input float"):
         export(float_onnx, tmp_path / "x.onnx", conversion=Conversion("fp16"))
     with pytest.raises(EdgekitError, match="takes float32 images, so no classes can be added"):
-        read_heads(float_onnx)
+        read_heads(open_onnx(float_onnx))
     assert not (tmp_path / "x.onnx").exists()
 
 
@@ -129,7 +129,7 @@ def test_what_int32_labels_do_not_go_with(base_onnx: Path, int32_onnx: Path, tmp
         export(base_onnx, tmp_path / "x.onnx", labels="int8")
     only_labels = export(base_onnx, tmp_path / "labels.onnx", labels="int32", verify=False).output
     with pytest.raises(EdgekitError, match="its labels are int32, so no classes can be added"):
-        read_heads(only_labels)
+        read_heads(open_onnx(only_labels))
 
 
 def test_an_unknown_input(tmp_path: Path) -> None:

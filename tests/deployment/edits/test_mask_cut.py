@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.onnx_files import read_onnx
+from edgekit.artifacts.onnx_files import open_onnx, read_onnx
 from edgekit.comparison.pairing import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
@@ -107,9 +107,10 @@ def test_weights_are_held_once(found_onnx: Path) -> None:
 def test_appended_generations(adapters: tuple[bool, ...], base_onnx: Path, tmp_path: Path, mixed_test: Dataset) -> None:
     current = base_onnx
     for step, adapter in enumerate(adapters):
-        heads, meta = read_heads(current)
+        file = open_onnx(current)
+        heads, meta = read_heads(file), file.meta
         grown = with_classes(meta, [f"{step} {i}" for i in range(2 + step)])
-        append_generation(current, tmp_path / f"{step}.onnx", random_generation(heads, 2 + step, adapter), grown)
+        append_generation(file, tmp_path / f"{step}.onnx", random_generation(heads, 2 + step, adapter), grown)
         current = tmp_path / f"{step}.onnx"
     whole, cut = OnnxSession(current), write_cut(current, tmp_path / "cut.onnx")
     assert same_where_found(whole, cut, canvases_of(mixed_test, whole.meta.input_size)[:3]) > 10
@@ -196,7 +197,7 @@ def test_a_graph_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_needs_the_whole_graph_says_so(found_onnx: Path, tmp_path: Path) -> None:
-    for use in (read_heads, lambda path: write_repository(path, tmp_path / "triton")):
+    for use in (lambda path: read_heads(open_onnx(path)), lambda path: write_repository(path, tmp_path / "triton")):
         with pytest.raises(EdgekitError, match="masks in graphs of their own") as error:
             use(found_onnx)
         assert "--masks all" in str(error.value.hint)

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.artifacts.onnx_files import open_onnx, read_onnx, write_onnx
 from edgekit.artifacts.value_names import INNER
 from edgekit.comparison.pairing import parity, retention
 from edgekit.data.annotations.dataset import Dataset
@@ -142,9 +142,10 @@ def test_masks_of_what_is_found(adapted: Path, mixed_test: Dataset, tmp_path: Pa
 
 def test_classes_are_added_to_one(base_onnx: Path, mixed_test: Dataset, tmp_path: Path, small_too: None) -> None:
     base = export(base_onnx, tmp_path / "base.onnx", conversion=Conversion(target="cpu")).output
-    heads, meta = read_heads(base)
+    file = open_onnx(base)
+    heads, meta = read_heads(file), file.meta
     grown = tmp_path / "grown.onnx"
-    append_generation(base, grown, random_generation(heads, 2, True), with_classes(meta, ("a", "b")))
+    append_generation(file, grown, random_generation(heads, 2, True), with_classes(meta, ("a", "b")))
     before, after = open_session(base), open_session(grown)
     result = retention(((detect(before, p.read()), detect(after, p.read())) for p in mixed_test.photos), 13)
     assert result.compared > 10
