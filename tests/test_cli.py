@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -22,11 +24,21 @@ FUNCTIONS = {"eval": "evaluate", "demo": "run_demo"}  # the others have their co
 VERIFY = ROOT / "edgekit" / "assets" / "verify"
 
 
+def flat(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
+    """A function's parameters, with the fields of an option record in the record's place."""
+    found: dict[str, inspect.Parameter] = {}
+    for name, parameter in parameters.items():
+        if dataclasses.is_dataclass(parameter.default):
+            found |= flat(inspect.signature(type(parameter.default)).parameters)
+        elif name not in ("track", "say"):
+            found[name] = parameter
+    return found
+
+
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_command_is_function(name: str) -> None:
     command = cli.commands[name]
-    function = inspect.signature(getattr(edgekit, FUNCTIONS.get(name, name)))
-    expected = {n: p for n, p in function.parameters.items() if n not in ("track", "say")}
+    expected = flat(inspect.signature(getattr(edgekit, FUNCTIONS.get(name, name))).parameters)
     options = {p.name: p for p in command.params if p.name != "as_json"}
     assert list(options) == list(expected)
     for key, option in options.items():

@@ -33,7 +33,8 @@ from edgekit.measurement.bench.harness import Subject, interleave
 from edgekit.measurement.bench.sessions import latency, stages
 from edgekit.measurement.evaluate import score
 from edgekit.measurement.machine.system import machine
-from edgekit.runtime.session import Session, detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import Session, detect
 
 RESULT = RESULTS / "peers.json"
 CALIBRATION = ROOT / "calibration" / "demo.json"

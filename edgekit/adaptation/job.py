@@ -33,7 +33,7 @@ from edgekit.files.whole_files import sha256, staged
 from edgekit.model.predictors import Generation, Predictors
 from edgekit.processes import Processes
 from edgekit.progress import Track
-from edgekit.runtime.session import open_session
+from edgekit.runtime.opening import open_session
 
 ROWS_SHARE = 0.5  # of the adapter's scores that are the plain rows', with one photo to learn from
 OLD_ROWS_LR = 0.1  # of the new rows' learning rate, in joint scoring: old rows are fine-tuned, not learned

@@ -20,7 +20,7 @@ from edgekit.cli.shared_options import (
 )
 
 
-@click.command()
+@click.command("adapt")
 @click.argument("base")
 @click.option("--data", type=FILE, required=True, help="Annotations: COCO JSON, or a YOLO, LabelMe or VOC folder.")
 @click.option("--images", type=FILE, required=True, help="Folder of the photos.")
@@ -50,7 +50,7 @@ from edgekit.cli.shared_options import (
 @skip_option
 @force_option
 @json_option
-def adapt(as_json: bool, **options: Any) -> None:
+def adapt_command(as_json: bool, **options: Any) -> None:
     """Add the classes annotated in a few photos; the old classes' detections stay as they were."""
     from edgekit.adaptation import adapt as recipes
     from edgekit.processes import launched

@@ -1,4 +1,4 @@
-"""``edgekit eval`` and ``edgekit bench``: how good a model is, and how fast."""
+"""The command ``edgekit bench``."""
 
 from __future__ import annotations
 
@@ -14,41 +14,14 @@ from edgekit.cli.shared_options import (
     Share,
     architecture_option,
     base_classes_option,
-    best_only_option,
     force_option,
-    generations_option,
     json_file_option,
-    json_option,
-    skip_option,
 )
 
 INPUTS = ("images", "data", "base_classes", "against")  # of bench
 
 
-@click.command("eval")
-@click.argument("model")
-@click.option("--data", type=FILE, required=True, help="The true objects: COCO JSON, YOLO, LabelMe or VOC folder.")
-@click.option("--images", type=FILE, required=True, help="Folder of the photos it names.")
-@generations_option
-@best_only_option
-@base_classes_option
-@architecture_option
-@skip_option
-@json_option
-def evaluate(as_json: bool, **options: Any) -> None:
-    """Measure COCO AP, old and new classes apart."""
-    from edgekit.measurement import evaluate
-    from edgekit.report.tables import evaluation_table
-
-    result = evaluate.evaluate(**options, track=track)
-    show(result, as_json, [evaluation_table(result)] if not as_json else [])
-    for message in result.skipped:
-        click.echo(f"skipped: {message}", err=True)
-    if result.not_in_model:
-        click.echo(f"not in the model, left out: {', '.join(result.not_in_model)}", err=True)
-
-
-@click.command()
+@click.command("bench")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--images", type=FILE, default=None, help="Folder of photos.  [default: those that come with edgekit]")
 @click.option("--data", type=FILE, default=None, help="The true objects in --images, for AP: COCO JSON, YOLO, ...")
@@ -68,7 +41,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @force_option
 @json_file_option
 @click.pass_context
-def bench(context: click.Context, as_json: str | None, **options: Any) -> None:
+def bench_command(context: click.Context, as_json: str | None, **options: Any) -> None:
     """Measure what models cost on this device: interleaved, on the same photos.
 
     Exits 1 if a model could not be measured (the others are) or --fail-if-slower found one slower.

@@ -20,7 +20,7 @@ from edgekit.cli.shared_options import (
 )
 
 
-@click.command()
+@click.command("export")
 @click.argument("model")
 @click.option("-o", "--output", type=FILE, required=True, help="File to write (.onnx, .engine; .pth, .safetensors).")
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
@@ -50,7 +50,7 @@ from edgekit.cli.shared_options import (
 @click.option("--no-verify", is_flag=True, help="Write the graph without comparing it.")
 @force_option
 @json_option
-def export(as_json: bool, **options: Any) -> None:
+def export_command(as_json: bool, **options: Any) -> None:
     """Write a checkpoint as one static ONNX graph without plugins, compared with PyTorch first; or an engine."""
     from edgekit.deployment.export import export as onnx_export
     from edgekit.report.tables import export_table

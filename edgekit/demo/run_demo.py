@@ -15,7 +15,7 @@ from edgekit.adaptation.adapt import adapt
 from edgekit.artifacts.metadata import tool_versions
 from edgekit.artifacts.outputs import check_outputs
 from edgekit.artifacts.safetensors_files import read_safetensors
-from edgekit.comparison.pairing import retention
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.coco import Dataset, Photo
 from edgekit.data.detections import Detections
 from edgekit.demo.naive_loop import fine_tune_naively
@@ -32,7 +32,8 @@ from edgekit.measurement.evaluate import Evaluation, score
 from edgekit.measurement.machine.system import machine
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.progress import Track, silent
-from edgekit.runtime.session import Session, detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import Session, detect
 
 PHOTOS = {"new-train": 60, "base-test": 150, "mixed-test": 150}
 MODELS = ("adapted.safetensors", "adapted.onnx", "naive.safetensors", "base.onnx", "torchvision.onnx")

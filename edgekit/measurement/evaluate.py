@@ -19,7 +19,9 @@ from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.selection import Selection
+from edgekit.runtime.session import detect
 
 
 @dataclass(frozen=True)
@@ -55,23 +57,20 @@ class Evaluation:
 
 def evaluate(
     model: str | Path,
-    data: Path,
-    images: Path,
-    generations: int | None = None,
-    best_only: bool = False,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    data: str | Path,
+    images: str | Path,
+    selection: Selection = Selection(),
+    hints: CheckpointHints = CheckpointHints(),
     skip_bad_images: bool = False,
     track: Track = silent,
 ) -> Evaluation:
     """Run a model on annotated photos and return its AP.
 
-    ``data`` is a COCO JSON file, ``images`` the folder its file names are in. Classes are matched by name.
-    ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
-    another generation covers; ``base_classes``, ``architecture``: see ``open_session``.
+    ``data`` is a COCO JSON file or a YOLO, LabelMe or VOC folder, ``images`` the folder its file names are in. Classes
+    are matched by name. ``selection`` and ``hints`` are those of ``open_session``.
     """
-    session = open_session(model, generations, best_only, CheckpointHints(base_classes, architecture))
-    dataset = read_dataset(data, images)
+    session = open_session(model, selection, hints)
+    dataset = read_dataset(Path(data), Path(images))
     photos, skipped = readable(dataset.photos, skip_bad_images)
     found = [detect(session, p.read()) for p in track(photos, f"evaluating {Path(model).name}")]
     return score(dataset, photos, found, session.meta, tuple(skipped))

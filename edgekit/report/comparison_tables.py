@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from edgekit.comparison.compare import Comparison
+from edgekit.comparison.tolerance import MIN_SCORE
 from edgekit.report.tables import ap_text, two_columns
 
 
@@ -17,7 +18,7 @@ def comparison_tables(result: Comparison) -> list[Table]:
     matched = f"{seen.matched} of {seen.compared} detections on {seen.images} photos, {seen.extra} only in the second"
     table.add_row("matched", f"{matched} ({result.matched_share:.2%})")
     limits = f"IoU {bounds.min_iou}, score {bounds.max_score_difference:g}, mask {bounds.max_mask_difference:g}"
-    table.add_row("tolerance", f"{bounds.precision}: {limits}; detections above score {seen.min_score}")
+    table.add_row("tolerance", f"{bounds.precision}: {limits}; detections above score {MIN_SCORE}")
     table.add_row("largest score difference", f"{seen.largest_score_difference:.2g}")
     table.add_row("largest box difference", f"{seen.largest_box_difference:.2g} pixels")
     if seen.mean_mask_iou is not None:

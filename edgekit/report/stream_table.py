@@ -5,12 +5,12 @@ from __future__ import annotations
 from rich.table import Table
 
 from edgekit.inference.live import Stream
-from edgekit.report.tables import two_columns
+from edgekit.report.tables import counted, two_columns
 
 
 def stream_table(stream: Stream) -> Table:
     """Frames, speed by stage, and the files written."""
-    table = two_columns(f"{stream.objects} objects in {stream.frames} frames")
+    table = two_columns(f"{counted(stream.objects, 'object')} in {counted(stream.frames, 'frame')}")
     table.add_row("source", stream.source)
     speed = f"{stream.frames_per_second:.1f} frames a second, {stream.frames} in {stream.seconds:.1f} s"
     table.add_row("speed", speed + (f", {stream.dropped} dropped" if stream.dropped else ""))

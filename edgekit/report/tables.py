@@ -121,9 +121,15 @@ def evaluation_table(result: Evaluation) -> Table:
     return table
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things: "1 image", "2 images"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def prediction_table(predictions: Sequence[Prediction]) -> Table:
-    """One line a detection."""
-    table = Table(title=f"{sum(len(p.detections) for p in predictions)} objects in {len(predictions)} images")
+    """One line per detection."""
+    objects = sum(len(p.detections) for p in predictions)
+    table = Table(title=f"{counted(objects, 'object')} in {counted(len(predictions), 'image')}")
     for column in ("image", "category"):
         table.add_column(column)
     for column in ("score", "x", "y", "width", "height"):

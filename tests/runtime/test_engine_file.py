@@ -19,7 +19,7 @@ from edgekit.runtime.engine_file import (
     sidecar_of,
     write_engine,
 )
-from edgekit.runtime.session import open_session
+from edgekit.runtime.opening import open_session
 from tests.tiny_detector import META, SIZE, SLOTS
 
 DATA = b"an engine's bytes"

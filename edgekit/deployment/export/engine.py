@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.comparison.verification import Photos, Verification, verified
+from edgekit.comparison.comparison_photos import Photos
+from edgekit.comparison.verification import Verification, verified
 from edgekit.deployment.export.request import Building
 from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.tensorrt.target import Target

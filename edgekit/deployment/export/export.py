@@ -15,7 +15,8 @@ from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.artifacts.model_names import kind_of
 from edgekit.artifacts.outputs import check_outputs, made_here
-from edgekit.comparison.verification import Photos, Verification, photos_in, verified
+from edgekit.comparison.comparison_photos import Photos, photos_in
+from edgekit.comparison.verification import Verification, verified
 from edgekit.deployment.assembly.mask_files import check_cut, remove_unused, write
 from edgekit.deployment.edits.float_input import set_input_type
 from edgekit.deployment.edits.int32_labels import set_label_type

@@ -11,13 +11,14 @@ import torchvision
 from edgekit.adaptation.adapt import Adaptation, adapt
 from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.settings import Settings
-from edgekit.comparison.pairing import retention
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.coco import Dataset, read_dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 
 OLD = 13  # labels of the embedded model, the background included
 
