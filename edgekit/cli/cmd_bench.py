@@ -7,16 +7,9 @@ from typing import Any
 
 import click
 
+from edgekit.cli import shared_options as shared
 from edgekit.cli.console import show, track, write_json
-from edgekit.cli.shared_options import (
-    FILE,
-    Names,
-    Share,
-    architecture_option,
-    base_classes_option,
-    force_option,
-    json_file_option,
-)
+from edgekit.cli.shared_options import FILE
 
 INPUTS = ("images", "data", "base_classes", "against")  # of bench
 
@@ -26,20 +19,20 @@ INPUTS = ("images", "data", "base_classes", "against")  # of bench
 @click.option("--images", type=FILE, default=None, help="Folder of photos.  [default: those that come with edgekit]")
 @click.option("--data", type=FILE, default=None, help="The true objects in --images, for AP: COCO JSON, YOLO, ...")
 @click.option("--runs", type=int, default=None, help="Timed runs of each model.  [default: 50]")
-@click.option("--seconds", type=float, default=None, help="Time all models for so long, instead of --runs.")
-@click.option("--batch", default=1, show_default=True, help="Photos a call: checkpoints, ONNX of that batch.")
-@click.option("--streams", default=1, show_default=True, help="Also the throughput of so many sessions at once.")
-@click.option("--providers", type=Names(), default=(), help="Run each ONNX file on each of: cpu, cuda, tensorrt.")
+@click.option("--seconds", type=float, default=None, help="Time all models for that long, instead of --runs.")
+@click.option("--batch", default=1, show_default=True, help="Photos per call: checkpoints, ONNX of that batch.")
+@click.option("--streams", default=1, show_default=True, help="Also the throughput of that many sessions at once.")
+@click.option("--providers", type=shared.Names(), default=(), help="Run each ONNX file on each of: cpu, cuda, tensorrt.")
 @click.option("--compile", "compiled", is_flag=True, help="Also run each checkpoint under torch.compile.")
 @click.option("--profile", is_flag=True, help="Also time by kind of layer.")
-@base_classes_option
-@architecture_option
+@shared.base_classes_option
+@shared.architecture_option
 @click.option("--against", type=FILE, default=None, help="Compare with an older result of --json FILE.")
-@click.option("--fail-if-slower", type=Share(), default=None, help="Exit 1 if a p50 grew by more, as 5%.")
+@click.option("--fail-if-slower", type=shared.Share(), default=None, help="Exit 1 if a p50 grew by more, e.g. 5%.")
 @click.option("--markdown", type=FILE, default=None, help="Write the tables to this file.")
 @click.option("--html", type=FILE, default=None, help="Write a page with plots to this file.")
-@force_option
-@json_file_option
+@shared.force_option
+@shared.json_file_option
 @click.pass_context
 def bench_command(context: click.Context, as_json: str | None, **options: Any) -> None:
     """Measure what models cost on this device: interleaved, on the same photos.

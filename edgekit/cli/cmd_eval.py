@@ -6,29 +6,21 @@ from typing import Any
 
 import click
 
+from edgekit.cli import shared_options as shared
 from edgekit.cli.console import show, track
-from edgekit.cli.shared_options import (
-    FILE,
-    architecture_option,
-    base_classes_option,
-    best_only_option,
-    generations_option,
-    json_option,
-    record,
-    skip_option,
-)
+from edgekit.cli.shared_options import FILE
 
 
 @click.command("eval")
 @click.argument("model")
 @click.option("--data", type=FILE, required=True, help="The true objects: COCO JSON, YOLO, LabelMe or VOC folder.")
 @click.option("--images", type=FILE, required=True, help="Folder of the photos it names.")
-@generations_option
-@best_only_option
-@base_classes_option
-@architecture_option
-@skip_option
-@json_option
+@shared.generations_option
+@shared.best_only_option
+@shared.base_classes_option
+@shared.architecture_option
+@shared.skip_option
+@shared.json_option
 def eval_command(as_json: bool, **options: Any) -> None:
     """Measure COCO AP, old and new classes apart."""
     from edgekit.measurement.evaluate import evaluate
@@ -36,7 +28,7 @@ def eval_command(as_json: bool, **options: Any) -> None:
     from edgekit.report.tables import evaluation_table
     from edgekit.runtime.selection import Selection
 
-    selection, hints = record(Selection, options), record(CheckpointHints, options)
+    selection, hints = shared.record(Selection, options), shared.record(CheckpointHints, options)
     result = evaluate(**options, selection=selection, hints=hints, track=track)
     show(result, as_json, [evaluation_table(result)] if not as_json else [])
     for message in result.skipped:

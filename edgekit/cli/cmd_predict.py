@@ -6,18 +6,9 @@ from typing import Any
 
 import click
 
+from edgekit.cli import shared_options as shared
 from edgekit.cli.console import show, track
-from edgekit.cli.shared_options import (
-    FILE,
-    architecture_option,
-    base_classes_option,
-    best_only_option,
-    force_option,
-    generations_option,
-    json_option,
-    record,
-    skip_option,
-)
+from edgekit.cli.shared_options import FILE
 
 
 @click.command("predict")
@@ -25,16 +16,16 @@ from edgekit.cli.shared_options import (
 @click.argument("images", type=FILE, nargs=-1, default=())
 @click.option("-o", "--output", type=FILE, default=None, help="Folder of annotated pictures; annotated video (.mp4).")
 @click.option("--min-score", default=0.5, show_default=True, help="Leave out detections below this score.")
-@generations_option
-@best_only_option
-@base_classes_option
-@architecture_option
-@skip_option
+@shared.generations_option
+@shared.best_only_option
+@shared.base_classes_option
+@shared.architecture_option
+@shared.skip_option
 @click.option("--camera", default=None, help="Look at a camera: 0, /dev/video0, csi:0 (Jetson), rtsp://...")
 @click.option("--jsonl", type=FILE, default=None, help="File to write one line of JSON per image or frame to.")
 @click.option("--frames", type=int, default=None, help="End a video or camera after that many frames.")
-@force_option
-@json_option
+@shared.force_option
+@shared.json_option
 @click.pass_context
 def predict_command(context: click.Context, as_json: bool, **options: Any) -> None:
     """Find objects in images (files or folders), a video or a camera, and draw them; Ctrl-C ends a camera."""
@@ -45,7 +36,7 @@ def predict_command(context: click.Context, as_json: bool, **options: Any) -> No
     from edgekit.report.tables import prediction_table
     from edgekit.runtime.selection import Selection
 
-    selection, hints = record(Selection, options), record(CheckpointHints, options)
+    selection, hints = shared.record(Selection, options), shared.record(CheckpointHints, options)
     found = predict(**options, selection=selection, hints=hints, track=track)
     if isinstance(found, Stream):
         show(found, as_json, [stream_table(found)] if not as_json else [])
