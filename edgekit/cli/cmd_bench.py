@@ -22,7 +22,7 @@ INPUTS = ("images", "data", "base_classes", "against")  # of bench
 @click.option("--seconds", type=float, default=None, help="Time all models for that long, instead of --runs.")
 @click.option("--batch", default=1, show_default=True, help="Photos per call: checkpoints, ONNX of that batch.")
 @click.option("--streams", default=1, show_default=True, help="Also the throughput of that many sessions at once.")
-@click.option("--providers", type=shared.Names(), default=(), help="Run each ONNX file on each of: cpu, cuda, tensorrt.")
+@click.option("--providers", type=shared.Names(), default=(), help="Run each ONNX file on: cpu, cuda, tensorrt.")
 @click.option("--compile", "compiled", is_flag=True, help="Also run each checkpoint under torch.compile.")
 @click.option("--profile", is_flag=True, help="Also time by kind of layer.")
 @shared.base_classes_option
