@@ -68,7 +68,8 @@ def compare(
         raise EdgekitError(f"--min-matched {min_matched:g}: not a share", "give 0 to 1, e.g. 0.99")
     photos = comparison_photos(images, data)
     first, second = _open_both(a, b)
-    found = run_both(*_equally_selected(first, second), photos, track)
+    pair = _equally_selected(first, second)
+    found = run_both(pair[0], pair[1], photos, track)
     verification = judge(found, photos, first, second)
     rows, missing = [], None
     try:

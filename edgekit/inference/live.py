@@ -71,16 +71,15 @@ def watch(
                 raise
             reader.ended = "by Ctrl-C"
         writer.finish()
-        seconds = time.perf_counter() - began
+        seconds = round(time.perf_counter() - began, 3)
         problem = frames.problem() if reader.ended == "at its end" else None
         if writer.frames == 0:
-            empty = EdgekitError(f"{frames.name}: holds no frame that can be decoded", "copy or convert it again")
-            raise problem or empty
+            raise problem or EdgekitError(f"{frames.name}: holds no frame that can be decoded", "convert it again")
         return Stream(
             source=frames.name,
             frames=writer.frames,
             objects=writer.objects,
-            seconds=round(seconds, 3),
+            seconds=seconds,
             frames_per_second=round(writer.frames / seconds, 2),
             dropped=reader.dropped,
             decode_ms=median_ms(reader.decode),
