@@ -9,7 +9,7 @@ import click
 
 from edgekit.cli import shared_options as shared
 from edgekit.cli.console import show, track, write_json
-from edgekit.cli.shared_options import FILE
+from edgekit.cli.shared_options import FILE, Names, Share
 
 INPUTS = ("images", "data", "base_classes", "against")  # of bench
 
@@ -22,13 +22,13 @@ INPUTS = ("images", "data", "base_classes", "against")  # of bench
 @click.option("--seconds", type=float, default=None, help="Time all models for that long, instead of --runs.")
 @click.option("--batch", default=1, show_default=True, help="Photos per call: checkpoints, ONNX of that batch.")
 @click.option("--streams", default=1, show_default=True, help="Also the throughput of that many sessions at once.")
-@click.option("--providers", type=shared.Names(), default=(), help="Run each ONNX file on: cpu, cuda, tensorrt.")
+@click.option("--providers", type=Names(), default=(), help="Run each ONNX file on: cpu, cuda, tensorrt.")
 @click.option("--compile", "compiled", is_flag=True, help="Also run each checkpoint under torch.compile.")
 @click.option("--profile", is_flag=True, help="Also time by kind of layer.")
 @shared.base_classes_option
 @shared.architecture_option
 @click.option("--against", type=FILE, default=None, help="Compare with an older result of --json FILE.")
-@click.option("--fail-if-slower", type=shared.Share(), default=None, help="Exit 1 if a p50 grew by more, e.g. 5%.")
+@click.option("--fail-if-slower", type=Share(), default=None, help="Exit 1 if a p50 grew by more, e.g. 5%.")
 @click.option("--markdown", type=FILE, default=None, help="Write the tables to this file.")
 @click.option("--html", type=FILE, default=None, help="Write a page with plots to this file.")
 @shared.force_option

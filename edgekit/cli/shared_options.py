@@ -50,21 +50,6 @@ class Size(click.ParamType):
         return int(height), int(width)
 
 
-class FileOrShare(click.ParamType):
-    """A file, or a share, e.g. 20%."""
-
-    name = "file or %"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | float:
-        """Parse "20%" to 0.2 and anything else to a path."""
-        share = str(value).removesuffix("%")
-        if share == str(value):
-            return Path(value)
-        if not (share.replace(".", "", 1).isdigit() and 0 < float(share) < 100):
-            self.fail(f"{value!r} is not a share between 0% and 100%", param, ctx)
-        return float(share) / 100
-
-
 class Names(click.ParamType):
     """Comma-separated names, e.g. chicken,frog."""
 
@@ -82,10 +67,8 @@ class Share(click.ParamType):
 
     name = "5%"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse "5%" to 0.05."""
-        if isinstance(value, float):
-            return value
         text = str(value).strip()
         try:
             share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
@@ -93,6 +76,21 @@ class Share(click.ParamType):
             share = -1.0
         if not 0 <= share < float("inf"):
             self.fail(f"{value!r} is not a share, e.g. 5%", param, ctx)
+        return share
+
+
+class FileOrShare(Share):
+    """A file, or a share of less than 100%."""
+
+    name = "file or %"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse "20%" to 0.2 and anything else to a path."""
+        if not str(value).endswith("%"):
+            return Path(value)
+        share = super().convert(value, param, ctx)
+        if not 0 < share < 1:
+            self.fail(f"{value!r} is not a share between 0% and 100%", param, ctx)
         return share
 
 

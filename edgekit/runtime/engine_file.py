@@ -101,23 +101,11 @@ def read_engine(path: Path) -> tuple[Engine, bytes]:
 
 def describe_engine(path: Path) -> Engine:
     """What the JSON beside an engine says; the engine itself is not read."""
+    from packaging.version import Version
+
     sidecar = sidecar_of(path)
     try:
         values = json.loads(read_text(sidecar))
-    except FileNotFoundError:
-        raise EdgekitError(
-            f"{path}: {sidecar.name} is not beside it, so nothing says what this engine is",
-            f"copy it along; trtexec --loadEngine takes engines of others; or {AGAIN}",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise EdgekitError(f"{sidecar}: is damaged: {error}", f"copy both files again, or {AGAIN}") from None
-    return _parse(values, path, sidecar)
-
-
-def _parse(values: Any, path: Path, sidecar: Path) -> Engine:
-    from packaging.version import Version
-
-    try:
         if values.pop("format") != FORMAT:
             raise EdgekitError(f"{sidecar}: is of another edgekit's format", AGAIN)
         values["meta"] = ModelMeta.from_json(json.dumps(values["meta"]), sidecar)
@@ -131,7 +119,12 @@ def _parse(values: Any, path: Path, sidecar: Path) -> Engine:
             raise ValueError(f"its compute capabilities are {', '.join(engine.compute_capabilities)}")
         if not isinstance(engine.settings, Mapping):
             raise ValueError("its settings are not an object")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except FileNotFoundError:
+        raise EdgekitError(
+            f"{path}: {sidecar.name} is not beside it, so nothing says what this engine is",
+            f"copy it along; trtexec --loadEngine takes engines of others; or {AGAIN}",
+        ) from None
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise EdgekitError(f"{sidecar}: is damaged: {error}", f"copy both files again, or {AGAIN}") from None
     return engine
 
