@@ -17,7 +17,7 @@ INPUTS = ("images", "data", "base_classes", "against")  # of bench
 @click.command("bench")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--images", type=FILE, default=None, help="Folder of photos.  [default: those that come with edgekit]")
-@click.option("--data", type=FILE, default=None, help="The true objects in --images, for AP: COCO JSON, YOLO, ...")
+@click.option("--data", type=FILE, default=None, help="Annotations of --images, for AP: COCO JSON, YOLO, ...")
 @click.option("--runs", type=int, default=None, help="Timed runs of each model.  [default: 50]")
 @click.option("--seconds", type=float, default=None, help="Time all models for that long, instead of --runs.")
 @click.option("--batch", default=1, show_default=True, help="Photos per call: checkpoints, ONNX of that batch.")

@@ -15,7 +15,7 @@ from edgekit.errors import EdgekitError
 @click.argument("a")
 @click.argument("b")
 @click.option("--images", type=FILE, default=None, help="Folder of photos.  [default: those that come with edgekit]")
-@click.option("--data", type=FILE, default=None, help="Annotations of photos in it: adds the AP of both.")
+@click.option("--data", type=FILE, default=None, help="Annotations of --images: adds the AP of both.")
 @click.option("--min-matched", type=float, default=None, help="Exit 1 if a smaller share of detections matches.")
 @json_option
 def compare_command(as_json: bool, **options: Any) -> None:

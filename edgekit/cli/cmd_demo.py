@@ -23,4 +23,4 @@ def demo_command(as_json: bool, **options: Any) -> None:
 
     summary = run_demo(**options, track=track)
     show(summary, as_json, demo_tables(summary) if not as_json else [])
-    suggest(as_json, f"look at {options['output'] / 'report.html'}", "next")
+    suggest(as_json, f"look at {options['output'] / 'report.html'}")

@@ -13,8 +13,8 @@ from edgekit.cli.shared_options import FILE
 
 @click.command("eval")
 @click.argument("model")
-@click.option("--data", type=FILE, required=True, help="The true objects: COCO JSON, YOLO, LabelMe or VOC folder.")
-@click.option("--images", type=FILE, required=True, help="Folder of the photos it names.")
+@click.option("--data", type=FILE, required=True, help="Annotations: COCO JSON, or a YOLO, LabelMe or VOC folder.")
+@click.option("--images", type=FILE, required=True, help="Folder of the annotated photos.")
 @shared.generations_option
 @shared.best_only_option
 @shared.base_classes_option

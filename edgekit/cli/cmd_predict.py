@@ -21,7 +21,7 @@ from edgekit.cli.shared_options import FILE
 @shared.base_classes_option
 @shared.architecture_option
 @shared.skip_option
-@click.option("--camera", default=None, help="Look at a camera: 0, /dev/video0, csi:0 (Jetson), rtsp://...")
+@click.option("--camera", default=None, help="Camera to read: 0, /dev/video0, csi:0 (Jetson), rtsp://...")
 @click.option("--jsonl", type=FILE, default=None, help="File to write one line of JSON per image or frame to.")
 @click.option("--frames", type=int, default=None, help="End a video or camera after that many frames.")
 @shared.force_option

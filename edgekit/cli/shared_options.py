@@ -24,7 +24,7 @@ architecture_option = click.option(
     "--architecture", default=None, help="torchvision's name, where the weights fit several."
 )
 force_option = click.option("--force", is_flag=True, help="Replace files that edgekit did not make.")
-skip_option = click.option("--skip-bad-images", is_flag=True, help="Name images that cannot be read and go on.")
+skip_option = click.option("--skip-bad-images", is_flag=True, help="Report images that cannot be read, and go on.")
 
 
 R = TypeVar("R")

@@ -68,7 +68,8 @@ def compare(
         raise EdgekitError(f"--min-matched {min_matched:g}: not a share", "give 0 to 1, e.g. 0.99")
     photos = comparison_photos(images, data)
     first, second = _open_both(a, b)
-    pair = _equally_selected(first, second)
+    mixed = first.meta.best_only or second.meta.best_only  # then the other's detections are mixed too
+    pair = [Selected(s, s.meta, True) if mixed and not s.meta.best_only else s for s in (first, second)]
     found = run_both(pair[0], pair[1], photos, track)
     verification = judge(found, photos, first, second)
     rows, missing = [], None
@@ -124,14 +125,6 @@ def _open_like(model: str | Path, size: tuple[int, int], checkpoint: str | Path)
     if kind_of(graph) == "onnx":
         limit(module.base, *limits_of(*read_onnx(graph)))
     return TorchSession(module, meta)
-
-
-def _equally_selected(first: Session, second: Session) -> list[Session]:
-    """Both sessions with only the best of several generations' detections, if one has no others."""
-    both = [first, second]
-    if not any(s.meta.best_only for s in both):
-        return both
-    return [s if s.meta.best_only else Selected(s, s.meta, best_only=True) for s in both]
 
 
 def _most_different(found: Sequence[Pair], tolerance: Tolerance) -> list[int]:

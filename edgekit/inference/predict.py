@@ -78,12 +78,12 @@ def predict(
 
 
 def _video(images: Sequence[Path], camera: str | None) -> Path | None:
-    """The one video among the files, if there is one; raises EdgekitError where it is not clear what to look at."""
+    """The one video among the files, if there is one; raises EdgekitError where it is not clear what the input is."""
     videos = [path for path in images if is_video(path) and not path.is_dir()]
     if camera is not None and images:
-        raise EdgekitError(f"{images[0]} and --camera {camera}: both given", "give one of them")
+        raise EdgekitError(f"{images[0]} and --camera {camera}: both are inputs", "give one of them")
     if camera is None and not images:
-        raise EdgekitError("nothing to look at", "give photos, folders, a video, or --camera 0")
+        raise EdgekitError("no input", "give photos, folders, a video, or --camera 0")
     if len(videos) > 1:
         raise EdgekitError(f"{videos[0]} and {videos[1]}: several videos", "give one at a time")
     if videos and len(images) > 1:
@@ -93,9 +93,9 @@ def _video(images: Sequence[Path], camera: str | None) -> Path | None:
 
 
 def _check(stream: Path | str | None, output: Path | None, frames: int | None) -> None:
-    """Raise EdgekitError, before any work, for options that do not go with what is looked at."""
+    """Raise EdgekitError, before any work, for options that do not go with the input."""
     if frames is not None and frames < 1:
-        raise EdgekitError(f"--frames {frames}: nothing to look at", "give 1 or more")
+        raise EdgekitError(f"--frames {frames}: not a number of frames", "give 1 or more")
     if stream is not None and output is not None:
         check_output(output)
     if stream is None and frames is not None:

@@ -90,7 +90,7 @@ def read_engine(path: Path) -> tuple[Engine, bytes]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise EdgekitError(f"{path}: cannot be read: {error.strerror or error}", "check its rights") from None
+        raise EdgekitError(f"{path}: cannot be read: {error.strerror or error}", "check its permissions") from None
     if hashlib.sha256(data).hexdigest() != engine.sha256:
         raise EdgekitError(
             f"{path}: is not the engine that {sidecar_of(path).name} describes (other SHA-256); it was not loaded",
@@ -100,14 +100,14 @@ def read_engine(path: Path) -> tuple[Engine, bytes]:
 
 
 def describe_engine(path: Path) -> Engine:
-    """What the JSON beside an engine says; the engine itself is not read."""
+    """Parse the JSON beside an engine; the engine itself is not read."""
     from packaging.version import Version
 
     sidecar = sidecar_of(path)
     try:
         values = json.loads(read_text(sidecar))
         if values.pop("format") != FORMAT:
-            raise EdgekitError(f"{sidecar}: is of another edgekit's format", AGAIN)
+            raise EdgekitError(f"{sidecar}: was written by another version of edgekit", AGAIN)
         values["meta"] = ModelMeta.from_json(json.dumps(values["meta"]), sidecar)
         values["compute_capabilities"] = tuple(str(c) for c in values["compute_capabilities"])
         tensors = (Tensor(**{**t, "shape": tuple(int(n) for n in t["shape"])}) for t in values["tensors"])
@@ -122,7 +122,7 @@ def describe_engine(path: Path) -> Engine:
     except FileNotFoundError:
         raise EdgekitError(
             f"{path}: {sidecar.name} is not beside it, so nothing says what this engine is",
-            f"copy it along; trtexec --loadEngine takes engines of others; or {AGAIN}",
+            f"copy it along; trtexec --loadEngine runs engines that edgekit did not build; or {AGAIN}",
         ) from None
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise EdgekitError(f"{sidecar}: is damaged: {error}", f"copy both files again, or {AGAIN}") from None

@@ -123,7 +123,7 @@ def _available_mb() -> int:
     for line in MEMINFO.read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024 // 1_000_000
-    raise EdgekitError(f"{MEMINFO}: says nothing of MemAvailable", "give --workspace-mb")
+    raise EdgekitError(f"{MEMINFO}: has no MemAvailable", "give --workspace-mb")
 
 
 def _free_mb(driver: Any, device: ctypes.c_int) -> int:

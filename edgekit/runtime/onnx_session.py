@@ -130,7 +130,7 @@ def open_ort(
         session = ort.InferenceSession(model, options, providers=chosen)
     if provider and session.get_providers()[0] != first:
         used = session.get_providers()[0]
-        raise EdgekitError(f"onnxruntime cannot use {first} here: it took {used}", "edgekit doctor says why")
+        raise EdgekitError(f"onnxruntime cannot use {first} here and took {used}", "edgekit doctor says why")
     return session
 
 

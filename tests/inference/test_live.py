@@ -197,14 +197,14 @@ def test_photos_as_json_lines(model: RedSquare, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "nothing to look at"),
+        ([], "no input"),
         (["a.mp4", "b.jpg"], "a.mp4 and b.jpg: a video and photos"),
         (["a.mp4", "b.mp4"], "several videos"),
-        (["b.jpg", "--camera", "0"], "both given"),
+        (["b.jpg", "--camera", "0"], "both are inputs"),
         (["a.mp4", "-o", "folder"], "not a name for a video"),
         (["b.jpg", "-o", "x.mp4"], "photos are drawn into a folder"),
         (["b.jpg", "--frames", "3"], "photos are not frames"),
-        (["a.mp4", "--frames", "0"], "nothing to look at"),
+        (["a.mp4", "--frames", "0"], "not a number of frames"),
         (["gone.mp4"], "no such video"),
         (["--camera", "97"], "cannot be opened"),
     ],

@@ -54,7 +54,7 @@ def test_an_engine_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"sha256": 5}, "is not the engine that x.engine.json describes"),
         ({"tensors": [{"name": "images", "is_input": True, "shape": ["x"], "dtype": "uint8"}]}, "invalid literal"),
         ({"tensors": [{"name": "images", "is_input": True, "shape": [1], "dtype": 5}]}, "which a host cannot hold"),
-        ({"format": 99}, "of another edgekit's format"),
+        ({"format": 99}, "another version of edgekit"),
         ({"meta": {}}, "metadata is damaged"),
         ({"extra": 1}, "unexpected keyword"),
     ],
