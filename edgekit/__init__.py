@@ -1,4 +1,4 @@
-"""Adapt, export and benchmark Mask R-CNN for edge devices."""
+"""Adapts, exports and benchmarks Mask R-CNN for edge devices."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _PUBLIC = {
     "FeatureStore": "edgekit.adaptation.features.feature_cache:FeatureStore",
     "GraphShape": "edgekit.artifacts.graph_shapes:GraphShape",
     "Learning": "edgekit.adaptation.learning.learning_options:Learning",
+    "Selection": "edgekit.runtime.selection:Selection",
     "adapt": "edgekit.adaptation.adapt:adapt",
     "bench": "edgekit.report.bench:bench",
     "compare": "edgekit.comparison.compare:compare",
@@ -25,7 +26,7 @@ _PUBLIC = {
     "evaluate": "edgekit.measurement.evaluate:evaluate",
     "export": "edgekit.deployment.export.export:export",
     "inspect": "edgekit.report.inspect:inspect",
-    "load": "edgekit.runtime.session:open_session",
+    "load": "edgekit.runtime.opening:open_session",
     "predict": "edgekit.inference.predict:predict",
     "run_demo": "edgekit.demo.run_demo:run_demo",
 }

@@ -25,7 +25,7 @@ import torch
 from benchmarks.lib.adaptation_methods import METHODS, Task, run
 from benchmarks.lib.scenarios import Scenario, demo_scenario, msrc_scenario
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
-from edgekit.comparison.pairing import Retention, retention
+from edgekit.comparison.retention import Retention, retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit

@@ -36,7 +36,8 @@ from edgekit.measurement.bench.harness import Subject, interleave
 from edgekit.measurement.bench.sessions import call_stages, latency
 from edgekit.measurement.evaluate import score
 from edgekit.measurement.machine.system import machine
-from edgekit.runtime.session import Session, detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import Session, detect
 
 RESULT = RESULTS / "peers.json"
 SCENES, SEED = 60, 11  # drawn scenes for AP that no training and no calibration saw

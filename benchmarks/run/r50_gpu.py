@@ -24,6 +24,7 @@ from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint, link_photos
 from benchmarks.lib.r50_forms import FOUND, export, peers, ratio, stock_export
 from edgekit.artifacts.metadata import tool_versions
+from edgekit.comparison.comparison_photos import comparison_photos
 from edgekit.comparison.tolerance import tolerance_for
 from edgekit.comparison.verification import verify
 from edgekit.data.images import list_images, read_image
@@ -116,7 +117,7 @@ def as_it_comes(session: Any, file: Path) -> Any:
 
 def agreement(reference: Session, other: Session, photos: Path) -> dict[str, Any]:
     """How many of a session's detections another has too, by fp32's tolerance, and how far their scores are apart."""
-    seen = verify(reference, other, photos, tolerance=tolerance_for("fp32")).parity
+    seen = verify(reference, other, comparison_photos(photos), tolerance=tolerance_for("fp32")).parity
     return {"matched": seen.matched, "compared": seen.compared, "largest_difference": seen.largest_score_difference}
 
 

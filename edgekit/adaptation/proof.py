@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.comparison.pairing import Retention, retention
+from edgekit.comparison.retention import Retention, retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit

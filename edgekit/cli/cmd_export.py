@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edgekit.cli import shared_options as shared
 from edgekit.cli.console import show, suggest, track
-from edgekit.cli.shared_options import (
-    FILE,
-    Names,
-    Size,
-    architecture_option,
-    base_classes_option,
-    best_only_option,
-    force_option,
-    generations_option,
-    json_option,
-)
+from edgekit.cli.shared_options import FILE, Names, Size
 
 
 @click.command("export")
@@ -27,10 +17,10 @@ from edgekit.cli.shared_options import (
 @click.option("-o", "--output", type=FILE, required=True, help="File to write (.onnx, .engine; .pth, .safetensors).")
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
 @click.option("--format", default="onnx", show_default=True, help="onnx, or torchvision: a state dict it loads.")
-@generations_option
-@best_only_option
-@base_classes_option
-@architecture_option
+@shared.generations_option
+@shared.best_only_option
+@shared.base_classes_option
+@shared.architecture_option
 @click.option("--batch", default=1, show_default=True, help="Images per run.")
 @click.option("--input", default=None, help="uint8 [N, H, W, 3], or float [N, 3, H, W].  [default: uint8]")
 @click.option("--labels", default=None, help="Type of the labels: int64 or int32.  [default: int64]")
@@ -52,8 +42,8 @@ from edgekit.cli.shared_options import (
 @click.option("--triton", type=FILE, default=None, help="Triton model repository to write into.")
 @click.option("--verify", type=FILE, default=None, help="Folder of photos to compare on.  [default: edgekit's own]")
 @click.option("--no-verify", is_flag=True, help="Write the graph without comparing it.")
-@force_option
-@json_option
+@shared.force_option
+@shared.json_option
 def export_command(as_json: bool, verify: Path | None, no_verify: bool, **options: Any) -> None:
     """Write a checkpoint as one static ONNX graph without plugins, compared with PyTorch first; or an engine."""
     from edgekit.artifacts.graph_shapes import GraphShape
@@ -65,7 +55,7 @@ def export_command(as_json: bool, verify: Path | None, no_verify: bool, **option
 
     records = {"hints": CheckpointHints, "shape": GraphShape, "conversion": Conversion, "engine": EngineOptions}
     for name, record in records.items():
-        options[name] = record(**{f.name: options.pop(f.name) for f in fields(record)})
+        options[name] = shared.record(record, options)
     result = export_model(**options, verify=not no_verify and (verify or True), track=track)
     show(result, as_json, [export_table(result)] if not as_json else [])
     if result.format == "onnx":

@@ -16,7 +16,8 @@ from edgekit.deployment.export.export import Export, export
 from edgekit.files.whole_files import staging
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.progress import Track
-from edgekit.runtime.session import Session, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import Session
 
 BASE = "demo"  # the name of the embedded model
 MODELS = ("adapted.safetensors", "adapted.onnx", "naive.safetensors", "base.onnx", "torchvision.onnx")

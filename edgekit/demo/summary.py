@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
-from edgekit.comparison.pairing import retention
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
 from edgekit.demo.model_set import LOOP_EPOCHS, ModelSet

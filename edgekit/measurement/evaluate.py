@@ -21,7 +21,9 @@ from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
-from edgekit.runtime.session import Session, detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.selection import Selection
+from edgekit.runtime.session import Session, detect
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,9 @@ class Evaluation:
 
 def evaluate(
     model: str | Path,
-    data: Path,
-    images: Path,
-    generations: int | None = None,
-    best_only: bool = False,
+    data: str | Path,
+    images: str | Path,
+    selection: Selection = Selection(),
     hints: CheckpointHints = CheckpointHints(),
     skip_bad_images: bool = False,
     track: Track = silent,
@@ -68,10 +69,10 @@ def evaluate(
     """Run a model on annotated photos and return its AP.
 
     ``data`` are annotations in any format that edgekit reads, ``images`` is the folder of the photos. Classes are
-    matched by name. ``generations``, ``best_only``, ``hints``: see ``open_session``.
+    matched by name. ``selection`` and ``hints`` are those of ``open_session``.
     """
-    session = open_session(model, generations, best_only, hints)
-    dataset, skipped = read_annotated(data, images, skip_bad_images)
+    session = open_session(model, selection, hints)
+    dataset, skipped = read_annotated(Path(data), Path(images), skip_bad_images)
     return replace(evaluate_session(session, dataset, Path(model).name, track), skipped=skipped)
 
 

@@ -16,10 +16,10 @@ from edgekit.model.architectures import ARCHITECTURES, check_size, without_weigh
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
-from edgekit.model.recognise import batch_norms, recognise
+from edgekit.model.recognise import frozen_norms, recognise
 from edgekit.model.sources import Weights, read_weights
 
-# The layers that have rows for each class, with their rows a class.
+# The layers that have rows for each class, with their rows per class.
 CLASS_ROWS = {
     "roi_heads.box_predictor.cls_score": ("cls_score", 1),
     "roi_heads.box_predictor.bbox_pred": ("bbox_pred", 4),
@@ -37,8 +37,7 @@ def load_model(
     """Read a checkpoint (a file, torchvision's name or an embedded model's) as a module in eval mode, in float32.
 
     ``generations`` keeps only that many of the generations added to the base model: the model as it was then.
-    ``hints`` say what a checkpoint that edgekit did not write does not say of itself; ``size`` replaces the input's
-    (height, width).
+    ``hints`` describe a checkpoint that edgekit did not write; ``size`` replaces the input's (height, width).
     """
     return build_model(resolve(model), *read_checkpoint(model, hints), generations, size)
 
@@ -52,8 +51,7 @@ def build_model(
     if size is not None:
         meta = replace(meta, input_size=check_size(size))
     groups = meta.group_sizes
-    frozen = batch_norms(weights.tensors, meta.architecture, groups[0]).frozen
-    base = without_weights(meta.architecture, groups[0], frozen, meta.batch_norm_eps)
+    base = without_weights(meta.architecture, groups[0], frozen_norms(weights.tensors), meta.batch_norm_eps)
     try:
         tensors, added = split_generations(weights.tensors, groups)
         base.load_state_dict(tensors, strict=True, assign=True)
@@ -76,7 +74,7 @@ def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints(
     weights = read_weights(path)
     if weights.metadata is None:
         pretrained = str(model) if str(model) in TORCHVISION else None
-        return weights, recognise(weights.tensors, path, hints.architecture, hints.base_classes, pretrained)
+        return weights, recognise(weights.tensors, path, hints, pretrained)
     hints.refuse(path)
     return weights, ModelMeta.from_json(weights.metadata, path)
 
@@ -117,22 +115,19 @@ def split_generations(
     mask_channels = None if mask is None else (mask.shape[0], mask.shape[1])
     added: list[dict[str, torch.Tensor]] = [{} for _ in groups[1:]]
     for layer, (name, rows) in CLASS_ROWS.items():
-        if name == "mask_fcn_logits" and mask_channels is None:
-            continue
         for kind in ("weight", "bias"):
             key = f"{layer}.{kind}"
-            first, *later = tensors[key].split([g * rows for g in groups])
-            tensors[key] = first
+            if key not in tensors:  # a Faster R-CNN has no masks
+                continue
+            tensors[key], *later = tensors[key].split([g * rows for g in groups])
             for state, part in zip(added, later, strict=True):
                 state[f"{name}.{kind}"] = part
+    generations = []
     for number, state in enumerate(added, start=1):
         prefix = f"{ADAPTERS}.{number}."
-        state |= {n.removeprefix(prefix): tensors.pop(n) for n in list(tensors) if n.startswith(prefix)}
-    generations = []
-    for state in added:
-        adapter = any(n.startswith("adapter.") for n in state)
-        features = state["cls_score.weight"].shape[1]
-        generation = Generation(len(state["cls_score.bias"]), features, mask_channels, adapter)
-        generation.load_state_dict(state)
+        own = {n.removeprefix(prefix): tensors.pop(n) for n in list(tensors) if n.startswith(prefix)}
+        classes, features = state["cls_score.weight"].shape
+        generation = Generation(classes, features, mask_channels, adapter=bool(own))
+        generation.load_state_dict(state | own)
         generations.append(generation.eval())
     return tensors, generations

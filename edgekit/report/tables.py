@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from edgekit.comparison.tolerance import MIN_SCORE
 from edgekit.report.sheets import Sheet, facts, rich_table
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ def evaluation_table(result: Evaluation) -> Table:
     return rich_table(Sheet(title, columns, tuple(rows), styles=("bold",) * totals))
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things: "1 image", "2 images"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def prediction_table(predictions: Sequence[Prediction]) -> Table:
     """One row per detection."""
     rows: list[tuple[str, ...]] = []
@@ -115,7 +121,8 @@ def prediction_table(predictions: Sequence[Prediction]) -> Table:
             rows.append((prediction.image.name, found["category"], f"{found['score']:.3f}", *box))
         if not prediction.detections:
             rows.append((prediction.image.name, "skipped" if prediction.skipped else "nothing"))
-    title = f"{sum(len(p.detections) for p in predictions)} objects in {len(predictions)} images"
+    objects = sum(len(p.detections) for p in predictions)
+    title = f"{counted(objects, 'object')} in {counted(len(predictions), 'image')}"
     return rich_table(Sheet(title, ("image", "category", "score", "x", "y", "width", "height"), tuple(rows), words=2))
 
 
@@ -133,7 +140,7 @@ def stream_table(stream: Stream) -> Table:
         ("video", str(stream.output) if stream.output is not None else None),
         ("JSON lines", str(stream.jsonl) if stream.jsonl is not None else None),
     ]
-    return facts(f"{stream.objects} objects in {stream.frames} frames", rows)
+    return facts(f"{counted(stream.objects, 'object')} in {counted(stream.frames, 'frame')}", rows)
 
 
 def inspection_table(result: Inspection) -> Table:
@@ -165,7 +172,7 @@ def comparison_tables(result: Comparison) -> list[Table]:
     rows: list[tuple[str, str | None]] = [
         ("compared", f"{forms[0]} with {forms[1]}, at {result.input_size[0]}x{result.input_size[1]}"),
         ("matched", f"{matched} ({result.matched_share:.2%})"),
-        ("tolerance", f"{bounds.precision}: {limits}; detections above score {seen.min_score}"),
+        ("tolerance", f"{bounds.precision}: {limits}; detections above score {MIN_SCORE}"),
         ("largest score difference", f"{seen.largest_score_difference:.2g}"),
         ("largest box difference", f"{seen.largest_box_difference:.2g} pixels"),
     ]

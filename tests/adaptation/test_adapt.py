@@ -20,13 +20,14 @@ from edgekit.adaptation.job import Job, Prepared
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.cli import main
-from edgekit.comparison.pairing import retention
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.report.inspect import inspect
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 
 UNTRAINED = Learning(epochs=0, views=1)
 

@@ -15,7 +15,7 @@ import pytest
 
 from edgekit.adaptation.adapt import Learning, adapt
 from edgekit.artifacts.model_names import EMBEDDED
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 
 opened: Counter[str] | None = None
 

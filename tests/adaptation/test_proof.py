@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from edgekit.adaptation.proof import compare_old_detections
-from edgekit.comparison.pairing import retention
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.progress import silent
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 from edgekit.runtime.torch_session import TorchSession
 
 OLD = 13

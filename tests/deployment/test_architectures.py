@@ -12,7 +12,7 @@ import torch
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.model_names import TORCHVISION
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
-from edgekit.comparison.pairing import parity
+from edgekit.comparison.parity import parity
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.demo.stock_export import export_stock
 from edgekit.deployment.assembly.base_graph import to_onnx

@@ -13,7 +13,7 @@ from edgekit.measurement.bench.forms import Form
 from edgekit.measurement.bench.profile import profile
 from edgekit.runtime.mask_graphs import sizes
 from edgekit.runtime.onnx_session import OnnxSession
-from edgekit.runtime.session import open_session
+from edgekit.runtime.opening import open_session
 
 VERIFY = Path(__file__).parents[2] / "edgekit" / "assets" / "verify"
 

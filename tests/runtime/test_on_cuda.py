@@ -11,6 +11,7 @@ import torch
 
 from edgekit.adaptation.adapt import ExtraData, Learning, adapt
 from edgekit.adaptation.proof import Proof
+from edgekit.comparison.comparison_photos import comparison_photos
 from edgekit.comparison.verification import verify
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
@@ -50,7 +51,7 @@ def test_a_graph_finds_on_cuda_what_it_finds_on_the_cpu(precision: str, tmp_path
     graph = export("demo", tmp_path / "x.onnx", verify=False, conversion=converting(precision, tmp_path)).output
     session = OnnxSession(graph, "cuda")
     assert session.runtime == "onnxruntime cuda"
-    seen = verify(OnnxSession(graph, "cpu"), session)
+    seen = verify(OnnxSession(graph, "cpu"), session, comparison_photos())
     assert seen.passed, seen.numbers
 
 
@@ -68,7 +69,7 @@ def test_an_export_is_compared_on_the_gpu(tmp_path: Path) -> None:
 def test_masks_of_what_was_found_are_made_on_the_gpu(tmp_path: Path) -> None:
     whole = export("demo", tmp_path / "whole.onnx", verify=False).output
     cut = export("demo", tmp_path / "cut.onnx", masks="found", verify=False).output
-    seen = verify(OnnxSession(whole, "cuda"), OnnxSession(cut, "cuda"))
+    seen = verify(OnnxSession(whole, "cuda"), OnnxSession(cut, "cuda"), comparison_photos())
     assert seen.passed, seen.numbers
     assert seen.parity.mean_mask_iou is not None
 
@@ -78,7 +79,7 @@ def test_masks_of_what_was_found_are_made_on_the_gpu(tmp_path: Path) -> None:
 def test_pytorch_finds_on_cuda_what_the_graph_finds_on_the_cpu(base_onnx: Path) -> None:
     session = TorchSession.load("demo")
     assert session.runtime == "pytorch cuda"
-    seen = verify(OnnxSession(base_onnx, "cpu"), session)
+    seen = verify(OnnxSession(base_onnx, "cpu"), session, comparison_photos())
     assert seen.passed, seen.numbers
 
 

@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.model_names import kind_of
-from edgekit.comparison.verification import Photos, photos_in, verified
+from edgekit.comparison.comparison_photos import Photos, photos_in
+from edgekit.comparison.verification import verified
 from edgekit.deployment.assembly.mask_files import remove_unused
 from edgekit.deployment.export.export_result import Export
 from edgekit.deployment.export.finished_graph import check_untouched, described, write_graph
-from edgekit.deployment.export.request import ExportRequest, check_request, given
+from edgekit.deployment.export.request import (
+    ExportRequest,
+    check_request,
+    given,
+)
 from edgekit.deployment.export.starting_graph import StartingGraph, of_graph
 from edgekit.deployment.export.triton import fill
 from edgekit.deployment.precision.conversion import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.value_names import OUTPUTS
-from edgekit.comparison.pairing import box_iou
+from edgekit.data.detections import box_iou
 from edgekit.deployment.edits.editing import graph_of
 from edgekit.deployment.edits.layers import blocks
 from edgekit.progress import Track, silent

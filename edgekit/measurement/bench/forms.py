@@ -10,7 +10,8 @@ from edgekit.artifacts.model_names import KINDS, kind_of, resolve
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.gpu import Gpu, NoGpu
-from edgekit.runtime.session import Session, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import Session
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torchvision
 from edgekit.adaptation.adapt import Adaptation, ExtraData, FeatureStore, Learning, adapt
 from edgekit.adaptation.learning.held_out import split
 from edgekit.artifacts.onnx_files import open_onnx
-from edgekit.comparison.pairing import retention
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.annotations.formats import read_dataset
 from edgekit.demo.photo_sets import write_demo_set
@@ -20,7 +20,8 @@ from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.model.hints import CheckpointHints
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 from tests.checkpoints import FASTERRCNN, SIZE, random_detector, write
 
 OLD = 13  # labels of the embedded model, the background included

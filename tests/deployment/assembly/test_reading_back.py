@@ -26,8 +26,8 @@ from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
-from edgekit.runtime.selection import Selected
-from edgekit.runtime.session import open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.selection import Selected, Selection
 from edgekit.runtime.torch_session import TorchSession
 from tests.checkpoints import FASTERRCNN, SIZE, random_detector, write
 
@@ -75,7 +75,7 @@ def test_appended_generations_change_nothing_earlier(base_onnx: Path, tmp_path: 
     for scene in scenes:
         for a, b in zip(appended.infer(scene), exported.infer(scene), strict=True):
             assert np.allclose(a, b, atol=1e-4)
-    earlier, untouched = open_session(current, generations=0), open_session(base_onnx)
+    earlier, untouched = open_session(current, Selection(generations=0)), open_session(base_onnx)
     found, expected = earlier.infer(scenes[0]), untouched.infer(scenes[0])
     assert np.array_equal(found.boxes, expected.boxes[expected.scores > 0])
 
@@ -172,7 +172,7 @@ def test_graphs_that_nothing_can_be_added_to(base_onnx: Path, tmp_path: Path) ->
     with pytest.raises(EdgekitError, match="drops covered detections"):
         append_generation(open_onnx(mixed), tmp_path / "x.onnx", generation, meta)
     with pytest.raises(EdgekitError, match="mixed"):
-        open_session(mixed, generations=0)
+        open_session(mixed, Selection(generations=0))
     graph = onnx.load(base_onnx)
     del graph.graph.value_info[:]
     old = tmp_path / "old.onnx"

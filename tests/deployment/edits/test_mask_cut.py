@@ -11,7 +11,7 @@ import pytest
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.onnx_files import open_onnx, read_onnx
-from edgekit.comparison.pairing import retention
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.assembly.appending import append_generation
@@ -28,7 +28,8 @@ from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.onnx_session import OnnxSession
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 from tests.checkpoints import FASTERRCNN, MASKRCNN, SIZE, random_detector, write
 from tests.deployment.assembly.test_reading_back import random_generation, with_classes
 

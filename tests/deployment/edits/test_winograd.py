@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifacts.onnx_files import open_onnx, read_onnx, write_onnx
 from edgekit.artifacts.value_names import INNER
-from edgekit.comparison.pairing import parity, retention
+from edgekit.comparison.parity import parity
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.reading_back import read_heads
@@ -25,7 +26,8 @@ from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.runtime.onnx_session import open_ort
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 from tests.deployment.assembly.test_reading_back import random_generation, with_classes
 
 

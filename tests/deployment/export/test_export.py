@@ -9,11 +9,13 @@ import pytest
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.onnx_files import read_onnx
-from edgekit.comparison.pairing import parity, retention
+from edgekit.comparison.parity import parity
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.deployment.export import export as onnx_export
 from edgekit.errors import EdgekitError
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 from edgekit.runtime.torch_session import device_here
 
 

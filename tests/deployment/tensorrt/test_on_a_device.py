@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.comparison.comparison_photos import comparison_photos
 from edgekit.comparison.verification import verify
 from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.tensorrt.build import build
@@ -30,7 +31,7 @@ def assert_agree(graph: Path, engine: Path) -> None:
     """An engine finds on edgekit's photos what its graph finds in onnxruntime on the CPU."""
     with EngineSession.open(engine) as session:
         assert session.graph in (CAPTURED, OWN)
-        seen = verify(OnnxSession(graph, "cpu"), session)
+        seen = verify(OnnxSession(graph, "cpu"), session, comparison_photos())
     assert seen.passed, seen.numbers
 
 
