@@ -18,8 +18,8 @@ from edgekit.cli.shared_options import FILE, force_option, json_option
 @json_option
 def demo_command(as_json: bool, **options: Any) -> None:
     """Run the whole loop on the embedded model: add two classes, export, evaluate, time, report."""
-    from edgekit.demo.demo_tables import demo_tables
     from edgekit.demo.run_demo import run_demo
+    from edgekit.demo.summary_table import demo_tables
 
     summary = run_demo(**options, track=track)
     show(summary, as_json, demo_tables(summary) if not as_json else [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +33,19 @@ def write_demo_set(
     where that is not to be as the set has it: the same pictures with all labels are an upper bound to learn from.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    photos = []
     names = demo_files(count)
-    for index in track(range(count), f"drawing {split}"):
+
+    def draw(index: int) -> Photo:
         scene = render_scene(split, index, seed, style, annotate_base)
         path = folder / names[index]
         Image.fromarray(scene.image).save(path, quality=92, comment=MARK)
         annotations = tuple(_annotation(o) for o in scene.objects if o.mask.any())
-        photos.append(Photo(index + 1, path, SIZE, SIZE, annotations))
+        return Photo(index + 1, path, SIZE, SIZE, annotations)
+
+    # In threads, since Pillow and NumPy do the work; each scene depends on its index alone.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        drawn = [pool.submit(draw, index) for index in range(count)]
+        photos = [photo.result() for photo in track(drawn, f"drawing {split}")]
     dataset = Dataset(folder / names[-1], annotated_classes(split, annotate_base), tuple(photos))
     write_dataset(dataset)
     return dataset
