@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.deployment.edits.editing import graph_of
@@ -21,9 +21,6 @@ from edgekit.deployment.precision.quantise import calibrated_values, quantise, w
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.progress import Track, silent
-
-if TYPE_CHECKING:
-    import onnx
 
 PRECISIONS = ("fp32", "fp16", "int8")
 AUTO = "auto"
