@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekit.artifacts.value_names import OUTPUTS
 from edgekit.data.detections import Detections
 from edgekit.data.masks import Crop
 
@@ -175,7 +176,7 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _differ(first: Detections, second: Detections) -> np.ndarray:
     """Which of two models' equally many detections differ in any bit: bool [N]."""
     differ = np.zeros(len(first), bool)
-    for name in ("boxes", "labels", "scores", "masks"):
+    for name in OUTPUTS:
         a, b = getattr(first, name), getattr(second, name)
         differ |= (a != b).any(axis=tuple(range(1, a.ndim)))
     return differ

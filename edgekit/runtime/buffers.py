@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.value_names import BOXES, FOUND, IMAGES, LABELS, MASKS, SCORES
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import AGAIN, Engine, Tensor
 
 ALIGNMENT = 256  # bytes; what cudaMalloc gives, and what TensorRT asks of every tensor's address
-INPUT, FOUND, MASKS = "images", ("boxes", "labels", "scores"), "masks"
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,16 @@ def check_detector(path: Path, meta: ModelMeta, tensors: Sequence[Tensor]) -> No
         _check_dtype(path, tensor)
         if any(n < 1 for n in tensor.shape):
             _refuse(path, f"{tensor.name} has the shape {list(tensor.shape)}: not static")
-    images = by_name.get(INPUT)
-    if images is None or not images.is_input or [t.name for t in tensors if t.is_input] != [INPUT]:
-        _refuse(path, f"its one input is not called {INPUT}")
+    images = by_name.get(IMAGES)
+    if images is None or not images.is_input or [t.name for t in tensors if t.is_input] != [IMAGES]:
+        _refuse(path, f"its one input is not called {IMAGES}")
     elif (images.shape, images.dtype) != takes:
-        _refuse(path, f"{INPUT} is {images.dtype} {list(images.shape)}, not {takes[1]} {list(takes[0])}")
+        _refuse(path, f"{IMAGES} is {images.dtype} {list(images.shape)}, not {takes[1]} {list(takes[0])}")
     missing = [n for n in FOUND if n not in by_name or by_name[n].is_input]
     if missing:
         _refuse(path, f"has no output {missing[0]}")
-    slots = by_name["scores"].shape[-1]
-    wanted = {"boxes": (1, slots, 4), "labels": (1, slots), "scores": (1, slots)}
+    slots = by_name[SCORES].shape[-1]
+    wanted = {BOXES: (1, slots, 4), LABELS: (1, slots), SCORES: (1, slots)}
     for name, shape in wanted.items():
         if by_name[name].shape != shape:
             _refuse(path, f"{name} is {list(by_name[name].shape)}, not {list(shape)}")

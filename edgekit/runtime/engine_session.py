@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.artifacts.value_names import FOUND, IMAGES, MASKS
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.runtime.buffers import (
-    FOUND,
-    INPUT,
-    MASKS,
     check_detector,
     check_pixels,
     check_same,
@@ -79,7 +77,7 @@ class EngineSession(Session):
         if self.context is None:
             raise RuntimeError(f"{self.loaded.engine.path}: the session is closed")
         check_pixels(pixels, self.meta.input_size, self.loaded.engine.path)
-        np.copyto(self.views[INPUT], graph_input(pixels[None], self.meta.input_type))
+        np.copyto(self.views[IMAGES], graph_input(pixels[None], self.meta.input_type))
         if self.launchable is None:
             self.enqueue()
         else:

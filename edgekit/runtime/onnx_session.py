@@ -13,7 +13,7 @@ import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.onnx_files import read_onnx
-from edgekit.artifacts.value_names import OUTPUTS
+from edgekit.artifacts.value_names import IMAGES, OUTPUTS
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.runtime.gpu import nvidia_device
@@ -86,7 +86,7 @@ class OnnxSession:
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
         if self.recorded is None:
-            return list(self.session.run(self.outputs, {"images": images}))
+            return list(self.session.run(self.outputs, {IMAGES: images}))
         values = self.recorded.run(images)
         return [values[name].numpy() for name in self.outputs]
 
@@ -100,7 +100,7 @@ class OnnxSession:
     def _bound(self, images: np.ndarray) -> dict[str, Any]:
         """One run; the values by name, as onnxruntime holds them."""
         binding = self.session.io_binding()
-        binding.bind_cpu_input("images", images)
+        binding.bind_cpu_input(IMAGES, images)
         for name in self.outputs:
             binding.bind_output(name)
         for name in self.features:
