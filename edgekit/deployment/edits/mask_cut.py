@@ -32,7 +32,7 @@ class Cut:
 
 
 def cut_masks(model: onnx.ModelProto, meta: ModelMeta, slots: Iterable[int] = SLOTS) -> Cut:
-    """Cut a graph for one canvas a run, of any precision, before its mask branches.
+    """Cut a graph for one image per run, of any precision, before its mask branches.
 
     Nodes and weights stay what they are, so a branch computes for a slot what it did in the whole graph; only the
     number of slots, the leading dimension of all that a branch computes, differs.

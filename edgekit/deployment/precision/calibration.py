@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +17,7 @@ import onnx
 
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.data.images import fit, list_images, read_image
+from edgekit.deployment.quiet import quiet
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import read_text
 from edgekit.files.whole_files import sha256, write_text
@@ -143,7 +141,7 @@ def fits(table: Table, model: onnx.ModelProto, path: Path) -> None:
 
 
 def canvas(photo: Path, size: tuple[int, int]) -> np.ndarray:
-    """A photo as the input of a graph for one canvas a run: uint8 [1, H, W, 3]."""
+    """A photo as the input of a graph for one image per run: uint8 [1, H, W, 3]."""
     return fit(read_image(photo), size).pixels[None]
 
 
@@ -168,13 +166,13 @@ def _measure(
         )
         calibrator = kind(source, augmented_model_path=augmented)
         calibrator.select_tensors_to_calibrate = lambda _model: (list(values), infos)
-        with _silent():
+        with quiet():
             calibrator.augment_graph()
             calibrator.create_inference_session()
         for photo in track(photos, "calibrating"):
-            with _silent():
+            with quiet():
                 calibrator.collect_data(_reader({name: np.repeat(canvas(photo, size), count, axis=0)}))
-        with _silent():
+        with quiet():
             found = calibrator.compute_data()
     return {v: _range(*(float(np.ravel(x)[0]) for x in found[v].range_value)) for v in values}
 
@@ -188,14 +186,3 @@ def _range(low: float, high: float) -> Range:
     """A range that holds zero, which padding and ReLU need to be exact."""
     low, high = min(low, 0.0), max(high, 0.0)
     return Range(low, high, max(-low, high, 1e-12) / 127)
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep the calibrators' lines off the terminal."""
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
