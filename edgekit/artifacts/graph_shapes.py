@@ -41,13 +41,13 @@ def shapes_of(values: Iterable[onnx.ValueInfoProto]) -> dict[str, list[int]]:
 
 
 def canvases_of(graph: onnx.ModelProto) -> int:
-    """How many canvases a run takes."""
+    """How many images one run takes."""
     return dims_of(graph.graph.input[0])[0]
 
 
 def limits_of(graph: onnx.ModelProto, meta: ModelMeta) -> tuple[int | None, int]:
-    """The proposals of a canvas, None where the graph does not name them (one of others), and the detection slots of
-    the base model, which are those that every generation was to have."""
+    """The proposals per image, None where the graph does not name them (it is not edgekit's), and the detection slots
+    of the base model, which are those that every generation was to have."""
     found = shapes_of([*graph.graph.value_info, *graph.graph.output])
     proposals = found[PROPOSALS][0] if PROPOSALS in found else None
     if until(0, SCORES) in found:  # later generations were appended, which may have fewer: few proposals, few classes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 IMAGES = "images"
 OUTPUTS = BOXES, LABELS, SCORES, MASKS = ("boxes", "labels", "scores", "masks")  # a Faster R-CNN's graph has no masks
+FOUND = OUTPUTS[:3]
 # What later generations read, and what shows at which stage two models begin to differ.
 INNER = TABLE, PROPOSALS, PROPOSED, BOX_FEATURES, LOGITS = (
     "trunk.table",

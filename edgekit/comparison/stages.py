@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgekit.artifacts.onnx_files import read_onnx
-from edgekit.artifacts.value_names import INNER
+from edgekit.artifacts.value_names import IMAGES, INNER
 from edgekit.comparison.pairing import paired
 from edgekit.comparison.parity import parity
 from edgekit.comparison.tolerance import MIN_SCORE, Tolerance
@@ -107,7 +107,7 @@ def _inside_onnx(path: Path) -> Look:
     given = {o.name for o in graph.graph.output}
     graph.graph.output.extend(shown[name] for name in INNER if name not in given)
     run = open_ort(graph.SerializeToString(), provider="cpu", optimised=False)
-    return lambda pixels: _inner(*run.run(list(INNER), {"images": graph_input(pixels[None], meta.input_type)}))
+    return lambda pixels: _inner(*run.run(list(INNER), {IMAGES: graph_input(pixels[None], meta.input_type)}))
 
 
 def _inside_module(module: object, size: tuple[int, int]) -> Look:

@@ -11,6 +11,7 @@ import onnx
 import torch
 
 from edgekit.artifacts.metadata import METADATA_KEY, ModelMeta
+from edgekit.artifacts.value_names import FOUND, OUTPUTS
 from edgekit.files.whole_files import atomic_path
 from edgekit.model.architectures import limit, without_weights
 from edgekit.model.checkpoint import load_model, merged_state
@@ -45,7 +46,7 @@ def export_stock(
             ([image],),
             str(temporary),
             input_names=["image"],
-            output_names=["boxes", "labels", "scores", "masks"][: 4 if module.has_masks else 3],
+            output_names=list(OUTPUTS if module.has_masks else FOUND),
             opset_version=18,
             dynamo=False,
         )

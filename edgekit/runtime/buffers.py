@@ -10,11 +10,11 @@ from typing import NoReturn
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.value_names import BOXES, FOUND, IMAGES, LABELS, MASKS, SCORES
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import AGAIN, Engine, Tensor
 
 ALIGNMENT = 256  # bytes; what cudaMalloc gives, and what TensorRT asks of every tensor's address
-INPUT, FOUND, MASKS = "images", ("boxes", "labels", "scores"), "masks"
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,23 @@ def check_detector(path: Path, meta: ModelMeta, tensors: Sequence[Tensor]) -> No
             _refuse(path, f"{tensor.name} is of the type {tensor.dtype}, which a host cannot hold")
         if any(n < 1 for n in tensor.shape):
             _refuse(path, f"{tensor.name} has the shape {list(tensor.shape)}: not static")
-    if [t.name for t in tensors if t.is_input] != [INPUT]:
-        _refuse(path, f"its one input is not called {INPUT}")
+    if [t.name for t in tensors if t.is_input] != [IMAGES]:
+        _refuse(path, f"its one input is not called {IMAGES}")
     by_name = {t.name: t for t in tensors}
     for name in FOUND:
         if name not in by_name:
             _refuse(path, f"has no output {name}")
     height, width = meta.input_size
-    slots = by_name["scores"].shape[-1]
-    wanted = {"boxes": (1, slots, 4), "labels": (1, slots), "scores": (1, slots), MASKS: (1, slots, 28, 28)}
+    slots = by_name[SCORES].shape[-1]
+    wanted = {BOXES: (1, slots, 4), LABELS: (1, slots), SCORES: (1, slots), MASKS: (1, slots, 28, 28)}
     for name, shape in wanted.items():
         if name in by_name and by_name[name].shape != shape:
             _refuse(path, f"{name} is {list(by_name[name].shape)}, not {list(shape)}")
-    takes = Tensor(INPUT, True, (1, height, width, 3), "uint8")
+    takes = Tensor(IMAGES, True, (1, height, width, 3), "uint8")
     if meta.input_type == "float":
-        takes = Tensor(INPUT, True, (1, 3, height, width), "float32")
-    if (given := by_name[INPUT]) != takes:
-        _refuse(path, f"{INPUT} is {given.dtype} {list(given.shape)}, not {takes.dtype} {list(takes.shape)}")
+        takes = Tensor(IMAGES, True, (1, 3, height, width), "float32")
+    if (given := by_name[IMAGES]) != takes:
+        _refuse(path, f"{IMAGES} is {given.dtype} {list(given.shape)}, not {takes.dtype} {list(takes.shape)}")
 
 
 def check_pixels(pixels: np.ndarray, size: tuple[int, int], path: Path) -> None:

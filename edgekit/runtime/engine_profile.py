@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.artifacts.value_names import IMAGES
 from edgekit.data.images import graph_input
-from edgekit.runtime.buffers import INPUT
 from edgekit.runtime.engine_session import EngineSession
 
 
@@ -20,7 +20,7 @@ def layer_times(session: EngineSession, pixels: np.ndarray, calls: int) -> list[
     try:
         trt: Any = session.loaded.tensorrt.module
         times = collector(trt)
-        np.copyto(twin.views[INPUT], graph_input(pixels[None], session.meta.input_type))
+        np.copyto(twin.views[IMAGES], graph_input(pixels[None], session.meta.input_type))
         twin.context.profiler = times
         for _ in range(calls):
             twin.enqueue()

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.artifacts.value_names import FOUND, IMAGES, MASKS
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
-from edgekit.runtime.buffers import FOUND, INPUT, MASKS, check_detector, check_pixels, check_same, plan_buffers
+from edgekit.runtime.buffers import check_detector, check_pixels, check_same, plan_buffers
 from edgekit.runtime.cuda import Cuda, load_cuda
 from edgekit.runtime.engine_file import AGAIN, Engine, Tensor, check_runs_on, read_engine
 from edgekit.runtime.flavours import TensorRT, load
@@ -70,7 +71,7 @@ class EngineSession(Session):
         if self.context is None:
             raise RuntimeError(f"{self.loaded.engine.path}: the session is closed")
         check_pixels(pixels, self.meta.input_size, self.loaded.engine.path)
-        np.copyto(self.views[INPUT], graph_input(pixels[None], self.meta.input_type))
+        np.copyto(self.views[IMAGES], graph_input(pixels[None], self.meta.input_type))
         if self.launchable is None:
             self.enqueue()
         else:
@@ -174,7 +175,7 @@ def _tensors(trt: Any, engine: Any) -> list[Tensor]:
     """A deserialised engine's inputs and outputs."""
     found = []
     for name in (engine.get_tensor_name(i) for i in range(engine.num_io_tensors)):
-        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.IMAGES
         dtype = dtype_name(trt, engine.get_tensor_dtype(name))
         found.append(Tensor(name, is_input, tuple(engine.get_tensor_shape(name)), dtype))
     return found

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.value_names import BOXES, LABELS, MASKS
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 
@@ -55,12 +56,12 @@ class MaskGraphs:
             self.sessions[path] = self.load(str(path))
         session = self.sessions[path]
         binding = session.io_binding()
-        binding.bind_cpu_input("boxes", boxes)
-        binding.bind_cpu_input("labels", labels)
+        binding.bind_cpu_input(BOXES, boxes)
+        binding.bind_cpu_input(LABELS, labels)
         for taken in session.get_inputs():
             if taken.name in features:
                 binding.bind_ortvalue_input(taken.name, features[taken.name])
-        binding.bind_output("masks")
+        binding.bind_output(MASKS)
         session.run_with_iobinding(binding)
         return binding.copy_outputs_to_cpu()[0]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifacts.onnx_files import OnnxFile, read_onnx
-from edgekit.artifacts.value_names import OUTPUTS
+from edgekit.artifacts.value_names import FOUND, IMAGES, MASKS, OUTPUTS
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.runtime.gpu import nvidia_device
@@ -60,12 +60,12 @@ class OnnxSession(Session):
         """Run on as many canvases as the graph takes: uint8 [N, H, W, 3]."""
         images = graph_input(images, self.meta.input_type)
         values = self._run(images) if self.recorded is None else self.recorded.run(images)
-        boxes, labels, scores = (values[name].numpy() for name in ("boxes", "labels", "scores"))
+        boxes, labels, scores = (values[name].numpy() for name in FOUND)
         if self.masks is not None:  # such a graph takes one canvas; what lies between stays where the detector left it
             features = {name: value for name, value in values.items() if name not in OUTPUTS}
             masks = self.masks.of(features, boxes[0], labels[0], scores[0])[None]
         else:
-            masks = values["masks"].numpy() if "masks" in values else np.zeros((*scores.shape, 0, 0), np.float32)
+            masks = values[MASKS].numpy() if MASKS in values else np.zeros((*scores.shape, 0, 0), np.float32)
         labels = labels.astype(np.int64, copy=False)
         return [Outputs(*rows) for rows in zip(boxes, labels, scores, masks, strict=True)]
 
@@ -77,7 +77,7 @@ class OnnxSession(Session):
     def _run(self, images: np.ndarray) -> dict[str, Any]:
         """One run; the detections on the host, the features of mask graphs on the device."""
         binding = self.session.io_binding()
-        binding.bind_cpu_input("images", np.ascontiguousarray(images))
+        binding.bind_cpu_input(IMAGES, np.ascontiguousarray(images))
         names = [output.name for output in self.session.get_outputs()]
         for name in names:
             on_device = name not in OUTPUTS and self.provider == "cuda"

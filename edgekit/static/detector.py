@@ -46,7 +46,7 @@ class StaticRCNN(nn.Module):
         self, table: torch.Tensor, proposals: torch.Tensor, proposed: torch.Tensor
     ) -> tuple[list[torch.Tensor], list[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
         """One canvas's detections, what its mask branches read and give, and its box features and logits."""
-        box_features = self.trunk.box_features(table, proposals)
+        box_features = self.trunk.box(table, proposals)
         predictors = self.model.predictors
         logits, deltas = predictors.box_predictor(box_features)
         result, of_masks = self.slots[0](table, proposals, proposed, logits, deltas[:, 4:])

@@ -50,7 +50,7 @@ class StaticTrunk(nn.Module):
         self.proposal_count = min(proposals or rpn.post_nms_top_n(), most)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Look at one canvas; see the class."""
+        """Look at one canvas."""
         (seen,) = self.each(images)
         return seen
 
@@ -64,15 +64,6 @@ class StaticTrunk(nn.Module):
             own = [o[i : i + 1] for o in objectness], [d[i : i + 1] for d in deltas]
             results.append((table, *self.proposals(*own)))
         return results
-
-    def box_features(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """The box head's output [R, F] for boxes [R, 4]."""
-        return self.box(table, boxes)
-
-    def mask_features(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """The mask head's output [M, C, 14, 14] for boxes [M, 4]."""
-        assert self.mask is not None
-        return self.mask(table, boxes)
 
     def proposals(
         self, objectness: list[torch.Tensor], deltas: list[torch.Tensor]
@@ -114,7 +105,7 @@ class BoxFeatures(nn.Module):
         self.box_head = channels_last(heads.box_head, self.bins)
 
     def forward(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+        """Pool the boxes and run the head."""
         return self.box_head(self.levels(table, boxes, self.bins))
 
 
@@ -127,7 +118,7 @@ class MaskFeatures(nn.Module):
         self.bins = int(heads.mask_roi_pool.output_size[0])
 
     def forward(self, table: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+        """Pool the boxes and run the head."""
         return self.mask_head(self.levels(table, boxes, self.bins).permute(0, 3, 1, 2))
 
 

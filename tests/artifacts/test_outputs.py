@@ -25,7 +25,6 @@ from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.demo.run_demo import run_demo
 from edgekit.deployment.export.export import export
-from edgekit.deployment.export.triton import write_repository
 from edgekit.deployment.precision.conversion import Conversion
 from edgekit.errors import EdgekitError
 from edgekit.inference.predict import predict
@@ -221,14 +220,13 @@ def test_a_repository_of_others_is_kept(tiny: Path, tmp_path: Path) -> None:
     before = contents(theirs)
     with pytest.raises(EdgekitError, match=r"models/tiny: holds something else"):
         export(tiny, tmp_path / "out" / "tiny.onnx", triton=tmp_path / "models", verify=False)
-    with pytest.raises(EdgekitError, match=r"models/tiny: holds something else"):
-        write_repository(tiny, tmp_path / "models")
     assert contents(theirs) == before
-    write_repository(tiny, tmp_path / "models", force=True)
-    write_repository(tiny, tmp_path / "models")
+    output = tmp_path / "out" / "tiny.onnx"
+    export(tiny, output, triton=tmp_path / "models", verify=False, force=True)
+    export(tiny, output, triton=tmp_path / "models", verify=False)
     model = theirs / "1" / "model.onnx"
-    assert model.read_bytes() == tiny.read_bytes()
-    refused("is the input", theirs, lambda force: write_repository(model, theirs.parent, "tiny", force=force))
+    assert model.read_bytes() == output.read_bytes()
+    refused("is the input", theirs, lambda force: export(model, output, triton=theirs.parent, force=force))
 
 
 def test_what_edgekit_makes_says_so(tiny: Path, tmp_path: Path) -> None:

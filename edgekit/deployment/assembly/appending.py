@@ -13,7 +13,7 @@ from torch import nn
 from edgekit.artifacts.graph_shapes import GraphShape, limits_of
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.onnx_files import OnnxFile, write_onnx
-from edgekit.artifacts.value_names import INNER, LOGITS, OUTPUTS, mask_values, of_generation, until
+from edgekit.artifacts.value_names import FOUND, INNER, LOGITS, OUTPUTS, mask_values, of_generation, until
 from edgekit.deployment.assembly.graph_cache import cached_graph
 from edgekit.deployment.assembly.reading_back import ADDED, AGAIN, heads_of, inner_shapes, level_table
 from edgekit.deployment.assembly.tracing import static_onnx
@@ -68,8 +68,6 @@ def _fill(part: ir.Graph, generation: Generation, number: int) -> None:
     for name, tensor in generation.state_dict().items():
         held = part.initializers.get(f"{ADDED}{number - 1}.{name}")
         if held is not None:
-            if list(held.shape) != list(tensor.shape):
-                raise RuntimeError(f"{held.name} has the shape {list(held.shape)} in the graph, not {tensor.shape}")
             held.const_value = ir.tensor(tensor.detach().cpu().numpy(), name=held.name)
 
 
@@ -132,7 +130,7 @@ def _export_part(
     added = _Added(module, like.eval(), GraphShape(meta.input_size, detections=detections), levels)
     inputs = tuple(torch.zeros(shapes[name]) for name in INNER)
     input_names = [until(number - 1, name) if name == LOGITS else name for name in INNER]
-    outputs = [of_generation(number, name) for name in (OUTPUTS if module.has_masks else OUTPUTS[:3])]
+    outputs = [of_generation(number, name) for name in (OUTPUTS if module.has_masks else FOUND)]
     inner = mask_values(number) if module.has_masks else ()
     part = static_onnx(added.requires_grad_(False), inputs, input_names, [*outputs, LOGITS, *inner])
     held = {t.name for t in model.graph.initializer}

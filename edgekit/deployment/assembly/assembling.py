@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import onnx
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
@@ -20,9 +21,6 @@ from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
 from edgekit.model.sources import Weights
 from edgekit.progress import Track, silent
-
-if TYPE_CHECKING:
-    import onnx
 
 
 def assemble(

@@ -6,7 +6,7 @@ import onnx
 import torch
 
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.value_names import IMAGES, INNER, OUTPUTS, PROPOSALS, mask_values
+from edgekit.artifacts.value_names import FOUND, IMAGES, INNER, OUTPUTS, PROPOSALS, mask_values
 from edgekit.deployment.assembly.tracing import static_onnx
 from edgekit.errors import EdgekitError
 from edgekit.model.generations import GenerationalRCNN
@@ -29,7 +29,7 @@ def to_onnx(module: GenerationalRCNN, shape: GraphShape) -> onnx.ModelProto:
             f"give at most {most}, or more --proposals",
         )
     images = torch.zeros(shape.batch, *shape.input_size, 3, dtype=torch.uint8)
-    outputs = OUTPUTS if module.has_masks else OUTPUTS[:3]
+    outputs = OUTPUTS if module.has_masks else FOUND
     numbers = range(len(static.slots) if module.has_masks else 0)
     inner = [*(name for number in numbers for name in mask_values(number)), *INNER]
     return static_onnx(static, (images,), [IMAGES], outputs, inner if shape.batch == 1 else [PROPOSALS])

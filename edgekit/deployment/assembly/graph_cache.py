@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+import onnx
 
 from edgekit.files.cache_folder import CacheFolder
 from edgekit.files.whole_files import default_cache
-
-if TYPE_CHECKING:
-    import onnx
 
 FILE = "graph.onnx"
 LIMIT_GB = 2.0  # of each kind: some ten ResNet50 graphs
@@ -17,8 +15,6 @@ LIMIT_GB = 2.0  # of each kind: some ten ResNet50 graphs
 
 def cached_graph(kind: str, key: str, build: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
     """The graph that ``build`` makes, from the cache's folder ``kind`` if it was made before under ``key``."""
-    import onnx
-
     cache = CacheFolder(default_cache() / kind, LIMIT_GB)
     entry = cache.find(key)
     if entry is not None:

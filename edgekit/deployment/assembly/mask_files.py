@@ -7,7 +7,10 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx
+from onnx.external_data_helper import set_external_data
 
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.metadata import METADATA_KEY, ModelMeta
@@ -19,9 +22,6 @@ from edgekit.deployment.edits.mask_cut import cut_masks
 from edgekit.deployment.edits.winograd import uses_winograd
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256, writing
-
-if TYPE_CHECKING:
-    import onnx
 
 MASK_CHOICES = ("all", "found")
 SHARED_BYTES = 1024  # weights of at least this size are in the shared file
@@ -114,8 +114,6 @@ def _share_weights(parts: list[onnx.ModelProto], output: Path) -> Path:
 
     Returns the file.
     """
-    from onnx.external_data_helper import set_external_data
-
     offsets: dict[str, int] = {}
     large = [t for part in parts for t in part.graph.initializer if len(t.raw_data) >= SHARED_BYTES]
     digests = [hashlib.sha256(tensor.raw_data).hexdigest() for tensor in large]

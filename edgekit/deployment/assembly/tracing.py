@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import onnx
 import onnx_ir as ir
@@ -15,6 +11,7 @@ from torch import nn
 
 from edgekit.deployment.edits.editing import constant, is_weight
 from edgekit.deployment.edits.static_check import check_static
+from edgekit.deployment.quiet import quiet
 
 OPSET = 18
 
@@ -30,7 +27,7 @@ def static_onnx(
 
     The module's last outputs become values named ``inner``, which are no outputs. Weights have the parameters' names.
     """
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
             inputs,
@@ -70,21 +67,3 @@ def name_weights(graph: ir.Graph, module: nn.Module) -> None:
                 node.replace_input_with(2, own)
     for value in [v for v in graph.initializers.values() if not v.uses()]:
         del graph.initializers[value.name]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress lines and warnings off the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.value_names import BOXES, INNER, LABELS, MASKS, OUTPUTS, mask_values
+from edgekit.artifacts.value_names import BOXES, FOUND, INNER, LABELS, MASKS, mask_values
 from edgekit.deployment.edits.editing import constant, dims_in, is_weight, nodes_leading_to, remove_unused_nodes
 from edgekit.deployment.edits.static_check import check_static
 
@@ -32,15 +32,14 @@ class Cut:
 
 
 def cut_masks(model: onnx.ModelProto, meta: ModelMeta, slots: Iterable[int] = SLOTS) -> Cut:
-    """Cut a graph for one canvas a run, of any precision, before its mask branches.
+    """Cut a graph for one image per run, of any precision, before its mask branches.
 
     Nodes and weights stay what they are, so a branch computes for a slot what it did in the whole graph; only the
     number of slots, the leading dimension of all that a branch computes, differs.
     """
     whole = ir.from_proto(model)
     values = ir.convenience.create_value_mapping(whole.graph)
-    outputs = OUTPUTS[:3]
-    detecting = nodes_leading_to(values[name] for name in (*outputs, *INNER))
+    detecting = nodes_leading_to(values[name] for name in (*FOUND, *INNER))
     sizes = meta.group_sizes
     masks, features = {}, dict[str, None]()
     for number, first in enumerate([0, *accumulate(sizes)][: len(sizes)]):
@@ -56,7 +55,7 @@ def cut_masks(model: onnx.ModelProto, meta: ModelMeta, slots: Iterable[int] = SL
             _name_ends(part, first)
             masks[number, count] = _finished(part, whole)
     inner = [name for name in INNER if name not in features]  # nothing may read them, but they stay
-    detector = ir.convenience.extract(whole.graph, list(whole.graph.inputs), [*outputs, *features, *inner])
+    detector = ir.convenience.extract(whole.graph, list(whole.graph.inputs), [*FOUND, *features, *inner])
     detector.outputs[len(detector.outputs) - len(inner) :] = []
     return Cut(_finished(detector, whole), masks)
 

@@ -1,11 +1,8 @@
-"""Is a graph one that every runtime takes: static shapes, no plugins, none of the kinds of node that TensorRT lacks?"""
+"""A check that every runtime takes a graph: static shapes, no plugins, no node of a kind that TensorRT lacks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import onnx
+import onnx
 
 FORBIDDEN = ("NonZero", "NonMaxSuppression", "RoiAlign", "If", "Loop", "Scan")
 NATIVE = ("", "ai.onnx")  # domains of nodes
@@ -14,8 +11,6 @@ NATIVE = ("", "ai.onnx")  # domains of nodes
 def check_static(graph: onnx.ModelProto) -> None:
     """Raise RuntimeError if a graph is invalid, has a value of unknown shape or a node that TensorRT cannot run: one
     of a kind that it lacks or of a domain that only a plugin knows."""
-    import onnx
-
     onnx.checker.check_model(graph)
     borders = [*graph.graph.input, *graph.graph.output]
     found = [n.op_type for n in graph.graph.node if n.op_type in FORBIDDEN or n.domain not in NATIVE]

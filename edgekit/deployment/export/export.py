@@ -27,7 +27,7 @@ from edgekit.deployment.export.request import (
     given,
 )
 from edgekit.deployment.export.starting_graph import StartingGraph, of_graph
-from edgekit.deployment.export.triton import fill
+from edgekit.deployment.export.triton import fill_repository
 from edgekit.deployment.precision.conversion import (
     Conversion,
     check_calibration,
@@ -122,7 +122,7 @@ def _graph(request: ExportRequest, device: Target | None, track: Track) -> Expor
             result = _with_engine(request, result, start, made, engine_file, device, photos, track)
         if served is not None:
             with writing(served):
-                fill(served, folder / request.engine_file.name if device else file, file)
+                fill_repository(served, folder / request.engine_file.name if device else file, file)
     if not request.engine_only:
         remove_unused(request.onnx_file)
     triton = request.triton / request.onnx_file.stem if request.triton else None

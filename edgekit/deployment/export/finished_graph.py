@@ -6,7 +6,8 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import onnx
 
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
@@ -26,9 +27,6 @@ from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.progress import Track
 from edgekit.runtime.onnx_session import OnnxSession
-
-if TYPE_CHECKING:
-    import onnx
 
 
 def check_untouched(request: ExportRequest, meta: ModelMeta) -> None:

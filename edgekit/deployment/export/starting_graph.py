@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import onnx
 
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.onnx_files import read_whole_onnx
@@ -13,9 +14,6 @@ from edgekit.deployment.edits.winograd import uses_winograd
 from edgekit.errors import EdgekitError
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
-
-if TYPE_CHECKING:
-    import onnx
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import onnx
 
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.data.images import fit, list_images, read_image
+from edgekit.deployment.quiet import quiet
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import read_text
 from edgekit.files.whole_files import sha256, write_text
 from edgekit.progress import Track, silent
-
-if TYPE_CHECKING:
-    import onnx
 
 PERCENTILE = 99.99  # of a value's elements that its range must hold
 BINS = 4096  # of a histogram at first, half of them below zero
@@ -104,7 +102,7 @@ def table_of(graph: Path) -> Path:
 
 
 def write_table(path: Path, table: Table) -> None:
-    """Write a table as JSON, one value a line."""
+    """Write a table as JSON, one value per line."""
     rows = {name: json.dumps(asdict(found)) for name, found in sorted(table.tensors.items())}
     lines = ",\n".join(f"  {json.dumps(name)}: {row}" for name, row in rows.items())
     head = {
@@ -133,7 +131,7 @@ def read_table(path: Path) -> Table:
             raise ValueError("a range is not finite")
         return Table(found["graph_sha256"], (height, width), found["images"], tensors)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EdgekitError(f"{path}: no calibration table: {error}", remedy) from None
+        raise EdgekitError(f"{path}: is not a calibration table: {error}", remedy) from None
 
 
 def fits(table: Table, model: onnx.ModelProto, path: Path) -> None:
@@ -143,7 +141,7 @@ def fits(table: Table, model: onnx.ModelProto, path: Path) -> None:
 
 
 def canvas(photo: Path, size: tuple[int, int]) -> np.ndarray:
-    """A photo as the input of a graph for one canvas a run: uint8 [1, H, W, 3]."""
+    """A photo as the input of a graph for one image per run: uint8 [1, H, W, 3]."""
     return fit(read_image(photo), size).pixels[None]
 
 
@@ -156,7 +154,6 @@ def _measure(
     track: Track,
 ) -> dict[str, Range]:
     """Run a graph on photos with onnxruntime's own calibrators, photo by photo: histograms stay, activations go."""
-    import onnx
     from onnxruntime.quantization.calibrate import MinMaxCalibrater, PercentileCalibrater
 
     infos = {v.name: v for v in [*model.graph.value_info, *model.graph.input, *model.graph.output]}
@@ -164,48 +161,28 @@ def _measure(
     with tempfile.TemporaryDirectory() as folder:
         source, augmented = Path(folder) / "graph.onnx", str(Path(folder) / "augmented.onnx")
         onnx.save(model, source)
-        if percentile is None:
-            calibrator = MinMaxCalibrater(source, augmented_model_path=augmented)
-        else:
-            calibrator = PercentileCalibrater(
-                source, augmented_model_path=augmented, num_bins=BINS, percentile=percentile
-            )
+        kind: Any = (
+            partial(PercentileCalibrater, num_bins=BINS, percentile=percentile) if percentile else MinMaxCalibrater
+        )
+        calibrator = kind(source, augmented_model_path=augmented)
         calibrator.select_tensors_to_calibrate = lambda _model: (list(values), infos)
-        with _silent():
+        with quiet():
             calibrator.augment_graph()
             calibrator.create_inference_session()
         for photo in track(photos, "calibrating"):
-            with _silent():
-                calibrator.collect_data(_OneInput({name: np.repeat(canvas(photo, size), count, axis=0)}))
-        with _silent():
+            with quiet():
+                calibrator.collect_data(_reader({name: np.repeat(canvas(photo, size), count, axis=0)}))
+        with quiet():
             found = calibrator.compute_data()
     return {v: _range(*(float(np.ravel(x)[0]) for x in found[v].range_value)) for v in values}
 
 
-class _OneInput:
-    """Onnxruntime's CalibrationDataReader of one photo."""
-
-    def __init__(self, feed: dict[str, np.ndarray]) -> None:
-        self.feed: dict[str, np.ndarray] | None = feed
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        """The input, then None."""
-        feed, self.feed = self.feed, None
-        return feed
+def _reader(feed: dict[str, np.ndarray]) -> Any:
+    """onnxruntime's CalibrationDataReader of one photo: its input, then None."""
+    return SimpleNamespace(get_next=iter((feed, None)).__next__)
 
 
 def _range(low: float, high: float) -> Range:
     """A range that holds zero, which padding and ReLU need to be exact."""
     low, high = min(low, 0.0), max(high, 0.0)
     return Range(low, high, max(-low, high, 1e-12) / 127)
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep the calibrators' lines off the terminal."""
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)

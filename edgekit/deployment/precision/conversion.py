@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.deployment.edits.editing import graph_of
@@ -21,9 +21,6 @@ from edgekit.deployment.precision.quantise import calibrated_values, quantise, w
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.progress import Track, silent
-
-if TYPE_CHECKING:
-    import onnx
 
 PRECISIONS = ("fp32", "fp16", "int8")
 AUTO = "auto"
@@ -149,38 +146,39 @@ def _fp16(
 ) -> Converted:
     ranges = extremes(model, half_values(model), folder, size, track)
     large = too_large(model, ranges)
-
-    def build(kept: tuple[str, ...]) -> onnx.ModelProto:
-        return to_fp16(model, (*conversion.explicit, *kept), large)
-
-    search = _search(model, build, folder, size, track) if conversion.searches else None
-    found = search.kept if search else ()
+    made = _with_kept(model, conversion, lambda kept: to_fp16(model, kept, large), size, folder, track)
     beyond = tuple(sorted({*large, *oversized(graph_of(model))}))
     notes = [f"values or weights beyond half's range: {', '.join(beyond)} stay float32"] if beyond else []
-    return Converted(_checked(build(found)), (*conversion.explicit, *found, *beyond), (*notes, *_notes(search)))
+    return Converted(made.model, (*made.kept, *beyond), (*notes, *made.notes))
 
 
 def _int8(
     prepared: onnx.ModelProto, conversion: Conversion, ranges: Table, folder: Path | None, track: Track
 ) -> Converted:
     def build(kept: tuple[str, ...]) -> onnx.ModelProto:
-        return quantise(prepared, ranges, conversion.target, (*conversion.explicit, *kept))
+        return quantise(prepared, ranges, conversion.target, kept)
 
-    search = _search(prepared, build, folder, ranges.input_size, track) if conversion.searches and folder else None
-    found = search.kept if search else ()
-    notes = (f"calibrated on {len(ranges.images)} photos", *_notes(search))
-    return Converted(_checked(build(found)), (*conversion.explicit, *found), notes)
+    made = _with_kept(prepared, conversion, build, ranges.input_size, folder, track)
+    return replace(made, notes=(f"calibrated on {len(ranges.images)} photos", *made.notes))
 
 
-def _search(
+def _with_kept(
     model: onnx.ModelProto,
+    conversion: Conversion,
     build: Callable[[tuple[str, ...]], onnx.ModelProto],
-    folder: Path,
     size: tuple[int, int],
+    folder: Path | None,
     track: Track,
-) -> Search:
-    chosen = searched_photos(list_images(folder))
-    return find_keep(model, build, [canvas(p, size) for p in chosen], track=track)
+) -> Converted:
+    """What ``build`` makes with the blocks kept that are named, and with those that a search on photos finds."""
+    explicit, found, notes = conversion.explicit, tuple[str, ...](), tuple[str, ...]()
+    if conversion.searches and folder:
+        canvases = [canvas(p, size) for p in searched_photos(list_images(folder))]
+        search = find_keep(model, lambda kept: build((*explicit, *kept)), canvases, track=track)
+        found, notes = search.kept, (_said(search),)
+    made = build((*explicit, *found))
+    check_static(made)
+    return Converted(made, (*explicit, *found), notes)
 
 
 def _spread(photos: Sequence[Path], count: int) -> list[Path]:
@@ -188,16 +186,9 @@ def _spread(photos: Sequence[Path], count: int) -> list[Path]:
     return [photos[i] for i in np.unique(np.linspace(0, len(photos) - 1, count).astype(int))] if photos else []
 
 
-def _notes(search: Search | None) -> tuple[str, ...]:
+def _said(search: Search) -> str:
     """What the search for blocks to keep measured."""
-    if search is None:
-        return ()
     if not search.kept:
-        return (f"no block needs to be kept: detections differ by {search.of_all:.3f} from fp32's",)
+        return f"no block needs to be kept: detections differ by {search.of_all:.3f} from fp32's"
     costs = ", ".join(f"{n} ({search.of_block[n]:.3f} alone)" for n in search.kept)
-    return (f"kept {costs}: detections differ by {search.difference:.3f} from fp32's, {search.of_all:.3f} without",)
-
-
-def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
-    check_static(model)
-    return model
+    return f"kept {costs}: detections differ by {search.difference:.3f} from fp32's, {search.of_all:.3f} without"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+import onnx
 
 from edgekit.artifacts.graph_shapes import shapes_of
-
-if TYPE_CHECKING:
-    import onnx
 
 
 def multiply_adds(model: onnx.ModelProto) -> Counter[str]:
@@ -36,8 +34,6 @@ def counted(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, int]]:
 
     What depends on constants alone is computed once, when the graph is loaded, and is left out.
     """
-    import onnx
-
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {t.name: list(t.dims) for t in graph.initializer}
     shapes |= shapes_of([*graph.value_info, *graph.input, *graph.output])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from edgekit.deployment.edits.for_cpu import rewrite_for_8_bits
 from edgekit.deployment.edits.layers import feature_nodes, layers, matching
 from edgekit.deployment.edits.products import ends
 from edgekit.deployment.precision.calibration import Table
+from edgekit.deployment.quiet import quiet
 from edgekit.errors import EdgekitError
 
 Ranges = dict[str, tuple[np.float32, np.float32]]  # of a value: its smallest and largest
@@ -136,8 +136,7 @@ def _with_qdq(model: onnx.ModelProto, ranges: Ranges, recipe: Recipe, kept: froz
         "QuantizeBias": recipe.biases == "32 bits",
         "OpTypesToExcludeOutputQuantization": list(recipe.float_outputs),
     }
-    logging.disable(logging.WARNING)  # it warns of opset 18, which has all that is used here
-    try:
+    with quiet():  # it warns of opset 18, which has all that is used here
         quantizer = QDQQuantizer(
             model,
             True,
@@ -152,8 +151,6 @@ def _with_qdq(model: onnx.ModelProto, ranges: Ranges, recipe: Recipe, kept: froz
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()
-    finally:
-        logging.disable(logging.NOTSET)
     return onnx.shape_inference.infer_shapes(quantizer.model.model, strict_mode=True, data_prop=True)
 
 

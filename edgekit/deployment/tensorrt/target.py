@@ -30,7 +30,7 @@ def choose_target(compute_capability: Sequence[str] = (), gpu: Gpu | NoGpu | Non
     """
     for capability in compute_capability:
         if not re.fullmatch(r"\d{1,2}\.\d", capability):
-            raise EdgekitError(f"--compute-capability {capability}: not one", "give it as 8.6")
+            raise EdgekitError(f"--compute-capability {capability}: is not a number such as 8.6", "give e.g. 8.6")
     gpu = first_gpu() if gpu is None else gpu
     here = gpu if isinstance(gpu, Gpu) else None
     if compute_capability and (here is None or set(compute_capability) != {here.compute_capability}):

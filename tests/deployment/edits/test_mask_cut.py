@@ -21,7 +21,6 @@ from edgekit.deployment.edits import mask_cut
 from edgekit.deployment.edits.mask_cut import SLOTS, cut_masks
 from edgekit.deployment.edits.static_check import FORBIDDEN
 from edgekit.deployment.export.export import export
-from edgekit.deployment.export.triton import write_repository
 from edgekit.deployment.precision.conversion import Conversion
 from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
@@ -198,7 +197,10 @@ def test_a_graph_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_needs_the_whole_graph_says_so(found_onnx: Path, tmp_path: Path) -> None:
-    for use in (lambda path: read_heads(open_onnx(path)), lambda path: write_repository(path, tmp_path / "triton")):
+    for use in (
+        lambda path: read_heads(open_onnx(path)),
+        lambda path: export(path, tmp_path / "x.onnx", triton=tmp_path / "triton"),
+    ):
         with pytest.raises(EdgekitError, match="masks in graphs of their own") as error:
             use(found_onnx)
         assert "--masks all" in str(error.value.hint)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -10,10 +9,9 @@ import pytest
 from google.protobuf import text_format
 
 from edgekit.artifacts.onnx_files import read_onnx
-from edgekit.deployment.export.triton import write_repository
+from edgekit.deployment.export.export import export
+from edgekit.deployment.export.triton import fill_repository
 from edgekit.errors import EdgekitError
-from edgekit.files.whole_files import sha256
-from edgekit.runtime.engine_file import Engine, Tensor, write_engine
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +29,16 @@ def model_config() -> ModuleType:
     return module
 
 
+def served(model: Path, folder: Path, name: str = "birds") -> Path:
+    """The model's folder in a repository."""
+    written = export(model, folder / f"{name}.onnx", triton=folder / "models", verify=False).triton
+    assert written is not None
+    return written
+
+
 def test_onnx_repository(adapted_onnx: Path, model_config: ModuleType, tmp_path: Path) -> None:
-    written = write_repository(adapted_onnx, tmp_path, "birds")
-    assert written == tmp_path / "birds"
+    written = served(adapted_onnx, tmp_path)
+    assert written == tmp_path / "models" / "birds"
     assert {str(p.relative_to(written)) for p in written.rglob("*")} == {
         "config.pbtxt",
         "labels.txt",
@@ -52,49 +57,27 @@ def test_onnx_repository(adapted_onnx: Path, model_config: ModuleType, tmp_path:
     assert tuple((written / "labels.txt").read_text().splitlines()) == meta.categories
 
 
-def engine_of(graph: Path, path: Path, flavour: str) -> Path:
-    """An engine that says it was built from a graph by a flavour of TensorRT."""
-    data = b"an engine's bytes"
-    tensors = (Tensor("images", True, (1, 320, 320, 3), "uint8"),)
-    about = (read_onnx(graph)[1], flavour, "10.3.0", ("8.7",), "Orin", hashlib.sha256(data).hexdigest(), sha256(graph))
-    write_engine(Engine(path, *about, tensors, {}, 1.0, 0.1), data)
-    return path
-
-
 def test_engine_repository(adapted_onnx: Path, model_config: ModuleType, tmp_path: Path) -> None:
-    engine = engine_of(adapted_onnx, tmp_path / "model.engine", "tensorrt")
-    with pytest.raises(EdgekitError, match=r"model.onnx is missing.*keep the ONNX file"):
-        write_repository(engine, tmp_path / "repository")
-    assert not (tmp_path / "repository").exists()
-    written = write_repository(engine, tmp_path / "repository", graph=adapted_onnx)
-    config = text_format.Parse((written / "config.pbtxt").read_text(), model_config.ModelConfig())
-    assert config.platform == "tensorrt_plan"
-    assert (written / "1" / "model.plan").read_bytes() == b"an engine's bytes"
-
-
-def test_engines_that_triton_cannot_load(adapted_onnx: Path, tmp_path: Path) -> None:
-    engine = engine_of(adapted_onnx, tmp_path / "model.engine", "rtx")
-    with pytest.raises(EdgekitError, match="Triton's TensorRT backend cannot load"):
-        write_repository(engine, tmp_path / "repository", graph=adapted_onnx)
-    assert not (tmp_path / "repository").exists()
+    (tmp_path / "model.engine").write_bytes(b"an engine's bytes")
+    (tmp_path / "birds").mkdir()
+    fill_repository(tmp_path / "birds", tmp_path / "model.engine", adapted_onnx)
+    config = text_format.Parse((tmp_path / "birds" / "config.pbtxt").read_text(), model_config.ModelConfig())
+    assert (config.name, config.platform) == ("birds", "tensorrt_plan")
+    assert (tmp_path / "birds" / "1" / "model.plan").read_bytes() == b"an engine's bytes"
 
 
 def test_what_is_there_is_replaced_only_if_written_here(adapted_onnx: Path, tmp_path: Path) -> None:
-    written = write_repository(adapted_onnx, tmp_path, "birds")
+    written = served(adapted_onnx, tmp_path)
     (written / "1" / "model.onnx").write_bytes(b"older")
-    write_repository(adapted_onnx, tmp_path, "birds")
-    assert (written / "1" / "model.onnx").read_bytes() == adapted_onnx.read_bytes()
+    served(adapted_onnx, tmp_path)
+    assert (written / "1" / "model.onnx").read_bytes() == (tmp_path / "birds.onnx").read_bytes()
     (written / "2").mkdir()
     with pytest.raises(EdgekitError, match="holds something else"):
-        write_repository(adapted_onnx, tmp_path, "birds")
+        served(adapted_onnx, tmp_path)
     assert (written / "2").is_dir()
 
 
-def test_what_triton_cannot_serve_is_named(adapted: Path, adapted_onnx: Path, tmp_path: Path) -> None:
-    with pytest.raises(EdgekitError, match="none of this kind"):
-        write_repository(adapted, tmp_path)
-    with pytest.raises(EdgekitError, match="no such file"):
-        write_repository(tmp_path / "gone.onnx", tmp_path)
-    with pytest.raises(EdgekitError, match="no name for a model"):
-        write_repository(adapted_onnx, tmp_path, "a/b")
+def test_a_name_that_triton_does_not_take(adapted_onnx: Path, tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match="'my birds': not a name for a model"):
+        served(adapted_onnx, tmp_path, "my birds")
     assert list(tmp_path.iterdir()) == []

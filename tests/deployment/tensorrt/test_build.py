@@ -135,7 +135,7 @@ def test_interrupted(adapted_onnx: Path, tmp_path: Path) -> None:
         ({"hardware_compatible": True}, "name every GPU's --compute-capability"),
         ({"workspace_mb": 1}, "--workspace-mb 1: too small"),
         ({"compute_capability": ("8.7",)}, "8.7: TensorRT-RTX .* compiles for 7.5, 8.0, 8.6"),
-        ({"compute_capability": ("sm86",)}, "--compute-capability sm86: not one"),
+        ({"compute_capability": ("sm86",)}, "--compute-capability sm86: is not a number such as 8.6"),
     ],
 )
 @pytest.mark.skipif(not isinstance(first_gpu(), NoGpu), reason="is about machines without a GPU")
