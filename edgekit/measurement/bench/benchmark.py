@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.measurement.evaluate import Evaluation
-from edgekit.measurement.telemetry.summary_of_run import Telemetry
+from edgekit.measurement.telemetry.records import Telemetry
 
 FORMAT = 1  # of the JSON; fields may be added to it, none renamed or removed
 

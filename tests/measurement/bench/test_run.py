@@ -17,7 +17,7 @@ from edgekit.measurement.bench.alone import try_alone
 from edgekit.measurement.bench.forms import Form, fallen_back, forms, open_form
 from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.bench.run import measure
-from edgekit.measurement.telemetry.source import Missing, Sample
+from edgekit.measurement.telemetry.records import Missing, Sample
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.gpu import Gpu, NoGpu, nvidia_device
 from tests.checkpoints import random_detector, write
