@@ -34,7 +34,7 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
         onnx.checker.check_model(model)
     except (DecodeError, onnx.checker.ValidationError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise EdgekitError(f"{path}: is no ONNX model or is damaged: {reason}", "export it again") from None
+        raise EdgekitError(f"{path}: is not an ONNX model or is damaged: {reason}", "export it again") from None
     text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
     if text is None:
         raise EdgekitError(
