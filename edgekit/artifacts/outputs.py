@@ -32,8 +32,8 @@ MADE = re.compile(b"|".join(HEADS), re.DOTALL)
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Any], force: bool) -> None:
     """Raise EdgekitError for an output that is an input, and without ``force`` for one that edgekit did not make.
 
-    ``inputs`` are files and folders, of which all files count; what is no path (None, a share) is left out. Links are
-    followed. To be called before any long work.
+    ``inputs`` are files and folders, of which all files count; what is not a path (None, a share) is left out. Links
+    are followed. To be called before any long work.
     """
     wanted = [path for path in outputs if path is not None]
     given = [EMBEDDED.get(str(i), Path(i)) for i in inputs if isinstance(i, (str, Path))]

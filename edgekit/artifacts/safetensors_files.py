@@ -42,7 +42,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], ModelMeta]:
             text = (file.metadata() or {}).get(METADATA_KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise EdgekitError(f"{path}: is no safetensors file or is damaged: {error}", "check how it got here") from None
+        raise EdgekitError(
+            f"{path}: is not a safetensors file or is damaged: {error}", "check how it got here"
+        ) from None
     if text is None:
         raise EdgekitError(f"{path}: holds weights but no edgekit metadata", "give a checkpoint that edgekit wrote")
     return tensors, ModelMeta.from_json(text, path)

@@ -40,7 +40,7 @@ class Detections:
         return crops(self.masks, self.boxes, self.photo_size, threshold) if self.masks.size else []
 
     def to_coco(self, categories: tuple[str, ...]) -> list[dict[str, Any]]:
-        """One dictionary an object: COCO's xywh box and, where there are masks, compressed RLE."""
+        """One dictionary per object: COCO's xywh box and, where there are masks, compressed RLE."""
         segments = encode(self.masks, self.boxes, self.photo_size) if self.masks.size else [None] * len(self)
         found = []
         for box, label, score, segment in zip(self.boxes, self.labels, self.scores, segments, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +38,7 @@ class Canvas:
     """A photo fitted into a model's input: pixels uint8 [H, W, 3] and how much of the photo a pixel is."""
 
     pixels: np.ndarray
-    scale: tuple[float, float]  # canvas pixels a photo pixel, (x, y)
+    scale: tuple[float, float]  # canvas pixels per photo pixel, (x, y)
     photo_size: tuple[int, int]  # (height, width) of the photo
 
 
@@ -46,13 +48,20 @@ def read_image(path: Path) -> np.ndarray:
     Grey pixels of more than 8 bits are scaled by the image's own range: see ``data.grey.eight_bit``. An alpha channel
     is left out.
     """
+    with opened_image(path) as image:
+        image.load()
+        turn = _TURNS.get(orientation(image))
+        rgb = eight_bit(image).convert("RGB")
+        return np.asarray(rgb if turn is None else rgb.transpose(turn))
+
+
+@contextlib.contextmanager
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """An image file in Pillow; whatever keeps the block from reading it is raised as an EdgekitError."""
     refuse_special(path)
     try:
         with Image.open(path) as image:
-            image.load()
-            turn = _TURNS.get(orientation(image))
-            rgb = eight_bit(image).convert("RGB")
-            return np.asarray(rgb if turn is None else rgb.transpose(turn))
+            yield image
     except FileNotFoundError:
         raise EdgekitError(f"{path}: no such image", "check the path") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

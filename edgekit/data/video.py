@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,16 @@ SILENT = "-8"  # FFmpeg's log level for nothing at all
 
 
 class Capture:
-    """A video file, camera or stream address in OpenCV."""
+    """A video file, camera or stream address in OpenCV; raises EdgekitError where it cannot be opened."""
 
-    def __init__(self, cv2: Any, source: str | int, name: str, live: bool, clock: Callable[[], float]) -> None:
-        self.cv2, self.name, self.live, self.clock = cv2, name, live, clock
+    def __init__(self, source: str | int, name: str, live: bool, reason: str, remedy: str) -> None:
+        self.cv2 = cv2 = _opencv()
+        self.name, self.live = name, live
         self.capture = cv2.VideoCapture(source)
-        self.count, self.began = 0, clock()
+        if not self.capture.isOpened():
+            self.close()
+            raise EdgekitError(f"{name}: cannot be opened{reason}", remedy)
+        self.count, self.began = 0, time.monotonic()
         rate, frames = (self.capture.get(p) for p in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
         self.rate = float(rate) if 1 <= rate <= 1000 else 30.0
         self.expected = int(frames) if not live and frames > 0 else None
@@ -36,7 +39,7 @@ class Capture:
         if not got:
             return None
         number, self.count = self.count, self.count + 1
-        seconds = self.clock() - self.began if self.live else number / self.rate
+        seconds = time.monotonic() - self.began if self.live else number / self.rate
         return Frame(self.cv2.cvtColor(pixels, self.cv2.COLOR_BGR2RGB), number, seconds)
 
     def problem(self) -> EdgekitError | None:
@@ -61,14 +64,9 @@ def open_video(path: Path) -> Frames:
     if not path.exists():
         raise EdgekitError(f"{path}: no such video", "check the path")
     refuse_special(path)
-    capture = Capture(_opencv(), str(path), str(path), False, time.monotonic)
-    if not capture.capture.isOpened():
-        capture.close()
-        raise EdgekitError(
-            f"{path}: cannot be opened as a video: it is damaged, truncated, or of a codec OpenCV does not have",
-            "copy it again, or convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
-        )
-    return capture
+    reason = " as a video: it is damaged, truncated, or of a codec OpenCV does not have"
+    remedy = "copy it again, or convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+    return Capture(str(path), str(path), False, reason, remedy)
 
 
 def open_camera(camera: str) -> Frames:
@@ -79,12 +77,8 @@ def open_camera(camera: str) -> Frames:
         return open_csi(camera)
     if not (camera.isdigit() or camera.startswith("/dev/") or "://" in camera):
         raise EdgekitError(f"--camera {camera}: not a camera", "give 0, /dev/video0, csi:0 or rtsp://...")
-    capture = Capture(_opencv(), int(camera) if camera.isdigit() else camera, f"camera {camera}", True, time.monotonic)
-    if not capture.capture.isOpened():
-        capture.close()
-        remedy = "look at ls /dev/video*; close other programs that use it; sudo usermod -aG video $USER, log in again"
-        raise EdgekitError(f"camera {camera}: cannot be opened", remedy)
-    return capture
+    remedy = "look at ls /dev/video*; close other programs that use it; sudo usermod -aG video $USER, log in again"
+    return Capture(int(camera) if camera.isdigit() else camera, f"camera {camera}", True, "", remedy)
 
 
 class VideoFile:

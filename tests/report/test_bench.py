@@ -17,7 +17,7 @@ from edgekit.errors import EdgekitError
 from edgekit.measurement.bench import run
 from edgekit.measurement.bench.benchmark import Benchmark, Failure, Memory, Power, Streams
 from edgekit.measurement.bench.plan import BenchOptions
-from edgekit.measurement.telemetry.summary_of_run import Series
+from edgekit.measurement.telemetry.records import Series
 from edgekit.report.bench_page import page
 from edgekit.report.bench_tables import markdown, remarks
 from edgekit.report.plots import as_file, curves, distribution

@@ -61,7 +61,7 @@ def _of_folder(folder: Path) -> str:
         return "labelme"
     coco = next((d for d in documents if _is_coco(_load(d))), None)
     if coco:
-        raise EdgekitError(f"{folder}: is a folder, COCO annotations are a file", f"give the file, such as {coco}")
+        raise EdgekitError(f"{folder}: is a folder, COCO annotations are a file", f"give the file, e.g. {coco}")
     if list_files(folder, [".txt"]) or (folder / "labels").is_dir():
         raise EdgekitError(
             f"{folder}: looks like YOLO but has no data.yaml",

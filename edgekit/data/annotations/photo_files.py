@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 
-from PIL import Image
-
 from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
-from edgekit.data.images import SUFFIXES, orientation
+from edgekit.data.images import SUFFIXES, opened_image, orientation
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import refuse_special
 
@@ -18,15 +16,11 @@ AnnotationFile = tuple[Path, Path, tuple[int, int], tuple[Annotation, ...]]
 
 def photo_size(path: Path) -> tuple[int, int]:
     """(height, width) of a photo as ``read_image`` returns it, from the file's header."""
-    refuse_special(path)
-    try:
-        with Image.open(path) as image:
-            if image.format == "TIFF":  # which Pillow turns by itself when it reads the pixels
-                image.load()
-            turned = orientation(image) >= 5  # the photo lies on its side
-            width, height = image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise EdgekitError(f"{path}: not a readable image: {error}", "replace or remove the file") from None
+    with opened_image(path) as image:
+        if image.format == "TIFF":  # which Pillow turns by itself when it reads the pixels
+            image.load()
+        turned = orientation(image) >= 5  # the photo lies on its side
+        width, height = image.size
     return (width, height) if turned else (height, width)
 
 

@@ -54,7 +54,7 @@ def readable(
 def without_blank(photo: Photo, pixels: np.ndarray) -> tuple[Photo | None, str]:
     """The photo without the objects that lie on nothing, and what was left out, in words for the user.
 
-    There is no photo where it, or what lies around each of its objects, is of one colour. ``pixels`` are the photo's.
+    The photo is None where it, or what lies around each of its objects, is of one colour. ``pixels`` are the photo's.
     """
     if _is_flat(pixels):
         return None, f"{photo.path}: is of one colour all over, so it was left out"

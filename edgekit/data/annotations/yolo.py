@@ -42,10 +42,10 @@ def read_yolo(path: Path, images: Path, split: str = "") -> Dataset:
     names = _names(config, document)
     labels = path if path.is_dir() and not (path / config.name).is_file() else None
     if labels is not None:
-        roots = [images if _photos([images]) else _swap(labels, "labels", "images") or images]
+        roots = [images if _photos(images) else _swap(labels, "labels", "images") or images]
     else:
         roots = _folders(config, document, images, split)
-    files = [(file, _label_file(file, root, labels, config)) for root in roots for file in _photos([root])]
+    files = [(file, _label_file(file, root, labels, config)) for root in roots for file in _photos(root)]
     if not files:
         raise EdgekitError(f"{roots[0]}: holds no photos", f"photos end in one of: {', '.join(SUFFIXES)}")
     if not any(label.is_file() for _, label in files):
@@ -144,8 +144,8 @@ def _split_folders(config: Path, document: dict[str, Any], split: str) -> list[P
     return found
 
 
-def _photos(folders: list[Path]) -> list[Path]:
-    return sorted(p for f in folders for p in list_files(f, SUFFIXES, deep=True))
+def _photos(folder: Path) -> list[Path]:
+    return list_files(folder, SUFFIXES, deep=True)
 
 
 def _swap(path: Path, old: str, new: str) -> Path | None:

@@ -14,7 +14,7 @@ from edgekit.artifacts.graph_shapes import shapes_of
 def multiply_adds(model: onnx.ModelProto) -> Counter[str]:
     """The multiply-adds of one run, by kind of node."""
     sums: Counter[str] = Counter()
-    for node, count in counted(model):
+    for node, count in work_by_node(model):
         sums[node.op_type] += count
     return sums
 
@@ -23,13 +23,13 @@ def eight_bit_share(model: onnx.ModelProto) -> float:
     """The share of a graph's multiply-adds, 0..1, whose operands both come from 8 bits (DequantizeLinear)."""
     dequantised = {n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear"}
     total = in_eight_bits = 0
-    for node, count in counted(model):
+    for node, count in work_by_node(model):
         total += count
         in_eight_bits += count if dequantised.issuperset(node.input[:2]) else 0
     return in_eight_bits / total if total else 0.0
 
 
-def counted(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, int]]:
+def work_by_node(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, int]]:
     """The nodes that are matrix products, each with its multiply-adds in one run.
 
     What depends on constants alone is computed once, when the graph is loaded, and is left out.

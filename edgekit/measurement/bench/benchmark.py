@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.measurement.evaluate import Evaluation
-from edgekit.measurement.telemetry.summary_of_run import Telemetry
+from edgekit.measurement.telemetry.records import Telemetry
 
 FORMAT = 1  # of the JSON; fields may be added to it, none renamed or removed
 
@@ -24,7 +24,7 @@ class CallSplit:
 
 @dataclass(frozen=True)
 class Latency:
-    """One artifact's latency in ms a call, from decoded photo to pasted masks, and the model's alone.
+    """One artifact's latency in ms per call, from decoded photo to pasted masks, and the model's alone.
 
     A call takes ``batch`` photos; ``images_per_s`` counts photos over the mean call, with nothing between calls.
     ``warm_up`` calls came before; ``stable`` says whether the times had settled by then.

@@ -36,7 +36,9 @@ def forms(
 
     for provider in providers:
         if provider not in PROVIDERS:
-            raise EdgekitError(f"--providers {provider}: there is no such provider", f"give of {','.join(PROVIDERS)}")
+            raise EdgekitError(
+                f"--providers {provider}: not a provider of onnxruntime", f"give some of {','.join(PROVIDERS)}"
+            )
     # Opening a file tells what is wrong with it if its name says nothing.
     kinds = [(model, KINDS.get(Path(model).suffix.lower(), "checkpoint")) for model in map(str, models)]
     if hints != CheckpointHints() and all(kind != "checkpoint" for _, kind in kinds):

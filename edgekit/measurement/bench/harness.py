@@ -26,20 +26,31 @@ class Subject:
     stages: tuple[Callable[[Any], Any], ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Timing:
     """One subject's timed calls.
 
-    ``seconds`` is [calls, stages], ``returned`` what the last stage gave each time. ``stable`` says whether the warm-up
-    of ``warm_up`` calls ended because the times had settled. ``error`` ended the subject's part, if there was one.
+    ``taken`` are the seconds of each call's stages, ``returned`` is what the last stage gave each time. ``stable`` says
+    whether the warm-up of ``warm_up`` calls ended because the times had settled. ``error`` ended the subject's part, if
+    there was one.
     """
 
-    name: str
-    seconds: np.ndarray
-    returned: tuple[Any, ...]
-    warm_up: int
-    stable: bool
-    error: Exception | None
+    subject: Subject
+    taken: list[list[float]] = field(default_factory=list)
+    returned: list[Any] = field(default_factory=list)
+    warm_up: int = 0
+    stable: bool = False
+    error: Exception | None = None
+
+    @property
+    def name(self) -> str:
+        """The subject's name."""
+        return self.subject.name
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """The seconds of each call's stages, [calls, stages]."""
+        return np.array(self.taken, float).reshape(-1, len(self.subject.stages))
 
 
 @dataclass(frozen=True)
@@ -48,16 +59,6 @@ class Clock:
 
     now: Callable[[], float] = time.perf_counter
     sleep: Callable[[float], None] = time.sleep
-
-
-@dataclass
-class _Lane:
-    """What has been measured of one subject so far."""
-
-    subject: Subject
-    seconds: list[list[float]] = field(default_factory=list)
-    returned: list[Any] = field(default_factory=list)
-    error: Exception | None = None
 
 
 def interleave(
@@ -73,26 +74,14 @@ def interleave(
     There are ``runs`` rounds, or as many as begin within ``seconds``. A subject that raises is left out from then on.
     """
     clock = clock or Clock()
-    lanes = [_Lane(subject) for subject in subjects]
-    warm_up, stable = _warm_up(lanes, items, clock, track)
-    for lane in lanes:
-        lane.seconds, lane.returned = [], []
+    timings = [Timing(subject) for subject in subjects]
+    _warm_up(timings, items, clock, track)
     rounds = range(runs) if runs is not None else _until(clock, seconds or 0.0)
     for number in track(rounds, "timing"):
-        _round(lanes, items[number % len(items)], number, clock)
-        if all(lane.error for lane in lanes):
+        _round(timings, items[number % len(items)], number, clock)
+        if all(timing.error for timing in timings):
             break
-    return [
-        Timing(
-            lane.subject.name,
-            np.array(lane.seconds, float).reshape(-1, len(lane.subject.stages)),
-            tuple(lane.returned),
-            warm_up,
-            lane.subject.name in stable,
-            lane.error,
-        )
-        for lane in lanes
-    ]
+    return timings
 
 
 def call(stages: Sequence[Callable[[Any], Any]], item: Any, now: Callable[[], float]) -> tuple[list[float], Any]:
@@ -106,34 +95,35 @@ def call(stages: Sequence[Callable[[Any], Any]], item: Any, now: Callable[[], fl
     return taken, item
 
 
-def _round(lanes: Sequence[_Lane], item: Any, number: int, clock: Clock) -> None:
-    for lane in lanes if number % 2 == 0 else reversed(lanes):
-        if lane.error is not None:
+def _round(timings: Sequence[Timing], item: Any, number: int, clock: Clock) -> None:
+    for timing in timings if number % 2 == 0 else reversed(timings):
+        if timing.error is not None:
             continue
         clock.sleep(PAUSE)
         try:
-            taken, returned = call(lane.subject.stages, item, clock.now)
+            taken, returned = call(timing.subject.stages, item, clock.now)
         except Exception as error:  # the device's memory is full, a driver failed: the others go on
-            lane.error = error
+            timing.error = error
             continue
-        lane.seconds.append(taken)
-        lane.returned.append(returned)
+        timing.taken.append(taken)
+        timing.returned.append(returned)
 
 
-def _warm_up(lanes: Sequence[_Lane], items: Sequence[Any], clock: Clock, track: Track) -> tuple[int, set[str]]:
-    """Run until every subject's times have settled or the patience ends: rounds, and the names of those settled."""
-    stable: set[str] = set()
+def _warm_up(timings: Sequence[Timing], items: Sequence[Any], clock: Clock, track: Track) -> None:
+    """Run until every subject's times have settled or the patience ends; these calls are not kept."""
     windows = 0
     for _ in track(range(LONGEST_WARM_UP), "warming up"):
         windows += 1
         for turn in range(WINDOW):
-            _round(lanes, items[turn % len(items)], turn, clock)
-        running = [lane for lane in lanes if lane.error is None]
-        stable = {lane.subject.name for lane in running if _settled([sum(taken) for taken in lane.seconds])}
-        ran_long = windows > 1 and all(sum(map(sum, lane.seconds)) >= LONG_ENOUGH for lane in running)
-        if len(stable) == len(running) or ran_long:
+            _round(timings, items[turn % len(items)], turn, clock)
+        running = [timing for timing in timings if timing.error is None]
+        for timing in running:
+            timing.stable = _settled([sum(taken) for taken in timing.taken])
+        ran_long = windows > 1 and all(sum(map(sum, timing.taken)) >= LONG_ENOUGH for timing in running)
+        if all(timing.stable for timing in running) or ran_long:
             break
-    return windows * WINDOW, stable
+    for timing in timings:
+        timing.warm_up, timing.taken, timing.returned = windows * WINDOW, [], []
 
 
 def _settled(totals: Sequence[float]) -> bool:

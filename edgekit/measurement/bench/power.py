@@ -10,8 +10,8 @@ import numpy as np
 
 from edgekit.measurement.bench.benchmark import Power
 from edgekit.measurement.bench.harness import Clock, Subject, call
+from edgekit.measurement.telemetry.records import Telemetry
 from edgekit.measurement.telemetry.sampler import Sampler
-from edgekit.measurement.telemetry.summary_of_run import Telemetry, integrate
 
 LEAD = 0.5  # seconds before that: what the artifact before left running
 
@@ -68,6 +68,17 @@ def power_of(window: Window, telemetry: Telemetry, batch: int) -> Power | None:
         rails=tuple(f"{s.source} {s.what}" for s in rails),
         conditions=conditions,
     )
+
+
+def integrate(seconds: Sequence[float], watts: Sequence[float], began: float, ended: float) -> float:
+    """Joules from ``began`` to ``ended``: straight lines between samples, the nearest sample's power outside them."""
+    times, power = np.asarray(seconds, float), np.asarray(watts, float)
+    if ended <= began or not len(times):
+        return 0.0
+    inside = times[(times > began) & (times < ended)]
+    points = np.concatenate([[began], inside, [ended]])
+    at = np.interp(points, times, power)
+    return float(((at[1:] + at[:-1]) / 2 * np.diff(points)).sum())
 
 
 def absent(telemetry: Telemetry) -> dict[str, str]:

@@ -29,9 +29,8 @@ from edgekit.measurement.bench.sessions import call_stages, calls_ms, check_batc
 from edgekit.measurement.bench.streams import run_streams, why_no_streams
 from edgekit.measurement.evaluate import Evaluation, evaluate_session
 from edgekit.measurement.machine.system import machine
+from edgekit.measurement.telemetry.records import Missing, Telemetry, TelemetrySource
 from edgekit.measurement.telemetry.sampler import Sampler
-from edgekit.measurement.telemetry.source import Missing, TelemetrySource
-from edgekit.measurement.telemetry.summary_of_run import Telemetry
 from edgekit.progress import Track, silent
 from edgekit.runtime.gpu import NoGpu, first_gpu
 from edgekit.runtime.session import Session

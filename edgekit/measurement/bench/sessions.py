@@ -63,7 +63,7 @@ def decode_photos(paths: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
 
 
 def check_batch(session: Session, batch: int, name: str) -> tuple[str, ...]:
-    """Raise EdgekitError if a session cannot take ``batch`` photos a call; notes on how it takes them."""
+    """Raise EdgekitError if a session cannot take ``batch`` photos per call; notes on how it takes them."""
     takes = session.batch
     if takes is None or batch == takes:  # None: any number
         return ()

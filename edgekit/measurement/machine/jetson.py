@@ -1,4 +1,4 @@
-"""Which Jetson this is: module, L4T, JetPack, compute capability, power mode, whether its clocks are pinned."""
+"""The Jetson that this is: module, L4T, JetPack, compute capability, power mode, whether its clocks are pinned."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Jetson:
 
 
 def read_jetson(root: Path = Path("/")) -> Jetson | None:
-    """The Jetson whose files lie under ``root``; None if it is no Jetson.
+    """The Jetson whose files lie under ``root``; None if it is not a Jetson.
 
     A container sees the board's /proc/device-tree but often not its /etc, so L4T may be None there.
     """

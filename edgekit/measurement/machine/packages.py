@@ -1,4 +1,4 @@
-"""Which Python packages are installed and what they were built for, found out without importing them."""
+"""The Python packages that are installed and what they were built for, found out without importing them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.measurement.machine.jetson import read_jetson, text
-from edgekit.measurement.telemetry.source import Missing, Sample, TelemetrySource
+from edgekit.measurement.telemetry.records import Missing, Sample, TelemetrySource
 
 SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal")  # drivers of processors' own sensors
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.measurement.machine.jetson import read_jetson
-from edgekit.measurement.telemetry.source import Missing, Sample, TelemetrySource
+from edgekit.measurement.telemetry.records import Missing, Sample, TelemetrySource
 
 INTERVAL = 0.5  # seconds between the service's updates; asking more often gives the same numbers
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from edgekit.measurement.telemetry.source import Missing, Sample, TelemetrySource
+from edgekit.measurement.telemetry.records import Missing, Sample, TelemetrySource
 from edgekit.runtime.gpu import NoGpu, first_gpu_uuid
 
 # Bits of the driver's clock event reasons (nvml.h) that mean the GPU runs slower than it would.

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from edgekit.measurement.machine.jetson import text
-from edgekit.measurement.telemetry.source import Missing, Sample, TelemetrySource
+from edgekit.measurement.telemetry.records import Missing, Sample, TelemetrySource
 
 ZONES = "sys/class/powercap"
 

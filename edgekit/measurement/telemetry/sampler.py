@@ -12,8 +12,7 @@ from edgekit.measurement.telemetry.host import open_host
 from edgekit.measurement.telemetry.jtop_source import open_jtop
 from edgekit.measurement.telemetry.nvml import open_nvml
 from edgekit.measurement.telemetry.rapl import open_rapl
-from edgekit.measurement.telemetry.source import Missing, TelemetrySource
-from edgekit.measurement.telemetry.summary_of_run import Series, Telemetry
+from edgekit.measurement.telemetry.records import Missing, Series, Telemetry, TelemetrySource
 from edgekit.measurement.telemetry.throttling import open_throttling
 
 INTERVAL = 0.25  # seconds between samples

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekit.measurement.machine.jetson import text
-from edgekit.measurement.telemetry.source import Missing, Sample, TelemetrySource
+from edgekit.measurement.telemetry.records import Missing, Sample, TelemetrySource
 
 # A Jetson's over-current events (https://docs.nvidia.com/jetson/archives/r36.3/DeveloperGuide/SD/
 # PlatformPowerAndPerformance/) and an Intel package's thermal ones only count up.

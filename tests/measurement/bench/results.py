@@ -14,8 +14,7 @@ from edgekit.measurement.bench.benchmark import (
     Power,
     Streams,
 )
-from edgekit.measurement.telemetry.source import Missing
-from edgekit.measurement.telemetry.summary_of_run import Series, Telemetry
+from edgekit.measurement.telemetry.records import Missing, Series, Telemetry
 
 MACHINE = {"cpu": "Cortex-A78AE", "cores": 6, "architecture": "aarch64", "system": "Linux", "python": "3.10.12"}
 

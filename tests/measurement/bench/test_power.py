@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from edgekit.measurement.bench.harness import Clock, Subject
-from edgekit.measurement.bench.power import Window, absent, has_power, power_of, run_alone
+from edgekit.measurement.bench.power import Window, absent, has_power, integrate, power_of, run_alone
+from edgekit.measurement.telemetry.records import Missing, Sample, Series
 from edgekit.measurement.telemetry.sampler import Sampler
-from edgekit.measurement.telemetry.source import Missing, Sample
-from edgekit.measurement.telemetry.summary_of_run import Series
 from tests.measurement.bench.clocks import FakeTime
 from tests.measurement.bench.results import telemetry
 
@@ -66,3 +65,13 @@ def test_power_is_looked_for_in_what_was_read(unit: str, expected: bool) -> None
     with Sampler([Board(unit)], interval=0.01) as sampler:
         Clock().sleep(0.05)
         assert has_power(sampler) is expected
+
+
+def test_integration() -> None:
+    seconds, watts = [0.0, 1.0, 2.0], [10.0, 20.0, 10.0]
+    assert integrate(seconds, watts, 0, 2) == pytest.approx(30)
+    assert integrate(seconds, watts, 0.5, 1.0) == pytest.approx(0.5 * (15 + 20) / 2)
+    assert integrate(seconds, watts, -1, 0) == pytest.approx(10), "before the first sample: its power"
+    assert integrate(seconds, watts, 2, 3) == pytest.approx(10)
+    assert integrate([], [], 0, 1) == 0
+    assert integrate(seconds, watts, 1, 1) == 0

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from edgekit.measurement.telemetry.jtop_source import open_jtop
-from edgekit.measurement.telemetry.source import Missing, TelemetrySource
+from edgekit.measurement.telemetry.records import Missing, TelemetrySource
 from tests.machines import ORIN_NANO
 
 

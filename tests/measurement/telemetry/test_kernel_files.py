@@ -8,7 +8,7 @@ import pytest
 
 from edgekit.measurement.telemetry.host import open_host
 from edgekit.measurement.telemetry.rapl import open_rapl
-from edgekit.measurement.telemetry.source import Missing, TelemetrySource
+from edgekit.measurement.telemetry.records import Missing, TelemetrySource
 from edgekit.measurement.telemetry.throttling import open_throttling
 from tests.machines import ORIN_NANO
 

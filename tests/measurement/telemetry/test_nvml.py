@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgekit.measurement.telemetry.nvml import open_nvml
-from edgekit.measurement.telemetry.source import Missing, TelemetrySource
+from edgekit.measurement.telemetry.records import Missing, TelemetrySource
 from edgekit.runtime.gpu import Gpu, NoGpu, first_gpu
 
 

@@ -4,11 +4,8 @@ import dataclasses
 import json
 import time
 
-import pytest
-
+from edgekit.measurement.telemetry.records import Missing, Sample
 from edgekit.measurement.telemetry.sampler import Sampler, open_sources
-from edgekit.measurement.telemetry.source import Missing, Sample
-from edgekit.measurement.telemetry.summary_of_run import integrate
 
 
 class FakeSource:
@@ -122,13 +119,3 @@ def test_every_source_answers_or_says_why_not() -> None:
         else:
             source.read()
             source.close()
-
-
-def test_integration() -> None:
-    seconds, watts = [0.0, 1.0, 2.0], [10.0, 20.0, 10.0]
-    assert integrate(seconds, watts, 0, 2) == pytest.approx(30)
-    assert integrate(seconds, watts, 0.5, 1.0) == pytest.approx(0.5 * (15 + 20) / 2)
-    assert integrate(seconds, watts, -1, 0) == pytest.approx(10), "before the first sample: its power"
-    assert integrate(seconds, watts, 2, 3) == pytest.approx(10)
-    assert integrate([], [], 0, 1) == 0
-    assert integrate(seconds, watts, 1, 1) == 0

@@ -1,4 +1,4 @@
-"""A source of telemetry, one sample of it, and how its absence is said."""
+"""What telemetry is made of: sources, their samples, and the series of a whole run."""
 
 from __future__ import annotations
 
@@ -43,3 +43,39 @@ class Missing:
     source: str
     reason: str
     remedy: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """One quantity over time: ``seconds`` since the run began, ``values`` in ``unit``."""
+
+    source: str
+    what: str
+    unit: str
+    seconds: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What happened while something ran; ``missing`` says why something was not measured.
+
+    ``measured`` names the power rails that together are what the device draws: the whole board of a Jetson, else the
+    GPU and the processor. ``throttled`` is "yes", "no" or "unknown". ``core_share`` is the part of one core that
+    sampling took.
+    """
+
+    seconds: float
+    samples: int
+    measured: tuple[str, ...]
+    throttled: str
+    throttle_reasons: tuple[str, ...]
+    settings: Mapping[str, str]
+    series: tuple[Series, ...]
+    missing: tuple[Missing, ...]
+    core_share: float
+    began: float  # time.perf_counter() at second 0
+
+    def of(self, what: str, unit: str) -> Series | None:
+        """The first series of a quantity, e.g. of("gpu", "W")."""
+        return next((s for s in self.series if (s.what, s.unit) == (what, unit)), None)
