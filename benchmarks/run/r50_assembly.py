@@ -66,7 +66,7 @@ def export(checkpoint: Path, output: Path) -> dict[str, Any]:
 def prepare_export(adapted: Path) -> dict[str, Any]:
     """What ``edgekit adapt`` does at its end where the base model was exported before."""
     began = time.monotonic()
-    assembly.prepare(adapted, *read_checkpoint(adapted))
+    assembly.prepare_graph(adapted, *read_checkpoint(adapted))
     return {"graph_seconds": round(time.monotonic() - began, 2)}
 
 

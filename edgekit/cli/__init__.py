@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from edgekit import __version__
-from edgekit.cli.cmd_adapt import adapt
+from edgekit.cli.cmd_adapt import adapt_command
 from edgekit.cli.cmd_bench import bench, evaluate
 from edgekit.cli.cmd_compare import compare
 from edgekit.cli.cmd_demo import demo
@@ -33,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (adapt, export, compare, evaluate, predict, bench, inspect, doctor, demo):
+for command in (adapt_command, export, compare, evaluate, predict, bench, inspect, doctor, demo):
     cli.add_command(command)
 
 

@@ -31,7 +31,7 @@ sys.addaudithook(note)  # stays: Python removes no hook
 
 @contextmanager
 def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
-    """Files opened to read, by name: by Python, and by onnxruntime, whose code is not Python's. Graphs parsed as "parsed"."""
+    """Files that Python or onnxruntime opens to read, by name, and how many graphs are parsed, as "parsed"."""
     global opened
     session, parse = ort.InferenceSession, onnx.load_model_from_string
 

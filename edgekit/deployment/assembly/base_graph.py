@@ -47,7 +47,7 @@ def assemble(
     return _together(_apart(model, *read_checkpoint(model, hints), hints), shape, generations, track)
 
 
-def prepare(model: Path, weights: Weights, meta: ModelMeta, track: Track = silent) -> None:
+def prepare_graph(model: Path, weights: Weights, meta: ModelMeta, track: Track = silent) -> None:
     """Build what an adapted checkpoint's newest generation adds to its graph, which takes seconds, so that its export
     finds it; only where the base model was exported before at its own shape, and is in the cache.
 

@@ -35,10 +35,10 @@ def test_base_graph_is_exported_once(
 
 def test_an_adaptation_prepares_its_export(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
-    assembly.prepare(adapted, *read_checkpoint(adapted))
+    assembly.prepare_graph(adapted, *read_checkpoint(adapted))
     assert not (tmp_path / "cache" / "parts").exists()  # the base model was never exported
     export("demo", tmp_path / "base.onnx", no_verify=True)
-    assembly.prepare(adapted, *read_checkpoint(adapted))
+    assembly.prepare_graph(adapted, *read_checkpoint(adapted))
     monkeypatch.setattr(append, "_export_part", lambda *_: pytest.fail("exported in the export"))
     export(adapted, tmp_path / "adapted.onnx", no_verify=True)
 
