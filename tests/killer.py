@@ -89,7 +89,7 @@ class Adapting:
     """A model and its proof take the place of those that an earlier run wrote."""
 
     def __init__(self, materials: Path) -> None:
-        bases.prepare = lambda *_: None  # type: ignore[assignment]  # fills a cache, after the model is there
+        bases.prepare_export = lambda *_: None  # type: ignore[assignment]  # fills a cache, after the model is there
         self.data = materials / "photos" / "annotations.json"
 
     def run(self, folder: Path, new: bool) -> None:

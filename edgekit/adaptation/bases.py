@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from torchvision.models.detection.roi_heads import RoIHeads
 
-from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, PROPOSALS, TorchTrunk, Trunk
-from edgekit.adaptation.features.trunk_cache import TRUNK_ROIS, exported_trunk
+from edgekit.adaptation.features.frozen_trunk import PROPOSALS, TorchTrunk, Trunk
+from edgekit.adaptation.features.trunk_cache import exported_trunk
 from edgekit.adaptation.learning.joint import merge
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import kind_of, resolve
@@ -36,29 +35,6 @@ PREDICTORS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.")  # all ot
 LATER = ("generations.", "model.predictors.added.")  # how the names of later generations' weights begin in a graph
 
 
-class Adaptable(Protocol):
-    """A model that classes can be added to. What was written is read back as one, to be proved."""
-
-    suffix: str  # of the adapted model's file
-    sha256: str  # of the model's own file
-    meta: ModelMeta
-    heads: RoIHeads
-    predictors: Predictors
-    trunk_sha256: str  # of all weights but the predictors'
-
-    def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
-        """The frozen trunk in "torch" or, exported to ``cache`` on first use, in onnxruntime: "onnx" or "tensorrt"."""
-
-    def session(self) -> Session:
-        """The model, ready to run."""
-
-    def save(self, output: Path, predictors: Predictors, generation: Generation, meta: ModelMeta, /) -> None:
-        """Write the model with one more generation; in joint scoring also with changed old ``predictors``."""
-
-    def prepare_export(self, path: Path, track: Track, /) -> None:
-        """Have the cache hold what the export of this model, which lies at ``path`` now, will need."""
-
-
 class CheckpointBase:
     """A checkpoint of any kind that ``read_checkpoint`` reads."""
 
@@ -72,24 +48,19 @@ class CheckpointBase:
         self.trunk_sha256 = _trunk_sha256({name: t.cpu().numpy() for name, t in module.base.state_dict().items()})
 
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
-        """The module itself, or what it is exported as."""
+        """The frozen trunk in "torch" or, exported to ``cache`` on first use, in onnxruntime: "onnx" or "tensorrt"."""
         size = self.meta.input_size
         if runtime == "torch":
             return TorchTrunk(self.module, size, self.trunk_sha256)
-
-        def make(folder: Path, winograd: bool) -> None:
-            for _ in track(range(1), "exporting the frozen trunk"):
-                export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS, for_cpu=winograd)
-
-        about = [self.trunk_sha256, self.module.has_masks]
-        return exported_trunk(about, size, runtime, cache, export_trunk, make)
+        write = partial(export_trunk, self.module, size, proposals=PROPOSALS)
+        return exported_trunk(write, self.trunk_sha256, size, runtime, cache, track)
 
     def session(self) -> Session:
         """The module in PyTorch."""
         return TorchSession(self.module, self.meta)
 
     def save(self, output: Path, predictors: Predictors, generation: Generation, meta: ModelMeta) -> None:
-        """Write a checkpoint that torchvision can load too."""
+        """Write a checkpoint with one more generation; in joint scoring of changed old ``predictors`` too, merged."""
         if meta.scoring == "exact":
             added = [*self.predictors.generations, generation]
             save_model(output, GenerationalRCNN(self.module.base, added), meta)
@@ -102,7 +73,8 @@ class CheckpointBase:
         save_model(output, GenerationalRCNN(base), meta)
 
     def prepare_export(self, path: Path, track: Track) -> None:
-        """Build what the newest generation adds to the base model's graph, if that is in the cache."""
+        """Build what the newest generation adds to the base model's graph, if that is in the cache; the checkpoint lies
+        at ``path`` now."""
         if self.meta.scoring == "exact":
             prepare_export(path, self.weights, self.meta, track)
 
@@ -126,13 +98,8 @@ class OnnxBase:
         """The graph's own nodes up to the feature table and the proposals, and heads exported from its weights."""
         if runtime == "torch":
             raise EdgekitError(f"{self.file.path}: an ONNX file's trunk cannot run in PyTorch", "omit --trunk")
-
-        def make(folder: Path, winograd: bool) -> None:
-            for _ in track(range(1), "cutting out the frozen trunk"):
-                extract_trunk(self.file, folder, TRUNK_ROIS, MASK_ROIS, for_cpu=winograd)
-
-        about = [self.trunk_sha256, self.predictors.mask_predictor is not None]
-        return exported_trunk(about, self.meta.input_size, runtime, cache, extract_trunk, make)
+        write = partial(extract_trunk, self.file)
+        return exported_trunk(write, self.trunk_sha256, self.meta.input_size, runtime, cache, track)
 
     def session(self) -> Session:
         """The graph in onnxruntime, as it was read."""
@@ -144,6 +111,9 @@ class OnnxBase:
 
     def prepare_export(self, _path: Path, _track: Track) -> None:
         """Nothing is to be prepared: it is an export."""
+
+
+Adaptable = CheckpointBase | OnnxBase  # what was written is read back as one, too
 
 
 def open_base(

@@ -122,32 +122,29 @@ def read_inputs(
 def _beside(annotations: Path, images: Path, split: str = "") -> Dataset:
     """A dataset whose photos lie beside its annotations or in ``images``; of a YOLO set, one split if it is named."""
     beside = annotations if annotations.is_dir() else annotations.parent
-    try:
-        return read_dataset(annotations, beside, split)
-    except EdgekitError as error:
-        first = error
-    try:
-        return read_dataset(annotations, images, split)
-    except EdgekitError as error:
-        second = error
+    errors = []
+    for folder in (beside, images):
+        try:
+            return read_dataset(annotations, folder, split)
+        except EdgekitError as error:
+            errors.append(error)
+    first, second = errors
     if first.message == second.message:  # it is not about where the photos are
         raise first
     if detect_format(annotations) == "coco":
-        raise _lost_photo(annotations, (beside, first), (images, second))
+        raise _lost_photo(annotations, (beside, images), errors)
     raise EdgekitError(
         f"{first.message}; with photos in {images}: {second.message}", f"photos belong into {beside} or into {images}"
     )
 
 
-def _lost_photo(annotations: Path, *tried: tuple[Path, EdgekitError]) -> EdgekitError:
+def _lost_photo(annotations: Path, folders: tuple[Path, Path], errors: Sequence[EdgekitError]) -> EdgekitError:
     """What is wrong with a COCO set that could not be read with its photos in either of two folders."""
     document = json.loads(annotations.read_text(encoding="utf-8-sig"))
     names = [str(image["file_name"]) for image in document["images"]]
-    lacking = [[n for n in names if not (folder / n).is_file()] for folder, _ in tried]
-    for (_, error), missing in zip(tried, lacking, strict=True):
-        if not missing:  # it is about something else
-            return error
-    (first, _), (second, _) = tried
+    (first, second), lacking = folders, [[n for n in names if not (folder / n).is_file()] for folder in folders]
+    if [] in lacking:  # it is about something else
+        return errors[lacking.index([])]
     lost = [n for n in lacking[0] if n in lacking[1]]
     if lost:
         return EdgekitError(

@@ -20,11 +20,13 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @click.option("--classes", type=Names(), default=(), help="Classes to add.  [default: all annotated]")
 @click.option("--scoring", default="exact", show_default=True, help="exact: old detections stay as they are; joint.")
 @click.option("--train", default="predictors", show_default=True, help="predictors, mask or last:K layers of each.")
-@click.option("--init", default="mean", show_default=True, help="New rows: mean, random, prototype or an old CLASS.")
-@click.option("--epochs", default=60, show_default=True, help="Passes over the photos; 0 with prototypes is instant.")
-@click.option("--lr", default=3e-3, show_default=True, help="Peak learning rate of the new rows.")
 @click.option(
-    "--protect", default="l2", show_default=True, help="Old rows in joint scoring: l2, distill, frozen, none."
+    "--init", default="mean", show_default=True, help="Initial class weights: mean, random, prototype or an old CLASS."
+)
+@click.option("--epochs", default=60, show_default=True, help="Passes over the photos; 0 with prototypes is instant.")
+@click.option("--lr", default=3e-3, show_default=True, help="Peak learning rate of the new class weights.")
+@click.option(
+    "--protect", default="l2", show_default=True, help="Old class weights in joint scoring: l2, distill, frozen, none."
 )
 @click.option("--replay", type=FILE, default=None, help="Annotated old data to learn from too.")
 @click.option("--val", type=FileOrShare(), default=None, help="File or share to hold out.  [default: 20% of 100+]")
@@ -35,7 +37,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @shared.architecture_option
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
 @click.option("--trunk", default="onnx", show_default=True, help="What runs the frozen trunk: onnx, tensorrt or torch.")
-@click.option("--views", type=int, default=None, help="Views of each photo.  [default: 3, up to 36 of few photos]")
+@click.option("--views", type=int, default=None, help="Views per photo.  [default: 3, up to 36 with few photos]")
 @click.option("--cache", type=FILE, default=None, help="Folder for trunks and features.  [default: ~/.cache/edgekit]")
 @click.option("--cache-gb", default=10.0, show_default=True, help="The most the cached features may take.")
 @click.option("--seed", default=0, show_default=True, help="Seed of views, split and shuffling.")
@@ -44,8 +46,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @shared.json_option
 def adapt_command(as_json: bool, **options: Any) -> None:
     """Add the classes annotated in a few photos; the old classes' detections stay as they were."""
-    from edgekit.adaptation.adapt import ExtraData, FeatureStore, Learning
-    from edgekit.adaptation.adapt import adapt as add_classes
+    from edgekit.adaptation.adapt import ExtraData, FeatureStore, Learning, adapt
     from edgekit.model.hints import CheckpointHints
     from edgekit.processes import launched
     from edgekit.report.tables import adaptation_table
@@ -53,7 +54,7 @@ def adapt_command(as_json: bool, **options: Any) -> None:
     base = options["base"]
     kinds = {"learning": Learning, "extra": ExtraData, "hints": CheckpointHints, "store": FeatureStore}
     records = {name: kind(**{f.name: options.pop(f.name) for f in fields(kind)}) for name, kind in kinds.items()}
-    result = add_classes(**options, **records, track=track, say=say)
+    result = adapt(**options, **records, track=track, say=say)
     if not launched().first:  # one report per launch
         return
     show(result, as_json, [adaptation_table(result)] if not as_json else [])

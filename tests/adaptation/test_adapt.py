@@ -88,7 +88,7 @@ def test_a_model_whose_export_cannot_be_prepared_is_kept(
     def full(*_: object) -> None:
         raise EdgekitError("the cache cannot be written: No space left on device")
 
-    monkeypatch.setattr(bases, "prepare", full)
+    monkeypatch.setattr(bases, "prepare_export", full)
     output = tmp_path / "a.safetensors"
     result = adapt("demo", new_train.file, new_train.file.parent, output, learning=UNTRAINED)
     assert output.exists()

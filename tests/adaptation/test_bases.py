@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,15 @@ def test_graphs_that_nothing_can_be_added_to(changes: dict[str, Any], said: str,
 def trunk_of_tiny_detectors(cache: Path, made: list[bool], weights: float = 0.0) -> OnnxTrunk:
     """A trunk of files that differ by how they are said to compute; ``made`` takes note of each that is made."""
 
-    def make(folder: Path, winograd: bool) -> None:
-        made.append(winograd)
+    def write(folder: Path, for_cpu: bool, **_: object) -> None:
+        made.append(for_cpu)
         for name in ("body", "box_head", "mask_head"):
             model = onnx.load(write_tiny_detector(folder / f"{name}.onnx"))
-            model.doc_string = f"winograd {winograd}, weights {weights}"
+            model.doc_string = f"winograd {for_cpu}, weights {weights}"
             onnx.save(model, folder / f"{name}.onnx")
 
-    return exported_trunk(["0"], META.input_size, "onnx", cache, export_trunk, make)
+    write.__module__ = export_trunk.__module__
+    return exported_trunk(partial(write), "0", META.input_size, "onnx", cache, silent)
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, *answers: bool) -> None:

@@ -79,8 +79,7 @@ def extract(
             for i in missing:
                 rng = np.random.default_rng([by.seed, int(identity[:12], 16), i])
                 view = varied_view(plain, rng) if i else plain
-                features = view_features(by.trunk, by.coder, view, rng, by.first_mask)
-                cache.write(photo_keys[i], features.tensors())
+                cache.write(photo_keys[i], vars(view_features(by.trunk, by.coder, view, rng, by.first_mask)))
 
     ranks.together(compute)
     return [PhotoFeatures(cache, photo_keys) for photo_keys in keys]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,25 +18,11 @@ PROPOSALS = 256  # a view's RoIs at most: the RPN's best, the annotated objects 
 MASK_ROIS = 12  # RoIs per view that masks are learned from
 
 
-class Trunk(Protocol):
-    """Everything of a model that stays frozen, ready to run on one canvas at a time."""
-
-    key: str  # what its features depend on: its weights and how it computes, its input size, what runs it
-    runtime: str
-
-    def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
-        """The FPN's levels in the trunk's own form, and the RPN's proposals, best first: float32 [P, 4], xyxy pixels of
-        a canvas uint8 [H, W, 3]."""
-
-    def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """The box head's output, float32 [R, F], for boxes [R, 4]."""
-
-    def mask_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """The mask head's output, float32 [R, C, 14, 14]; [R, 0, 0, 0] for a model without masks."""
-
-
 class TorchTrunk:
-    """The trunk of a module in PyTorch eager."""
+    """The trunk of a module in PyTorch eager, for one canvas at a time.
+
+    ``key`` is what its features depend on: its weights and how it computes, its input size, what runs it.
+    """
 
     def __init__(self, module: GenerationalRCNN, size: tuple[int, int], sha256: str) -> None:
         self.device = device_here()
@@ -48,19 +34,19 @@ class TorchTrunk:
 
     @torch.inference_mode()
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
-        """Run the backbone, the FPN and the RPN; the levels are PyTorch's."""
+        """The FPN's levels, and the RPN's proposals, best first: float32 [P, 4], xyxy pixels of a canvas [H, W, 3]."""
         levels, (proposals,) = self.module.trunk(torch.tensor(pixels, device=self.device)[None])
         return levels, proposals[:PROPOSALS].cpu().numpy()
 
     @torch.inference_mode()
     def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """Run RoI pooling and the box head."""
+        """The box head's output, float32 [R, F], for boxes [R, 4]."""
         rois = [torch.tensor(boxes, device=self.device)]
         return self.module.box_features(levels, rois, self.size).cpu().numpy()
 
     @torch.inference_mode()
     def mask_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """Run RoI pooling and the mask head."""
+        """The mask head's output, float32 [R, C, 14, 14]; [R, 0, 0, 0] for a model without masks."""
         if not self.module.has_masks:
             return np.zeros((len(boxes), 0, 0, 0), np.float32)
         rois = [torch.tensor(boxes, device=self.device)]
@@ -70,7 +56,7 @@ class TorchTrunk:
 class OnnxTrunk:
     """A trunk exported as ``body.onnx``, ``box_head.onnx`` and, with masks, ``mask_head.onnx``, in onnxruntime.
 
-    ``sha256`` is the digest of these files, which say how the trunk computes.
+    ``sha256`` is the digest of these files, which say how the trunk computes. Its methods are those of ``TorchTrunk``.
     """
 
     def __init__(self, folder: Path, size: tuple[int, int], sha256: str, provider: str = "") -> None:
@@ -96,6 +82,9 @@ class OnnxTrunk:
         if self.mask_head is None:
             return np.zeros((len(boxes), 0, 0, 0), np.float32)
         return _in_parts(self.mask_head, levels, boxes)
+
+
+Trunk = TorchTrunk | OnnxTrunk
 
 
 def _in_parts(session: Any, table: np.ndarray, boxes: np.ndarray) -> np.ndarray:

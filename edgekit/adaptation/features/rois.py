@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -32,10 +32,6 @@ class ViewFeatures:
     objects: torch.Tensor  # float32 [N, 4] xyxy, the annotated objects
     object_labels: torch.Tensor  # int64 [N]
     proposed: torch.Tensor  # float32 [N], the best IoU of a proposal with each object
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Its tensors by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 def view_features(

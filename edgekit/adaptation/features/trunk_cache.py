@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, PROPOSALS, OnnxTrunk
 from edgekit.deployment.edits.winograd import gains_here
@@ -13,6 +12,7 @@ from edgekit.errors import EdgekitError
 from edgekit.files.cache_folder import CacheFolder, entry_sha256
 from edgekit.files.code_digest import entry_key
 from edgekit.measurement.machine.system import processor
+from edgekit.progress import Track
 from edgekit.runtime.gpu import nvidia_device
 from edgekit.runtime.onnx_session import ort_version
 
@@ -23,25 +23,23 @@ TRIES = 3
 
 
 def exported_trunk(
-    about: list[Any],
-    size: tuple[int, int],
-    runtime: str,
-    cache: Path,
-    made_by: Callable[..., Any],
-    make: Callable[[Path, bool], None],
+    write: partial[None], trunk_sha256: str, size: tuple[int, int], runtime: str, cache: Path, track: Track
 ) -> OnnxTrunk:
-    """The trunk from the cache; where it is not there, ``make`` writes it into a folder, by Winograd's method or not.
+    """The trunk of these weights for an input size, from the cache, where ``write`` puts it on first use.
 
-    It is kept under ``about``, which says whose trunk it is, the input ``size`` and the code of ``made_by``, the
-    function that ``make`` calls. "onnx" runs it on CUDA where that can be used, else on the CPU; "tensorrt" is
-    onnxruntime's provider of this name.
+    "onnx" runs it on CUDA where that can be used, else on the CPU; "tensorrt" is onnxruntime's provider of this name.
     """
     provider = "tensorrt" if runtime == "tensorrt" else ""
     winograd = _by_winograd(cache)
-    about = [*about, size, PROPOSALS, TRUNK_ROIS, MASK_ROIS, "winograd" if winograd else "plain"]
-    trunks, key = CacheFolder(cache / "trunks", LIMIT_GB), entry_key(made_by, about)
+    about = [trunk_sha256, size, PROPOSALS, TRUNK_ROIS, MASK_ROIS, "winograd" if winograd else "plain"]
+    trunks, key = CacheFolder(cache / "trunks", LIMIT_GB), entry_key(write.func, about)
+
+    def make(folder: Path) -> None:
+        for _ in track(range(1), "exporting the frozen trunk"):
+            write(folder=folder, rois=TRUNK_ROIS, mask_rois=MASK_ROIS, for_cpu=winograd)
+
     for _ in range(TRIES):
-        entry = trunks.find(key) or trunks.add(key, lambda folder: make(folder, winograd))
+        entry = trunks.find(key) or trunks.add(key, make)
         try:
             return OnnxTrunk(entry, size, entry_sha256(entry), provider)
         except Exception:  # onnxruntime's errors have no class of their own

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -35,16 +34,6 @@ class Batch:
     mask: torch.Tensor  # [M, C, 14, 14]
     mask_labels: torch.Tensor  # [M]
     mask_targets: torch.Tensor  # [M, 28, 28]
-
-
-class Objective(Protocol):
-    """What a training step minimises."""
-
-    first: int  # RoIs of the labels from this on show objects that are learned
-
-    def losses(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
-        """Classification, box, mask and protection loss, [4]: sums over RoIs, divided by ``counts``, [2], of RoIs with
-        an object and of those for masks, in all processes."""
 
 
 def collate(chosen_views: list[tuple[ViewFeatures, torch.Generator]], mask_rois: int) -> Batch:
@@ -87,7 +76,8 @@ class ExactObjective:
         self.first = predictors.first_label(len(predictors.generations) + 1)
 
     def losses(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
-        """The losses of the rows alone plus those of the rows with their adapter; nothing is protected."""
+        """Classification, box, mask and protection loss, [4]: sums over RoIs, divided by ``counts``, [2], of RoIs with
+        an object and of those for masks, in all processes. Of labels from ``first`` on are objects that are learned."""
         box, kept, labels, others = self._with_negatives(batch)
         generation, shown = self.generation, batch.labels >= self.first
         scores = [generation.cls_score(box)]
@@ -148,7 +138,7 @@ class JointObjective:
         self.first_new = predictors.first_label(len(predictors.generations) + 1)
 
     def losses(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
-        """The losses of all rows, and the protection of the old ones."""
+        """As ``ExactObjective``'s, of all rows."""
         with torch.no_grad():
             before = self.before.logits(batch.box)
         old = self.predictors.box_predictor
@@ -186,6 +176,9 @@ class JointObjective:
             boxes = (seen * (deltas[without_new][:, : 4 * self.first_new] - old_deltas) ** 2)[:, 4:].sum()
             return DISTILLATION_WEIGHT * (scores + boxes) / count
         return torch.zeros(())
+
+
+Objective = ExactObjective | JointObjective
 
 
 def _box_loss(deltas: torch.Tensor, columns: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
