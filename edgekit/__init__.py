@@ -1,4 +1,4 @@
-"""Adapt, export and benchmark Mask R-CNN for edge devices."""
+"""Adapts, exports and benchmarks Mask R-CNN for edge devices."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# The public functions and where they live; imported on first use, so that `import edgekit` stays fast.
+# The public functions with their option records, and where they live; imported on first use, so that `import edgekit`
+# stays fast.
 _PUBLIC = {
+    "CheckpointHints": "edgekit.model.hints:CheckpointHints",
+    "Conversion": "edgekit.deployment.precision.conversion:Conversion",
     "EdgekitError": "edgekit.errors:EdgekitError",
+    "EngineOptions": "edgekit.deployment.tensorrt.build_options:EngineOptions",
+    "ExtraData": "edgekit.adaptation.inputs:ExtraData",
+    "FeatureStore": "edgekit.adaptation.features.feature_cache:FeatureStore",
+    "GraphShape": "edgekit.artifacts.graph_shapes:GraphShape",
+    "Learning": "edgekit.adaptation.learning.learning_options:Learning",
+    "Selection": "edgekit.runtime.selection:Selection",
     "adapt": "edgekit.adaptation.adapt:adapt",
     "bench": "edgekit.report.bench:bench",
     "compare": "edgekit.comparison.compare:compare",
@@ -17,7 +26,7 @@ _PUBLIC = {
     "evaluate": "edgekit.measurement.evaluate:evaluate",
     "export": "edgekit.deployment.export.export:export",
     "inspect": "edgekit.report.inspect:inspect",
-    "load": "edgekit.runtime.session:open_session",
+    "load": "edgekit.runtime.opening:open_session",
     "predict": "edgekit.inference.predict:predict",
     "run_demo": "edgekit.demo.run_demo:run_demo",
 }

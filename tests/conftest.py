@@ -11,8 +11,8 @@ from typing import TypeVar
 import pytest
 from filelock import FileLock
 
-from edgekit.adaptation.adapt import Adaptation, adapt
-from edgekit.data.annotations.coco import Dataset
+from edgekit.adaptation.adapt import Adaptation, Learning, adapt
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.export.export import export
 from edgekit.deployment.tensorrt.target import any_tensorrt
@@ -72,7 +72,9 @@ def adaptation(new_train: Dataset, shared: Path) -> Adaptation:
     """The embedded model with chicken and frog added in a few epochs."""
 
     def adapted(folder: Path) -> Adaptation:
-        return adapt("demo", new_train.file, new_train.file.parent, folder / "adapted.safetensors", epochs=12)
+        return adapt(
+            "demo", new_train.file, new_train.file.parent, folder / "adapted.safetensors", learning=Learning(epochs=12)
+        )
 
     return once(shared, "adaptation", adapted)
 

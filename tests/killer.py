@@ -20,7 +20,8 @@ import onnx
 from PIL import Image
 
 import edgekit.files.whole_files
-from edgekit.adaptation import adapt as recipes
+from edgekit.adaptation import bases
+from edgekit.adaptation.adapt import Learning, adapt
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.deployment.export.export import export
@@ -88,12 +89,12 @@ class Adapting:
     """A model and its proof take the place of those that an earlier run wrote."""
 
     def __init__(self, materials: Path) -> None:
-        recipes.prepare = lambda *_: None  # type: ignore[assignment]  # fills a cache, after the model is there
+        bases.prepare = lambda *_: None  # type: ignore[assignment]  # fills a cache, after the model is there
         self.data = materials / "photos" / "annotations.json"
 
     def run(self, folder: Path, new: bool) -> None:
-        wanted: dict[str, Any] = {"epochs": 1, "views": 1, "val": None, "classes": ("frog",) if new else ("chicken",)}
-        recipes.adapt("demo", self.data, self.data.parent, folder / "x.safetensors", **wanted)
+        classes = ("frog",) if new else ("chicken",)
+        adapt("demo", self.data, self.data.parent, folder / "x.safetensors", classes, Learning(epochs=1, views=1))
 
     def check(self, folder: Path) -> None:
         model, proof = folder / "x.safetensors", folder / "x.retention.json"
@@ -119,7 +120,7 @@ class Exporting:
             self.models[new] = write_tiny_detector(materials / f"{names[0]}.onnx", meta=meta)
 
     def run(self, folder: Path, new: bool) -> None:
-        export(self.models[new], folder / "x.onnx", triton=folder / "models", no_verify=True)
+        export(self.models[new], folder / "x.onnx", triton=folder / "models", verify=False)
 
     def check(self, folder: Path) -> None:
         read_onnx(folder / "x.onnx")
@@ -143,7 +144,7 @@ class Cutting:
         write_onnx(self.models[True], graph, meta)
 
     def run(self, folder: Path, new: bool) -> None:
-        export(self.models[new], folder / "x.onnx", masks="found", no_verify=True)
+        export(self.models[new], folder / "x.onnx", masks="found", verify=False)
 
     def check(self, folder: Path) -> None:
         _, meta = read_onnx(folder / "x.onnx")

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.pages.adaptation_tables import changed
 from benchmarks.run.compare_methods import old_changes
-from edgekit.comparison.pairing import retention
+from edgekit.comparison.retention import retention
 from edgekit.data.detections import Detections
 
 

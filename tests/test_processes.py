@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.cli import main
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.model.checkpoint import load_model
 from edgekit.processes import Processes, launched
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.data.video import Frame, VideoFile
+from edgekit.data.frames import Frame
+from edgekit.data.video import VideoFile
 from edgekit.errors import EdgekitError
 from edgekit.runtime.session import Outputs
 

@@ -18,16 +18,13 @@ from edgekit.adaptation.features.feature_cache import FeatureCache
 from edgekit.adaptation.inputs import Inputs
 from edgekit.adaptation.job import Job
 from edgekit.adaptation.learning.held_out import split
-from edgekit.adaptation.settings import Settings
-from edgekit.data.annotations.coco import Dataset, Photo
+from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.demo.naive_loop import fine_tune_naively
 from edgekit.model.checkpoint import save_model
-from edgekit.model.predictors import Predictors
 from edgekit.processes import Processes
 from edgekit.progress import silent
 
-DEFAULTS: dict[str, Any] = {"scoring": "exact", "train": "predictors", "init": "mean", "epochs": 60, "lr": 3e-3}
-DEFAULTS |= {"protect": "l2", "trunk": "onnx", "views": None}
 # TFA (arXiv:2003.06957) fine-tunes the last layers on a small set balanced over old and new classes; all rows train.
 BALANCED = {"scoring": "joint", "protect": "none"}
 METHODS: dict[str, dict[str, Any]] = {
@@ -82,28 +79,24 @@ def _run(task: Task, output: Path, threads: int) -> Cost:
     meta = dataclasses.replace(base.meta, generations=(*base.meta.generations, task.classes))
     if task.method == NAIVE:
         size = base.meta.input_size
-        naive = fine_tune_naively(base.module, list(task.photos), task.classes, size, DEFAULTS["epochs"], task.seed)
+        naive = fine_tune_naively(base.module, list(task.photos), task.classes, size, Learning().epochs, task.seed)
         save_model(output, naive.module, dataclasses.replace(meta, scoring="joint"))
         return _cost(naive.seconds)
-    settings = Settings(**DEFAULTS | METHODS[task.method], seed=task.seed)
+    learning = Learning(**METHODS[task.method], seed=task.seed)
     photos = list(task.labelled if task.method == UPPER else task.photos)
     replay = {BALANCED_SET: task.balanced, UPPER: task.old}.get(task.method, ())
-    own = settings.scoring == "exact" and settings.epochs  # the default also picks its best epoch on held-out photos
+    own = not learning.joint and learning.epochs  # the default also picks its best epoch on held-out photos
     learn, out = split(photos, task.classes, task.seed) if own else (photos, [])
-    held_out = Dataset(Path("held out"), task.classes, tuple(out)) if out else None
-    inputs = Inputs(task.classes, {}, learn, held_out, list(replay), [], None, ())
-    trunk = base.trunk(settings.trunk, Path(task.cache), silent)
+    held_out = Dataset(Path("held out"), task.classes, tuple(out))
+    inputs = Inputs(task.classes, {}, tuple(learn), held_out, tuple(replay), [], Dataset(Path(), (), ()))
+    trunk = base.trunk(learning.trunk, Path(task.cache), silent)
     torch.manual_seed(task.seed)
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        job = Job(base, inputs, settings, Processes(), silent)
+        job = Job(base, inputs, learning, Processes(), silent)
         predictors, generation, _ = job.learn(*job.features(trunk, FeatureCache(Path(folder), 20.0)))
         seconds = time.monotonic() - began
-    if settings.scoring == "joint":
-        whole = Predictors(predictors.box_predictor, predictors.mask_predictor, [generation])
-        base.save_joint(output, whole, dataclasses.replace(meta, scoring="joint"))
-    else:
-        base.save_exact(output, generation, meta)
+    base.save(output, predictors, generation, dataclasses.replace(meta, scoring=learning.scoring))
     return _cost(seconds)
 
 

@@ -11,7 +11,8 @@ from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
 
 from benchmarks.lib.paths import SHARED
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.data.annotations.coco import read_dataset, write_dataset
+from edgekit.data.annotations.coco import write_dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.data.images import fit
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN

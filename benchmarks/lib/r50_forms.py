@@ -12,9 +12,11 @@ import edgekit
 from benchmarks.lib.peer_sessions import PEERS, Torchvision
 from benchmarks.lib.processes import peak_rss_mb
 from benchmarks.lib.r50 import PHOTOS, SIZE, link_photos
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.images import list_images
 from edgekit.demo.stock_export import export_stock
+from edgekit.deployment.precision.conversion import Conversion
 from edgekit.model.architectures import limit
 from edgekit.model.checkpoint import load_model
 from edgekit.runtime.session import Session
@@ -25,17 +27,18 @@ FOUND = ", masks of what is found"
 
 def export(checkpoint: Path, output: Path, proposals: int, detections: int, form: str) -> dict[str, Any]:
     """Export a graph in one form: the first from scratch, the others from the cached base graph."""
-    options: dict[str, Any] = {"size": SIZE, "proposals": proposals, "detections": detections, "no_verify": True}
+    options: dict[str, Any] = {"verify": False, "shape": GraphShape(SIZE, proposals=proposals, detections=detections)}
     if form.endswith(FOUND):
         options["masks"] = "found"
     if " cpu" in form:
-        options["target"] = "cpu"
+        options["conversion"] = Conversion(target="cpu")
     if form.startswith("fp16"):
-        options["precision"] = "fp16"
+        options["conversion"] = Conversion("fp16")
     if form.startswith("int8"):
         last = list_images(PHOTOS / "images")[-CALIBRATION_PHOTOS:]
         folder = link_photos(last, output.with_suffix(".photos"))
-        options |= {"precision": "int8", "calibration": folder, "keep": ("none",)}
+        target = "cpu" if " cpu" in form else "tensorrt"
+        options["conversion"] = Conversion("int8", target, calibration=folder, keep=("none",))
     began = time.monotonic()
     done = edgekit.export(checkpoint, output, **options)
     return {"seconds": round(time.monotonic() - began, 1), "MB": round(done.megabytes, 1), "nodes": done.nodes}

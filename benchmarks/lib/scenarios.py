@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.lib.paths import SHARED
-from edgekit.data.annotations.coco import Dataset, Photo, read_dataset
+from edgekit.data.annotations.dataset import Dataset, Photo
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.demo.emoji import NOTO_FONT
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.demo.scenes import NEW_CLASSES

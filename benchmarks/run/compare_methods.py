@@ -25,8 +25,8 @@ import torch
 from benchmarks.lib.adaptation_methods import METHODS, Task, run
 from benchmarks.lib.scenarios import Scenario, demo_scenario, msrc_scenario
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
-from edgekit.comparison.pairing import Retention, retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.comparison.retention import Retention, retention
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
 from edgekit.files.whole_files import write_text

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lib.processes import peak_rss_mb
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import tool_versions
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.data.images import SAMPLE_PHOTOS
@@ -121,26 +122,28 @@ def export_graph(model: str, output: Path) -> None:
     from tests.checkpoints import random_detector, write  # random weights that detect something
 
     checkpoint = write(random_detector(model, CLASSES), output.with_suffix(".pth"))
-    export(checkpoint, output, size=SIZE, no_verify=True)  # random weights: hundreds of detections by a hair
+    export(checkpoint, output, verify=False, shape=GraphShape(SIZE))  # random weights: hundreds of detections by a hair
     checkpoint.unlink()
 
 
 def convert_graph(graph: Path, precision: str, output: Path) -> None:
     """The graph in another precision, calibrated on the photos that come with edgekit."""
-    from edgekit.deployment.precision.conversion import convert
+    from edgekit.deployment.precision.conversion import Conversion, convert
 
     model, meta = read_onnx(graph)
     calibration = SAMPLE_PHOTOS if precision == "int8" else None
-    converted = convert(model, precision, input_size=meta.input_size, target="tensorrt", calibration=calibration)
+    conversion = Conversion(precision, calibration=calibration, keep=())
+    converted = convert(model, conversion, meta.input_size)
     write_onnx(output, converted.model, replace(meta, precision=precision, parent_sha256=sha256(graph)))
 
 
 def compile_graph(graph: Path, capability: str, output: Path) -> dict[str, Any]:
     """Compile a graph; the peak memory is the whole process's, which reads the graph and imports no torch."""
     from edgekit.deployment.tensorrt.build import build
+    from edgekit.deployment.tensorrt.build_options import EngineOptions
     from edgekit.runtime.engine_file import sidecar_of
 
-    engine = build(graph, output, compute_capability=(capability,))
+    engine = build(graph, output, EngineOptions(compute_capability=(capability,)))
     output.unlink()
     sidecar_of(output).unlink()
     return {

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 import edgekit
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.demo.photo_sets import write_demo_set
@@ -79,7 +80,7 @@ def export(work: Path, name: str, row: dict[str, Any]) -> Path:
         names = ("__background__", *(f"class {i}" for i in range(1, classes)))
         module = GenerationalRCNN(maskrcnn_mobilenet_v2_fpn(classes).eval())
         save_model(model, module, ModelMeta("maskrcnn_mobilenet_v2_fpn", (names,), (320, 320)))
-    return edgekit.export(model, output, no_verify=True, **options).output
+    return edgekit.export(model, output, verify=False, shape=GraphShape(**options)).output
 
 
 def add_precision(rows: list[dict[str, Any]], files: dict[str, Path], work: Path) -> None:

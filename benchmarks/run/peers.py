@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,24 @@ import numpy as np
 
 import edgekit
 from benchmarks.lib.by_machine import add
-from benchmarks.lib.paths import RESULTS, ROOT
+from benchmarks.lib.paths import RESULTS
+from benchmarks.run.draw_calibration_photos import drawn_calibration_set
 from edgekit.artifacts.metadata import tool_versions
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.demo.photo_sets import write_demo_set
+from edgekit.deployment.precision.conversion import Conversion
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.benchmark import Latency
 from edgekit.measurement.bench.forms import failed
 from edgekit.measurement.bench.harness import Subject, interleave
-from edgekit.measurement.bench.sessions import latency, stages
+from edgekit.measurement.bench.sessions import call_stages, latency
 from edgekit.measurement.evaluate import score
 from edgekit.measurement.machine.system import machine
-from edgekit.runtime.session import Session, detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import Session, detect
 
 RESULT = RESULTS / "peers.json"
-CALIBRATION = ROOT / "calibration" / "demo.json"
 SCENES, SEED = 60, 11  # drawn scenes for AP that no training and no calibration saw
 WITHOUT_TORCH = "install torch (docs/jetson.md), or copy the folder that --work DIR kept on another machine"
 Open = Callable[[], Session]
@@ -94,7 +97,7 @@ def timed(
 ) -> dict[str, dict[str, Any]]:
     """The row of each session; one that fails on the way loses its own only."""
     rows: dict[str, dict[str, Any]] = {}
-    subjects = [Subject(name, stages(session, 1)) for name, session in sessions.items()]
+    subjects = [Subject(name, call_stages(session, 1)) for name, session in sessions.items()]
     for timing in interleave(subjects, [(photo,) for photo in photos], runs):
         session = sessions[timing.name]
         try:
@@ -123,9 +126,9 @@ def ways(work: Path) -> dict[str, Open]:
     int8, stock = work / "int8-cpu.onnx", work / "torchvision.onnx"
     found: dict[str, Open] = {
         "edgekit fp32, onnxruntime CPU": lambda: on_provider(exported(fp32), "cpu"),
-        "edgekit int8, onnxruntime CPU": lambda: on_provider(exported(int8, precision="int8", target="cpu"), "cpu"),
+        "edgekit int8, onnxruntime CPU": lambda: on_provider(exported(int8, Conversion("int8", "cpu")), "cpu"),
         "edgekit fp32, onnxruntime CUDA": lambda: on_provider(exported(fp32), "cuda"),
-        "edgekit fp16, onnxruntime CUDA": lambda: on_provider(exported(fp16, precision="fp16"), "cuda"),
+        "edgekit fp16, onnxruntime CUDA": lambda: on_provider(exported(fp16, Conversion("fp16")), "cuda"),
         "edgekit fp32, onnxruntime TensorRT": lambda: on_provider(exported(fp32), "tensorrt"),
         "edgekit fp16, TensorRT engine": lambda: engine(work, "fp16"),
         "edgekit int8, TensorRT engine": lambda: engine(work, "int8"),
@@ -148,12 +151,14 @@ def all_cores() -> dict[str, int | str]:
     return {"cores": cores, "pytorch": torch.get_num_threads()}
 
 
-def exported(path: Path, **options: Any) -> Path:
+def exported(path: Path, conversion: Conversion = Conversion()) -> Path:
     """edgekit's graph in some precision, made once; what int8 costs stands in the page as AP."""
     if not path.exists():
         needs_torch(f"{path.name} is not there yet")
-        int8 = {"calibration": CALIBRATION, "no_verify": True} if options.get("precision") == "int8" else {}
-        edgekit.export("demo", path, **options, **int8)
+        int8 = conversion.precision == "int8"
+        if int8:
+            conversion = replace(conversion, calibration=drawn_calibration_set())
+        edgekit.export("demo", path, conversion=conversion, verify=not int8)
     return path
 
 
@@ -180,8 +185,7 @@ def engine(work: Path, precision: str) -> Session:
 
     gpu_here()
     load("tensorrt")
-    options = {"precision": precision} | ({"target": "tensorrt"} if precision == "int8" else {})
-    graph = exported(work / f"{precision}-tensorrt.onnx", **options)
+    graph = exported(work / f"{precision}-tensorrt.onnx", Conversion(precision))
     return EngineSession.open(build(graph, graph.with_suffix(".engine")).path)
 
 

@@ -20,14 +20,14 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from benchmarks.lib.paths import ROOT
+from benchmarks.run.draw_calibration_photos import drawn_calibration_set
 from edgekit.artifacts.metadata import tool_versions
 from edgekit.artifacts.model_names import EMBEDDED
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.data.images import list_images, read_image
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.export.export import export
-from edgekit.deployment.precision.conversion import AUTO, convert
+from edgekit.deployment.precision.conversion import Conversion, convert
 from edgekit.deployment.precision.quantise import TARGETS
 from edgekit.files.whole_files import write_text
 from edgekit.measurement.bench.sessions import time_sessions
@@ -35,13 +35,12 @@ from edgekit.measurement.evaluate import evaluate
 from edgekit.measurement.machine.system import machine
 from edgekit.runtime.onnx_session import OnnxSession
 
-CALIBRATION = ROOT / "calibration" / "demo.json"
 PYTORCH = "PyTorch"
 SEED = 11  # of the test scenes
-WAYS: dict[str, dict[str, Any]] = {"fp16": {"precision": "fp16"}}
+WAYS: dict[str, Conversion] = {"fp16": Conversion("fp16", keep=())}
 for _target in TARGETS:
-    WAYS[f"int8 {_target}"] = {"precision": "int8", "target": _target}
-    WAYS[f"int8 {_target}, keep auto"] = WAYS[f"int8 {_target}"] | {"keep": (AUTO,)}
+    WAYS[f"int8 {_target}"] = Conversion("int8", _target, keep=())
+    WAYS[f"int8 {_target}, keep auto"] = Conversion("int8", _target)
 TIMED = ("fp32", "int8 cpu", "int8 cpu, keep auto")
 
 
@@ -65,9 +64,9 @@ def main() -> None:
     rows = [in_pytorch(scenes), {"name": "fp32"} | measured(base, scenes)]
     reference = rows[1]
     files = {"fp32": base}
-    for name, options in WAYS.items():
+    for name, conversion in WAYS.items():
         files[name] = args.work / f"{name.replace(', ', '-').replace(' ', '-')}.onnx"
-        rows.append({"name": name} | written(base, files[name], options) | measured(files[name], scenes, reference))
+        rows.append({"name": name} | written(base, files[name], conversion) | measured(files[name], scenes, reference))
         print(json.dumps(rows[-1]), flush=True)
         if name == "fp16":
             rounded = args.work / "fp16-rounded.onnx"
@@ -90,7 +89,7 @@ def main() -> None:
         "model": "demo (Mask R-CNN, MobileNetV2-FPN)",
         "input_size": meta.input_size,
         "scenes": {"split": "base-test", "count": args.scenes, "seed": SEED},
-        "calibration": CALIBRATION.name,
+        "calibration": drawn_calibration_set().name,
         "rows": rows,
         "speed_cpu": {"runs": args.runs, "rows": speed},
         "speed_tensorrt": "not measured",
@@ -128,13 +127,14 @@ def in_pytorch(scenes: Path) -> dict[str, Any]:
     return row
 
 
-def written(base: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]:
+def written(base: Path, output: Path, conversion: Conversion) -> dict[str, Any]:
     """Convert and write a graph; what the conversion took and says of itself."""
     graph, meta = read_onnx(base)
-    table = output.parent / "ranges.json" if options["precision"] == "int8" else None
+    table = output.parent / "ranges.json" if conversion.precision == "int8" else None
     began = time.monotonic()
-    made = convert(graph, input_size=meta.input_size, calibration=CALIBRATION, table=table, **options)
-    write_onnx(output, made.model, dataclasses.replace(meta, precision=made.precision))
+    conversion = dataclasses.replace(conversion, calibration=drawn_calibration_set())
+    made = convert(graph, conversion, meta.input_size, table)
+    write_onnx(output, made.model, dataclasses.replace(meta, precision=str(conversion.precision)))
     return {"seconds": round(time.monotonic() - began, 1), "kept": made.kept, "notes": made.notes}
 
 

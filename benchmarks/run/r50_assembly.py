@@ -23,11 +23,12 @@ import edgekit
 from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import SIZE, as_checkpoint
 from edgekit.adaptation.learning.initialise import new_generation
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import tool_versions
-from edgekit.deployment.assembly import base_graph as assembly
+from edgekit.deployment.assembly import assembling as assembly
 from edgekit.files.whole_files import write_text
 from edgekit.measurement.machine.system import machine
-from edgekit.model.checkpoint import save_model
+from edgekit.model.checkpoint import read_checkpoint, save_model
 from edgekit.model.generations import GenerationalRCNN
 
 ADAPTATIONS = 2  # the second has other weights of the same shapes
@@ -59,14 +60,14 @@ def main() -> None:
 
 
 def export(checkpoint: Path, output: Path) -> dict[str, Any]:
-    done = edgekit.export(checkpoint, output, size=SIZE, no_verify=True)
+    done = edgekit.export(checkpoint, output, verify=False, shape=GraphShape(SIZE))
     return {"graph_seconds": done.graph_seconds, "written_seconds": done.seconds}
 
 
 def prepare_export(adapted: Path) -> dict[str, Any]:
     """What ``edgekit adapt`` does at its end where the base model was exported before."""
     began = time.monotonic()
-    assembly.prepare(adapted)
+    assembly.prepare_export(adapted, *read_checkpoint(adapted))
     return {"graph_seconds": round(time.monotonic() - began, 2)}
 
 

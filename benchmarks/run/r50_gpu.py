@@ -24,10 +24,12 @@ from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint, link_photos
 from benchmarks.lib.r50_forms import FOUND, export, peers, ratio, stock_export
 from edgekit.artifacts.metadata import tool_versions
+from edgekit.comparison.comparison_photos import comparison_photos
 from edgekit.comparison.tolerance import tolerance_for
 from edgekit.comparison.verification import verify
 from edgekit.data.images import list_images, read_image
 from edgekit.demo.stock_export import StockSession
+from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
 from edgekit.model.checkpoint import load_model
@@ -115,13 +117,13 @@ def as_it_comes(session: Any, file: Path) -> Any:
 
 def agreement(reference: Session, other: Session, photos: Path) -> dict[str, Any]:
     """How many of a session's detections another has too, by fp32's tolerance, and how far their scores are apart."""
-    seen = verify(reference, other, photos, tolerance=tolerance_for("fp32")).parity
+    seen = verify(reference, other, comparison_photos(photos), tolerance=tolerance_for("fp32")).parity
     return {"matched": seen.matched, "compared": seen.compared, "largest_difference": seen.largest_score_difference}
 
 
 def alone(checkpoint: Path, files: dict[str, Path], photos: Path, runs: int) -> dict[str, Any]:
     """Energy and memory of each of edgekit's forms, running alone, as ``edgekit bench`` measures them."""
-    result = edgekit.bench([checkpoint, *files.values()], photos, runs=runs, providers=("cuda",))
+    result = edgekit.bench([checkpoint, *files.values()], BenchOptions(photos, runs=runs, providers=("cuda",)))
     return {
         artifact.latency.artifact.rsplit("/", 1)[-1]: {
             "joules_per_image": artifact.power and artifact.power.joules_per_image,

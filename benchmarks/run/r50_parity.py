@@ -17,6 +17,7 @@ from typing import Any
 
 import edgekit
 from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint, link_photos
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import tool_versions
 from edgekit.comparison.tolerance import TOLERANCES
 from edgekit.data.images import list_images
@@ -32,7 +33,7 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     checkpoint = as_checkpoint(args.work)[0]
-    graph = edgekit.export(checkpoint, args.work / "parity.onnx", size=SIZE, no_verify=True).output
+    graph = edgekit.export(checkpoint, args.work / "parity.onnx", verify=False, shape=GraphShape(SIZE)).output
     photos = link_photos(list_images(PHOTOS / "images")[: args.photos], args.work / "parity-photos")
     found = edgekit.compare(checkpoint, graph, images=photos)
     parity = found.verification.parity

@@ -25,7 +25,7 @@ from benchmarks.lib.by_machine import add
 from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import CLASSES, FOUND, PHOTOS, SIZE, prepare
 from edgekit.artifacts.metadata import tool_versions
-from edgekit.data.annotations.coco import read_dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.demo.naive_loop import fine_tune_naively
 from edgekit.measurement.machine.system import machine
 from edgekit.model.checkpoint import load_model
@@ -71,9 +71,9 @@ def time_adapt(base: Path, names: Path, data: Path, work: Path) -> dict[str, Any
         PHOTOS / "images",
         work / "adapted.safetensors",
         CLASSES,
-        base_classes=names,
+        hints=CheckpointHints(names),
         size=SIZE,
-        cache=work / "cache",
+        store=edgekit.FeatureStore(work / "cache"),
     )
     seconds = time.monotonic() - began
     entries = list((work / "cache" / "features").glob("*.safetensors"))

@@ -21,8 +21,9 @@ import numpy as np
 import edgekit
 from benchmarks.lib.paths import RESULTS
 from edgekit.artifacts.metadata import tool_versions
+from edgekit.data.frames import Frame, Frames
 from edgekit.data.images import fit, read_image
-from edgekit.data.video import Frame, Frames, VideoFile, open_video
+from edgekit.data.video import VideoFile, open_video
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import write_text

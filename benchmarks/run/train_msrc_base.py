@@ -21,7 +21,7 @@ import torch
 from benchmarks.lib.paths import SHARED
 from benchmarks.lib.training_loop import Learned, Sample, fit, load_imagenet, pack
 from edgekit.adaptation.features.views import View, plain_view, varied_view
-from edgekit.data.annotations.coco import read_dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
 
 MSRC = SHARED / "msrc"

@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.adaptation.bases import open_base
-from edgekit.adaptation.inputs import read_inputs
+from edgekit.adaptation.bases import Adaptable, open_base
+from edgekit.adaptation.features.feature_cache import FeatureStore
+from edgekit.adaptation.inputs import ExtraData, read_inputs
 from edgekit.adaptation.job import Job
 from edgekit.adaptation.learning.held_out import proposed_objects
+from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.adaptation.learning.training import Training
 from edgekit.adaptation.proof import Proof
-from edgekit.adaptation.settings import Settings
-from edgekit.artifacts.model_names import kind_of, proof_of
+from edgekit.artifacts.model_names import proof_of
 from edgekit.artifacts.outputs import check_outputs
-from edgekit.deployment.assembly.base_graph import prepare
 from edgekit.errors import EdgekitError
-from edgekit.files.whole_files import default_cache, output_folder
+from edgekit.files.whole_files import output_folder
+from edgekit.model.hints import CheckpointHints
 from edgekit.processes import processes
 from edgekit.progress import Say, Track, silent, unsaid
 
@@ -60,25 +61,11 @@ def adapt(
     images: Path,
     output: Path,
     classes: tuple[str, ...] = (),
-    scoring: str = "exact",
-    train: str = "predictors",
-    init: str = "mean",
-    epochs: int = 60,
-    lr: float = 3e-3,
-    protect: str = "l2",
-    replay: Path | None = None,
-    val: Path | float | None = None,
-    probe: Path | None = None,
-    old_data: Path | None = None,
-    max_old_drop: float | None = None,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    learning: Learning = Learning(),
+    extra: ExtraData = ExtraData(),
+    hints: CheckpointHints = CheckpointHints(),
+    store: FeatureStore = FeatureStore(),
     size: tuple[int, int] | None = None,
-    trunk: str = "onnx",
-    views: int | None = None,
-    cache: Path | None = None,
-    cache_gb: float = 10.0,
-    seed: int = 0,
     skip_bad_images: bool = False,
     force: bool = False,
     track: Track = silent,
@@ -86,89 +73,92 @@ def adapt(
 ) -> Adaptation:
     """Add the classes annotated in ``data`` to a model and write the larger model to ``output``.
 
-    ``classes`` picks some of the data's classes (default: all that have objects). ``val`` names annotated photos to
-    hold out, or the share of the photos (0 to 1) that is. Only predictor rows train, on RoI
-    features that the frozen trunk computes once. Afterwards base and adapted model both run on every photo; in exact
-    scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is written beside
-    the output as ``*.retention.json``, with the SHA-256 of the model that it proves. ``force`` replaces files of these
-    names that edgekit did not make. ``say`` is told, before training, what was left out of the data and what the frozen
-    RPN proposes.
+    ``classes`` picks some of the data's classes (default: all that have objects). Only class weights of the predictors
+    train, on RoI features that the frozen trunk computes once. Afterwards base and adapted model both run on every
+    photo; in exact scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is
+    written beside the output as ``*.retention.json``, with the SHA-256 of the model that it proves. ``force`` replaces
+    files of these names that edgekit did not make. ``say`` is told, before training, what was left out of the data and
+    what the frozen RPN proposes.
     """
-    settings = Settings(scoring, train, init, epochs, lr, protect, views, seed, trunk)
-    settings.check(max_old_drop, old_data, cache_gb)
-    read = [base, data, images, val, replay, probe, old_data, base_classes]
-    check_outputs([output, proof_of(output)], read, force)
+    files = {"data": data, "images": images, **extra.files}
+    check_outputs([output, proof_of(output)], [base, hints.base_classes, *files.values()], force)
     with processes() as ranks:
-        source = open_base(base, base_classes, architecture, size)
-        if output.suffix != source.suffix:
-            raise EdgekitError(
-                f"{output}: this adapted model is a {source.suffix} file", "change the name given with -o"
-            )
-        meta = source.meta
+        source = open_base(base, hints, size)
+        _check_base(source, base, output, learning)
         has_masks = source.predictors.mask_predictor is not None
-        source.check(scoring)
-        settings.check_masks(has_masks)
-        known = meta.categories
-        inputs = read_inputs(
-            data, images, known, has_masks, scoring, classes, val, replay, probe, old_data, seed, skip_bad_images
-        )
-        for line in inputs.skipped[:MOST_TOLD] if ranks.first else ():
-            say(f"left out: {line}")
-        if ranks.first and len(inputs.skipped) > MOST_TOLD:
-            say(f"left out: {len(inputs.skipped)} photos or objects in all; the result lists them")
+        inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, skip_bad_images)
         output_folder(output.absolute().parent)
-        job = Job(source, inputs, settings, ranks, track if ranks.first else silent)
-
-        ready = job.prepare(cache or default_cache(), cache_gb)
-        proposed = proposed_objects(ready.learn[: len(inputs.learn)], job.new_labels)
-        recall = {name: proposed[name] / count for name, count in inputs.objects.items()}
-        if ranks.first:
-            counts = ", ".join(f"{proposed[name]} of {count} {name}" for name, count in inputs.objects.items())
-            say(f"annotated objects that the frozen RPN proposes: {counts}")
-        extracted = time.monotonic()
-        predictors, generation, training = job.learn(ready.learn, ready.held_out)
-        trained = time.monotonic()
-
-        def finish() -> Adaptation:
-            files = {"data": data, "images": images, "val": val, "replay": replay, "probe": probe, "old_data": old_data}
-            checked = {"proposed": proposed, "proposal_recall": recall}
-            proof = job.write(base, output, predictors, generation, max_old_drop, files=files, **checked)
-            seconds = round(time.monotonic() - trained, 2)
-            unprepared = _prepare(output, track) if scoring == "exact" and kind_of(output) != "onnx" else ()
-            return Adaptation(
-                output=output,
-                base=str(base),
-                architecture=meta.architecture,
-                recognised=meta.recognised,
-                old_classes=len(known) - 1,
-                classes=inputs.classes,
-                photos=len(inputs.learn),
-                objects=inputs.objects,
-                proposed=proposed,
-                proposal_recall=recall,
-                settings=dataclasses.asdict(settings),
-                trunk=ready.runtime,
-                trunk_seconds=round(ready.trunk_seconds, 2),
-                feature_seconds=round(ready.feature_seconds, 2),
-                training_seconds=round(trained - extracted, 2),
-                proof_seconds=seconds,
-                training=training,
-                proof=proof,
-                advice=(*_advice(recall, training), *unprepared),
-                skipped=inputs.skipped,
-            )
-
-        result = ranks.together(lambda: finish() if ranks.first else None)
-        return ranks.same(result)  # type: ignore[return-value]  # the first process's
+        say, track = (say, track) if ranks.first else (unsaid, silent)
+        _say_skipped(inputs.skipped, say)
+        job = Job(source, inputs, learning, ranks, track)
+        return _run(job, output, store, extra.max_old_drop, {"base": str(base), "files": files}, say)
 
 
-def _prepare(output: Path, track: Track) -> tuple[str, ...]:
-    """Prepare the export of the written model, in the cache where ``export`` looks; what is to be said if that fails.
+def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Learning) -> None:
+    """Raise if no classes can be added to a base as asked."""
+    if output.suffix != source.suffix:
+        raise EdgekitError(f"{output}: this adapted model is a {source.suffix} file", "change the name given with -o")
+    if learning.joint and source.suffix == ".onnx":
+        raise EdgekitError(f"{base}: joint scoring needs the checkpoint", "give the checkpoint it was exported from")
+    if learning.train == "mask" and source.predictors.mask_predictor is None:
+        raise EdgekitError("--train mask: the base model, a Faster R-CNN, has no masks", "give predictors or last:K")
 
-    The model is whole without it.
-    """
+
+def _say_skipped(skipped: tuple[str, ...], say: Say) -> None:
+    for line in skipped[:MOST_TOLD]:
+        say(f"left out: {line}")
+    if len(skipped) > MOST_TOLD:
+        say(f"left out: {len(skipped)} photos or objects in all; the result lists them")
+
+
+def _run(
+    job: Job, output: Path, store: FeatureStore, max_old_drop: float | None, about: dict[str, Any], say: Say
+) -> Adaptation:
+    """The steps of a job, timed; ``about`` is what the proof says of what was given."""
+    meta, inputs, ranks = job.base.meta, job.inputs, job.ranks
+    features = job.prepare(store)
+    proposed = proposed_objects(features.learn[: len(inputs.learn)], job.new_labels)
+    counts = ", ".join(f"{proposed[name]} of {count} {name}" for name, count in inputs.objects.items())
+    say(f"annotated objects that the frozen RPN proposes: {counts}")
+    began = time.monotonic()
+    predictors, generation, training = job.learn(features.learn, features.held_out)
+    trained = time.monotonic()
+    recall = {name: proposed[name] / count for name, count in inputs.objects.items()}
+
+    def finish() -> Adaptation:
+        found = {"proposed": proposed, "proposal_recall": recall}
+        proof, written = job.write(output, predictors, generation, max_old_drop, about | found)
+        proof_seconds = time.monotonic() - trained
+        return Adaptation(
+            output=output,
+            base=about["base"],
+            architecture=meta.architecture,
+            recognised=meta.recognised,
+            old_classes=len(meta.categories) - 1,
+            classes=inputs.classes,
+            photos=len(inputs.learn),
+            objects=inputs.objects,
+            proposed=proposed,
+            proposal_recall=recall,
+            settings=dataclasses.asdict(job.learning),
+            trunk=features.runtime,
+            trunk_seconds=round(features.trunk_seconds, 2),
+            feature_seconds=round(features.feature_seconds, 2),
+            training_seconds=round(trained - began, 2),
+            proof_seconds=round(proof_seconds, 2),
+            training=training,
+            proof=proof,
+            advice=(*_advice(recall, training), *_prepare_export(written, output, job.track)),
+            skipped=inputs.skipped,
+        )
+
+    return ranks.same(ranks.together(lambda: finish() if ranks.first else None))  # type: ignore[return-value]
+
+
+def _prepare_export(written: Adaptable, output: Path, track: Track) -> tuple[str, ...]:
+    """Prepare the export of the written model, which is whole without it; returns what to say if that fails."""
     try:
-        prepare(output, track)
+        written.prepare_export(output, track)
     except (EdgekitError, OSError) as error:
         return (f"the model is written, but its export could not be prepared and will take longer: {error}",)
     return ()

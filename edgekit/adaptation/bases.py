@@ -1,44 +1,50 @@
-"""What can be adapted: a checkpoint (PyTorch) or nothing but edgekit's own ONNX export of one."""
+"""Models that classes can be added to: a checkpoint, or an ONNX file that edgekit exported, each read once."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from torchvision.models.detection.roi_heads import RoIHeads
 
-from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, PROPOSALS, TorchTrunk, Trunk, trunk_sha256
+from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, PROPOSALS, TorchTrunk, Trunk
 from edgekit.adaptation.features.trunk_cache import TRUNK_ROIS, exported_trunk
 from edgekit.adaptation.learning.joint import merge
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import kind_of, resolve
-from edgekit.artifacts.onnx_files import read_whole_onnx
+from edgekit.artifacts.onnx_files import OnnxFile, open_onnx
+from edgekit.artifacts.safetensors_files import tensors_sha256
 from edgekit.deployment.assembly.appending import append_generation, check_appendable
+from edgekit.deployment.assembly.assembling import prepare_export
 from edgekit.deployment.assembly.reading_back import extract_trunk, read_heads
 from edgekit.deployment.assembly.trunk_files import export_trunk
 from edgekit.errors import EdgekitError
-from edgekit.model.checkpoint import load_model, save_model
+from edgekit.model.checkpoint import build_model, read_checkpoint, save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation, Predictors
+from edgekit.model.sources import Weights
 from edgekit.progress import Track
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 
+PREDICTORS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.")  # all other tensors are the trunk's
+LATER = ("generations.", "model.predictors.added.")  # how the names of later generations' weights begin in a graph
 
-class Base(Protocol):
-    """A model to add classes to."""
 
-    meta: ModelMeta
-    predictors: Predictors
-    heads: RoIHeads
+class Adaptable(Protocol):
+    """A model that classes can be added to. What was written is read back as one, to be proved."""
+
     suffix: str  # of the adapted model's file
-    trunk_sha256: str
-
-    def check(self, scoring: str) -> None:
-        """Raise if no classes can be added to it in this scoring."""
+    sha256: str  # of the model's own file
+    meta: ModelMeta
+    heads: RoIHeads
+    predictors: Predictors
+    trunk_sha256: str  # of all weights but the predictors'
 
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
         """The frozen trunk in "torch" or, exported to ``cache`` on first use, in onnxruntime: "onnx" or "tensorrt"."""
@@ -46,28 +52,27 @@ class Base(Protocol):
     def session(self) -> Session:
         """The model, ready to run."""
 
-    def save_exact(self, output: Path, generation: Generation, meta: ModelMeta) -> str:
-        """Write the model with one more generation and return the SHA-256 of the written file's trunk."""
+    def save(self, output: Path, predictors: Predictors, generation: Generation, meta: ModelMeta, /) -> None:
+        """Write the model with one more generation; in joint scoring also with changed old ``predictors``."""
 
-    def save_joint(self, output: Path, predictors: Predictors, meta: ModelMeta) -> str:
-        """Write the model with all rows of ``predictors`` in one softmax; return the written trunk's SHA-256."""
+    def prepare_export(self, path: Path, track: Track, /) -> None:
+        """Have the cache hold what the export of this model, which lies at ``path`` now, will need."""
 
 
 class CheckpointBase:
-    """A checkpoint of any kind that ``load_model`` reads."""
+    """A checkpoint of any kind that ``read_checkpoint`` reads."""
 
     suffix = ".safetensors"
 
-    def __init__(self, module: GenerationalRCNN, meta: ModelMeta) -> None:
-        self.module, self.meta = module.requires_grad_(False), meta
+    def __init__(self, path: Path, weights: Weights, meta: ModelMeta, size: tuple[int, int] | None = None) -> None:
+        self.weights, self.sha256 = weights, weights.sha256
+        module, self.meta = build_model(path, weights, meta, size=size)
+        self.module = module.requires_grad_(False)
         self.predictors, self.heads = module.predictors, module.heads
-        self.trunk_sha256 = _trunk_of(module)
-
-    def check(self, scoring: str) -> None:
-        """See ``Base``: they can, in any."""
+        self.trunk_sha256 = _trunk_sha256({name: t.cpu().numpy() for name, t in module.base.state_dict().items()})
 
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
-        """See ``Base``."""
+        """The module itself, or what it is exported as."""
         size = self.meta.input_size
         if runtime == "torch":
             return TorchTrunk(self.module, size, self.trunk_sha256)
@@ -76,26 +81,30 @@ class CheckpointBase:
             for _ in track(range(1), "exporting the frozen trunk"):
                 export_trunk(self.module, size, folder, PROPOSALS, TRUNK_ROIS, MASK_ROIS, for_cpu=winograd)
 
-        return exported_trunk(self, runtime, cache, export_trunk, make)
+        about = [self.trunk_sha256, self.module.has_masks]
+        return exported_trunk(about, size, runtime, cache, export_trunk, make)
 
     def session(self) -> Session:
-        """See ``Base``."""
+        """The module in PyTorch."""
         return TorchSession(self.module, self.meta)
 
-    def save_exact(self, output: Path, generation: Generation, meta: ModelMeta) -> str:
-        """See ``Base``."""
-        save_model(output, GenerationalRCNN(self.module.base, [*self.predictors.generations, generation]), meta)
-        return _trunk_of(load_model(output)[0])
-
-    def save_joint(self, output: Path, predictors: Predictors, meta: ModelMeta) -> str:
-        """See ``Base``."""
-        merged = merge(predictors)
+    def save(self, output: Path, predictors: Predictors, generation: Generation, meta: ModelMeta) -> None:
+        """Write a checkpoint that torchvision can load too."""
+        if meta.scoring == "exact":
+            added = [*self.predictors.generations, generation]
+            save_model(output, GenerationalRCNN(self.module.base, added), meta)
+            return
+        merged = merge(Predictors(predictors.box_predictor, predictors.mask_predictor, [generation]))
         base = copy.deepcopy(self.module.base)
         base.roi_heads.box_predictor = merged.box_predictor
         if merged.mask_predictor is not None:
             base.roi_heads.mask_predictor = merged.mask_predictor
         save_model(output, GenerationalRCNN(base), meta)
-        return _trunk_of(load_model(output)[0])
+
+    def prepare_export(self, path: Path, track: Track) -> None:
+        """Build what the newest generation adds to the base model's graph, if that is in the cache."""
+        if self.meta.scoring == "exact":
+            prepare_export(path, self.weights, self.meta, track)
 
 
 class OnnxBase:
@@ -103,70 +112,53 @@ class OnnxBase:
 
     suffix = ".onnx"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.module, self.meta = read_heads(path)
-        self.predictors, self.heads = self.module.predictors, self.module.heads
-        self.trunk_sha256 = _onnx_trunk_sha256(path)
+    def __init__(self, file: OnnxFile) -> None:
+        from onnx import numpy_helper
 
-    def check(self, scoring: str) -> None:
-        """See ``Base``: an exported graph has the exact scoring built in."""
-        check_appendable(self.meta, self.path)
-        if scoring != "exact":
-            raise EdgekitError(
-                f"{self.path}: joint scoring needs the checkpoint", "give the .safetensors it was exported from"
-            )
+        check_appendable(file.meta, file.path)
+        module = read_heads(file)
+        self.file, self.sha256, self.meta = file, file.sha256, file.meta
+        self.predictors, self.heads = module.predictors, module.heads
+        kept = [t for t in file.graph.graph.initializer if not t.name.startswith(LATER)]
+        self.trunk_sha256 = _trunk_sha256({t.name: numpy_helper.to_array(t) for t in kept})
 
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
-        """See ``Base``."""
+        """The graph's own nodes up to the feature table and the proposals, and heads exported from its weights."""
         if runtime == "torch":
-            raise EdgekitError(f"{self.path}: an ONNX file's trunk cannot run in PyTorch", "leave --trunk at onnx")
+            raise EdgekitError(f"{self.file.path}: an ONNX file's trunk cannot run in PyTorch", "omit --trunk")
 
         def make(folder: Path, winograd: bool) -> None:
             for _ in track(range(1), "cutting out the frozen trunk"):
-                extract_trunk(self.path, folder, TRUNK_ROIS, MASK_ROIS, for_cpu=winograd)
+                extract_trunk(self.file, folder, TRUNK_ROIS, MASK_ROIS, for_cpu=winograd)
 
-        return exported_trunk(self, runtime, cache, extract_trunk, make)
+        about = [self.trunk_sha256, self.predictors.mask_predictor is not None]
+        return exported_trunk(about, self.meta.input_size, runtime, cache, extract_trunk, make)
 
     def session(self) -> Session:
-        """See ``Base``."""
-        return OnnxSession(self.path)
+        """The graph in onnxruntime, as it was read."""
+        return OnnxSession(self.file)
 
-    def save_exact(self, output: Path, generation: Generation, meta: ModelMeta) -> str:
-        """See ``Base``."""
-        append_generation(self.path, output, generation, meta)
-        return _onnx_trunk_sha256(output)
+    def save(self, output: Path, _predictors: Predictors, generation: Generation, meta: ModelMeta) -> None:
+        """Write the graph with the generation's nodes appended; an exported graph has exact scoring built in."""
+        append_generation(self.file, output, generation, meta)
 
-    def save_joint(self, output: Path, predictors: Predictors, meta: ModelMeta) -> str:
-        """See ``Base``: ``check`` refuses it."""
-        raise NotImplementedError
+    def prepare_export(self, _path: Path, _track: Track) -> None:
+        """Nothing is to be prepared: it is an export."""
 
 
 def open_base(
-    base: str | Path,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
-    size: tuple[int, int] | None = None,
-) -> Base:
-    """Open a base model; the options are those of ``load_model`` and only for checkpoints."""
+    base: str | Path, hints: CheckpointHints = CheckpointHints(), size: tuple[int, int] | None = None
+) -> Adaptable:
+    """Read a model to add classes to; ``hints`` and ``size``, of ``load_model``, are only for checkpoints."""
     path = resolve(base)
     if kind_of(path) != "onnx":
-        loaded = load_model(base, hints=CheckpointHints(base_classes, architecture), size=size)
-        return CheckpointBase(*loaded)
-    if base_classes or architecture or size:
-        raise EdgekitError(f"{path}: says itself what it is", "leave --base-classes, --architecture and --size")
-    return OnnxBase(path)
+        return CheckpointBase(path, *read_checkpoint(base, hints), size)
+    hints.refuse(path)
+    if size:
+        raise EdgekitError(f"{path}: has its input size built in", "omit --size")
+    return OnnxBase(open_onnx(path))
 
 
-def _trunk_of(module: GenerationalRCNN) -> str:
-    return trunk_sha256({name: tensor.cpu().numpy() for name, tensor in module.base.state_dict().items()})
-
-
-def _onnx_trunk_sha256(path: Path) -> str:
-    """Of all constants of an exported graph but the predictors' and the later generations'."""
-    from onnx import numpy_helper
-
-    graph, _ = read_whole_onnx(path)
-    later = ("generations.", "model.predictors.added.")
-    kept = [t for t in graph.graph.initializer if not t.name.startswith(later)]
-    return trunk_sha256({t.name: numpy_helper.to_array(t) for t in kept})
+def _trunk_sha256(tensors: Mapping[str, np.ndarray]) -> str:
+    kept = {n: t for n, t in tensors.items() if not n.startswith("edgekit.") and not any(p in n for p in PREDICTORS)}
+    return tensors_sha256(kept)

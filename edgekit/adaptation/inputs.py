@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +11,38 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.adaptation.learning.held_out import split
-from edgekit.data.annotations.coco import Dataset, Photo, read_dataset, readable
-from edgekit.data.annotations.formats import detect_format
-from edgekit.data.blank import without_blank
+from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.data.annotations.dataset import Dataset, Photo
+from edgekit.data.annotations.formats import detect_format, read_dataset
+from edgekit.data.annotations.usable import readable, without_blank
 from edgekit.data.class_names import find_alike
 from edgekit.data.images import list_images, read_image
 from edgekit.errors import EdgekitError
+
+
+@dataclass(frozen=True)
+class ExtraData:
+    """Photos beside those to learn the new classes from, and what the old classes' AP may fall by.
+
+    ``val`` is annotated photos to hold out, or the share of the photos (0 to 1) to hold out; ``replay`` and
+    ``old_data`` annotate old objects, to learn from and to measure the old classes' AP on; ``probe`` is a folder of
+    photos to compare old detections on too.
+    """
+
+    val: Path | float | None = None
+    replay: Path | None = None
+    probe: Path | None = None
+    old_data: Path | None = None
+    max_old_drop: float | None = None  # AP points
+
+    def __post_init__(self) -> None:
+        if self.max_old_drop is not None and self.old_data is None:
+            raise EdgekitError("--max-old-drop: nothing to measure the old classes' AP on", "give --old-data")
+
+    @property
+    def files(self) -> dict[str, Path | float | None]:
+        """What is to be read, by option."""
+        return {"val": self.val, "replay": self.replay, "probe": self.probe, "old_data": self.old_data}
 
 
 @dataclass(frozen=True)
@@ -35,79 +62,61 @@ class Inputs:
 
     classes: tuple[str, ...]
     objects: dict[str, int]
-    learn: list[Photo]
-    held_out: Dataset | None
-    replay: list[Photo]
+    learn: tuple[Photo, ...]
+    held_out: Dataset
+    replay: tuple[Photo, ...]
     probe: list[ProbePhoto]
-    old: Dataset | None
-    skipped: tuple[str, ...]
+    old: Dataset
+    skipped: tuple[str, ...] = ()
 
 
 def read_inputs(
     data: Path,
     images: Path,
+    classes: tuple[str, ...],
     known: tuple[str, ...],
     has_masks: bool,
-    scoring: str,
-    classes: tuple[str, ...],
-    val: Path | float | None,
-    replay: Path | None,
-    probe: Path | None,
-    old_data: Path | None,
-    seed: int,
+    learning: Learning,
+    extra: ExtraData,
     skip_bad_images: bool,
 ) -> Inputs:
-    """Read everything ``adapt`` is given; ``known`` are the base model's classes, which joint ``scoring`` teaches too.
+    """Read everything ``adapt`` is given; ``known`` are the base model's classes, which joint scoring teaches too.
 
-    ``val`` is a file, or the share of the photos that is held out. The photos of ``val``, ``replay`` and
-    ``old_data`` are looked for beside the annotations, then in ``images``.
+    The photos of ``val``, ``replay`` and ``old_data`` are looked for beside the annotations, then in ``images``.
     """
     dataset = read_dataset(data, images)
     added = _new_classes(dataset, classes, known)
-    _refuse_alike(dataset, set(added), {*added, *known} if scoring == "joint" else set(added))
+    taught = {*added, *known} if learning.joint else set(added)
+    _refuse_alike(dataset, set(added), taught)
     skipped: list[str] = []
 
-    def sound(photos: Sequence[Photo]) -> list[Photo]:
-        good, bad = readable(photos, skip_bad_images, without_blank)
+    def sound(found: Dataset) -> Dataset:
+        good, bad = readable(found.photos, skip_bad_images, without_blank)
         skipped.extend(bad)
-        return good
+        return replace(found, photos=tuple(good))
 
     def others(annotations: Path, part: str = "") -> Dataset:
         found = _beside(annotations, images, part)
         _refuse_alike(found, set(), {*added, *known})
-        return replace(found, photos=tuple(sound(found.photos)))
+        return sound(found)
 
-    photos = sound(dataset.photos)
-    if val is None or isinstance(val, float):
-        learn, out = split(photos, added, seed, val)
-        held_out = Dataset(data, dataset.categories, tuple(out)) if out else None
+    learn, none = sound(dataset), Dataset(data, dataset.categories, ())
+    if extra.val is None or isinstance(extra.val, float):
+        first, out = split(learn.photos, added, learning.seed, extra.val)
+        learn, held_out = replace(learn, photos=tuple(first)), replace(none, photos=tuple(out))
     else:
-        learn, held_out = photos, others(val, "val")
-        _count_objects(held_out, held_out.photos, added, skipped)
-    old = others(old_data) if old_data else None
-    if old is not None and not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
-        raise EdgekitError(
-            f"{old_data}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
-        )
-    again = others(replay) if replay else Dataset(data, (), ())
+        held_out = others(extra.val, "val")
+        _count_objects(held_out, added, skipped)
+    old = others(extra.old_data) if extra.old_data else none
+    if extra.old_data:
+        _check_old_objects(old, known)
+    replay = others(extra.replay) if extra.replay else none
     if has_masks:
-        taught = {*added, *known} if scoring == "joint" else set(added)
-        _check_masks(dataset, learn, taught)
-        _check_masks(again, again.photos, taught)
-        if held_out is not None:
-            _check_masks(held_out, held_out.photos, set(added))
-    objects = _count_objects(dataset, learn, added, skipped)
-    probed, unread = readable(map(ProbePhoto, list_images(probe)), skip_bad_images) if probe else ([], [])
-    return Inputs(
-        classes=added,
-        objects=objects,
-        learn=learn,
-        held_out=held_out,
-        replay=list(again.photos),
-        probe=probed,
-        old=old,
-        skipped=(*skipped, *unread),
-    )
+        for annotated, wanted in ((learn, taught), (replay, taught), (held_out, set(added))):
+            _check_masks(annotated, wanted)
+    objects = _count_objects(learn, added, skipped)
+    probed, unread = readable(map(ProbePhoto, list_images(extra.probe)), skip_bad_images) if extra.probe else ([], [])
+    return Inputs(added, objects, learn.photos, held_out, replay.photos, probed, old, (*skipped, *unread))
 
 
 def _beside(annotations: Path, images: Path, split: str = "") -> Dataset:
@@ -185,9 +194,17 @@ def _refuse_alike(dataset: Dataset, added: set[str], taught: set[str]) -> None:
         )
 
 
-def _check_masks(dataset: Dataset, photos: Sequence[Photo], classes: set[str]) -> None:
+def _check_old_objects(old: Dataset, known: tuple[str, ...]) -> None:
+    """Raise where old data shows no object of a class that the base model knows."""
+    if not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
+        raise EdgekitError(
+            f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
+        )
+
+
+def _check_masks(dataset: Dataset, classes: set[str]) -> None:
     """Raise where an object of one of the classes has no mask."""
-    for photo in photos:
+    for photo in dataset.photos:
         for item in photo.annotations:
             if item.category in classes and not item.iscrowd and item.segmentation is None:
                 raise EdgekitError(
@@ -196,17 +213,11 @@ def _check_masks(dataset: Dataset, photos: Sequence[Photo], classes: set[str]) -
                 )
 
 
-def _count_objects(
-    dataset: Dataset, photos: Sequence[Photo], classes: tuple[str, ...], left_out: Sequence[str]
-) -> dict[str, int]:
+def _count_objects(dataset: Dataset, classes: tuple[str, ...], left_out: Sequence[str]) -> dict[str, int]:
     """How many objects of each class there are; raises where one has none."""
-    counts = dict.fromkeys(classes, 0)
-    for photo in photos:
-        for item in photo.annotations:
-            if item.category in counts and not item.iscrowd:
-                counts[item.category] += 1
-    for name, count in counts.items():
-        if not count:
+    shown = Counter(a.category for p in dataset.photos for a in p.annotations if not a.iscrowd)
+    for name in classes:
+        if not shown[name]:
             more = f", or none that can be used ({left_out[0]})" if left_out else ""
             raise EdgekitError(f"class {name}: has no annotated object in {dataset.file}{more}", "annotate a few")
-    return counts
+    return {name: shown[name] for name in classes}

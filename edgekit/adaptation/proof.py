@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 import torch
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.comparison.pairing import Retention, retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.comparison.retention import Retention, retention
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
 from edgekit.errors import EdgekitError
@@ -77,15 +76,15 @@ def new_precision(found: Sequence[Detections], dataset: Dataset, classes: Sequen
     return Part(result.box, result.mask)
 
 
-def compare(
+def compare_old_detections(
     before: Session, after: Session, photos: Sequence[Any], kept: int, track: Track
 ) -> tuple[Retention, list[Pair]]:
     """Run both models on photos (anything with ``read()``) and compare the earlier classes' detections; also what they
     find in the first ``kept`` photos.
 
-    In PyTorch the trunk, whose weights have the same hash in both files, runs once a photo; so does its mask head where
-    both models have the same boxes. All else runs in each model; the new classes, which nothing is compared with, in
-    the kept photos only.
+    In PyTorch the trunk, whose weights have the same hash in both files, runs once per photo; so does its mask head
+    where both models have the same boxes. All else runs in each model; the new classes, which nothing is compared with,
+    in the kept photos only.
     """
     found: list[Pair] = []
 
@@ -117,17 +116,17 @@ def _once(module: GenerationalRCNN, features: dict[str, torch.Tensor], size: tup
     """The mask head's output, made once for boxes that are the same to the last bit."""
     known: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def of(boxes: list[torch.Tensor]) -> torch.Tensor:
+    def mask_features(boxes: list[torch.Tensor]) -> torch.Tensor:
         for same, made in known:
             if torch.equal(same, boxes[0]):
                 return made
         known.append((boxes[0], module.mask_features(features, boxes, size)))
         return known[-1][1]
 
-    return of
+    return mask_features
 
 
-def check(proof: Proof, scoring: str, output: Path, max_old_drop: float | None) -> None:
+def check_proof(proof: Proof, scoring: str, output: Path, max_old_drop: float | None) -> None:
     """Raise if the proof fails: anything changed in exact scoring, the trunk changed, or the old AP fell too far."""
     kept = proof.retention
     report = "this breaks edgekit's promise: please report it with `edgekit inspect` of the base model"
@@ -143,8 +142,3 @@ def check(proof: Proof, scoring: str, output: Path, max_old_drop: float | None) 
             f"{max_old_drop:g}; nothing was written",
             "use --scoring exact, a stronger --protect, --replay, or a smaller --lr",
         )
-
-
-def report(proof: Proof, **more: Any) -> str:
-    """The proof as JSON, with whatever else belongs into the report."""
-    return json.dumps(more | asdict(proof), indent=2, default=str) + "\n"

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.value_names import PROPOSALS, SCORES, until
 
 if TYPE_CHECKING:
     import onnx
+
+
+@dataclass(frozen=True)
+class GraphShape:
+    """The form of a graph; where a number is None, the model's own is used."""
+
+    size: tuple[int, int] | None = None  # of the input: height, width
+    batch: int = 1  # images per run
+    proposals: int | None = None  # per image
+    detections: int | None = None  # slots per generation
+    best_only: bool = False  # empty the slots that a better-scored one of another generation covers
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """``size`` where it is known."""
+        assert self.size is not None
+        return self.size
 
 
 def dims_of(value: onnx.ValueInfoProto) -> list[int]:
@@ -30,7 +49,7 @@ def limits_of(graph: onnx.ModelProto, meta: ModelMeta) -> tuple[int | None, int]
     """The proposals of a canvas, None where the graph does not name them (one of others), and the detection slots of
     the base model, which are those that every generation was to have."""
     found = shapes_of([*graph.graph.value_info, *graph.graph.output])
-    proposals = found["trunk.proposals"][0] if "trunk.proposals" in found else None
-    if "until.0.scores" in found:  # later generations were appended, which may have fewer: few proposals, few classes
-        return proposals, found["until.0.scores"][1]
-    return proposals, found["scores"][1] // len(meta.group_sizes)
+    proposals = found[PROPOSALS][0] if PROPOSALS in found else None
+    if until(0, SCORES) in found:  # later generations were appended, which may have fewer: few proposals, few classes
+        return proposals, found[until(0, SCORES)][1]
+    return proposals, found[SCORES][1] // len(meta.group_sizes)

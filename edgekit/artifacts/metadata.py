@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgekit.errors import EdgekitError
-
-if TYPE_CHECKING:
-    pass
-
+from edgekit.files.code_digest import installed_version
 
 METADATA_KEY = "edgekit"
 BACKGROUND = "__background__"
@@ -71,7 +66,7 @@ class ModelMeta:
         """The metadata of the model as it was after ``generations`` adaptations; ``source`` is the file to name."""
         added = len(self.generations) - 1
         if self.scoring != "exact":
-            raise EdgekitError(f"{source}: is scored jointly, so no earlier generation is in it", "leave --generations")
+            raise EdgekitError(f"{source}: is scored jointly, so no earlier generation is in it", "omit --generations")
         if not 0 <= generations <= added:
             raise EdgekitError(
                 f"{source}: has {added} added generations, not {generations}", f"give 0 to {added} for --generations"
@@ -98,8 +93,5 @@ class ModelMeta:
 
 def tool_versions() -> dict[str, str]:
     """The versions of the packages that shape a model file, of those installed."""
-    found = {}
-    for package in ("edgekit", "torch", "torchvision", "onnx", "onnxruntime-gpu", "numpy"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+    packages = ("edgekit", "torch", "torchvision", "onnx", "onnxruntime-gpu", "numpy")
+    return {package: version for package in packages if (version := installed_version(package))}

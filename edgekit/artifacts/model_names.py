@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import refuse_special
-
-if TYPE_CHECKING:
-    pass
-
 
 EMBEDDED = {"demo": Path(__file__).parents[1] / "assets" / "maskrcnn_mobilenet_v2_fpn.safetensors"}
 # torchvision's names of models whose weights it has: downloaded into its own cache on first use.

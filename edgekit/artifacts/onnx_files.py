@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,17 +26,47 @@ def write_onnx(path: Path, model: onnx.ModelProto, meta: ModelMeta) -> None:
         onnx.save(model, temporary)
 
 
+@dataclass(frozen=True)
+class OnnxFile:
+    """A file that ``write_onnx`` wrote, read once: parsed and checked, with the digest of its bytes."""
+
+    path: Path
+    sha256: str
+    graph: onnx.ModelProto
+    meta: ModelMeta
+
+
+def open_onnx(path: Path) -> OnnxFile:
+    """Read an ONNX file for all that is to be known of it."""
+    data = _bytes_of(path)
+    return OnnxFile(path, hashlib.sha256(data).hexdigest(), *_parsed(path, data))
+
+
 def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
     """Read what ``write_onnx`` wrote."""
+    return _parsed(path, _bytes_of(path))
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> EdgekitError:
+    return EdgekitError(f"{path}: is not an ONNX model or is damaged: {str(error).splitlines()[0]}", "export it again")
+
+
+def _parsed(path: Path, data: bytes) -> tuple[onnx.ModelProto, ModelMeta]:
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(path)
+        model = onnx.load_model_from_string(data)
         onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise EdgekitError(f"{path}: is no ONNX model or is damaged: {reason}", "export it again") from None
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise _damaged(path, error) from None
     text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
     if text is None:
         raise EdgekitError(
@@ -46,6 +78,11 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
 def read_whole_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
     """Read an ONNX model that must not have its masks in graphs of their own."""
     model, meta = read_onnx(path)
+    refuse_parts(meta, path)
+    return model, meta
+
+
+def refuse_parts(meta: ModelMeta, path: Path) -> None:
+    """Raise if a graph's masks are made by graphs of their own."""
     if meta.mask_files:
         raise EdgekitError(f"{path}: has its masks in graphs of their own", "export it again with --masks all")
-    return model, meta

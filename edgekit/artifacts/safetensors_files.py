@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgekit.artifacts.metadata import METADATA_KEY, ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import atomic_path
-
-if TYPE_CHECKING:
-    pass
 
 
 def tensors_sha256(tensors: Mapping[str, np.ndarray], about: str = "") -> str:

@@ -1,7 +1,30 @@
-"""What are the inputs, outputs and inner values of an exported graph called?"""
+"""The names of the inputs, outputs and inner values of exported graphs."""
 
 from __future__ import annotations
 
-OUTPUTS = ("boxes", "labels", "scores", "masks")  # a detector's; a Faster R-CNN's graph has no masks
-# What a detector's later generations read, and what shows at which stage two models begin to differ.
-INNER = ("trunk.table", "trunk.proposals", "trunk.proposed", "trunk.box_features", "predictors.logits")
+IMAGES = "images"
+OUTPUTS = BOXES, LABELS, SCORES, MASKS = ("boxes", "labels", "scores", "masks")  # a Faster R-CNN's graph has no masks
+# What later generations read, and what shows at which stage two models begin to differ.
+INNER = TABLE, PROPOSALS, PROPOSED, BOX_FEATURES, LOGITS = (
+    "trunk.table",
+    "trunk.proposals",
+    "trunk.proposed",
+    "trunk.box_features",
+    "predictors.logits",
+)
+FEATURES = "features"  # what a trunk's box head and mask head give
+
+
+def of_generation(number: int, name: str) -> str:
+    """One generation's own part of an output; the base model is generation 0."""
+    return f"generations.{number}.{name}"
+
+
+def mask_values(number: int) -> tuple[str, str, str]:
+    """A generation's slots, as its mask branch reads them: boxes [D, 4] and channels [D]; and its masks [D, 28, 28]."""
+    return tuple(of_generation(number, name) for name in ("slots.boxes", "slots.channels", "slots.masks"))  # type: ignore[return-value]
+
+
+def until(number: int, name: str) -> str:
+    """An output, or the logits, of all generations up to this one, where later ones were appended."""
+    return f"until.{number}.{name}"

@@ -13,13 +13,15 @@ from types import FrameType
 import click
 
 from edgekit import __version__
-from edgekit.cli.cmd_adapt import adapt
-from edgekit.cli.cmd_bench import bench, evaluate
-from edgekit.cli.cmd_compare import compare
-from edgekit.cli.cmd_demo import demo
-from edgekit.cli.cmd_doctor import doctor
-from edgekit.cli.cmd_export import export
-from edgekit.cli.cmd_predict import inspect, predict
+from edgekit.cli.cmd_adapt import adapt_command
+from edgekit.cli.cmd_bench import bench_command
+from edgekit.cli.cmd_compare import compare_command
+from edgekit.cli.cmd_demo import demo_command
+from edgekit.cli.cmd_doctor import doctor_command
+from edgekit.cli.cmd_eval import eval_command
+from edgekit.cli.cmd_export import export_command
+from edgekit.cli.cmd_inspect import inspect_command
+from edgekit.cli.cmd_predict import predict_command
 from edgekit.errors import EdgekitError
 
 
@@ -28,12 +30,13 @@ from edgekit.errors import EdgekitError
 def cli() -> None:
     """Add classes to a trained Mask R-CNN or Faster R-CNN, export it for edge devices, measure what it costs.
 
-    MODEL and BASE are a file (.safetensors, .pt, .pth, .onnx), torchvision's name of a model, as
+    MODEL and BASE are a file (.safetensors, .pt, .pth, .onnx), torchvision's name of a model, e.g.
     maskrcnn_resnet50_fpn, or "demo", the model that comes with edgekit.
     """
 
 
-for command in (adapt, export, compare, evaluate, predict, bench, inspect, doctor, demo):
+COMMANDS = (adapt_command, export_command, compare_command, eval_command, predict_command, bench_command)
+for command in (*COMMANDS, inspect_command, doctor_command, demo_command):
     cli.add_command(command)
 
 
@@ -46,14 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0; 1, a user's error; 2, usage; 3, a bug; 130, Ctrl-C; 143, SIGTERM.
     """
-    with _terminable():
-        return _run(arguments)
-
-
-def _run(arguments: Sequence[str] | None) -> int:
-    """See ``main``."""
     try:
-        code = cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
+        with _terminable():
+            code = cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
     except EdgekitError as error:
         click.echo(f"edgekit: {error}", err=True)
         return 1

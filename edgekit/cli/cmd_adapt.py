@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import click
 
+from edgekit.cli import shared_options as shared
 from edgekit.cli.console import say, show, suggest, track
-from edgekit.cli.shared_options import (
-    FILE,
-    FileOrShare,
-    Names,
-    Size,
-    architecture_option,
-    base_classes_option,
-    force_option,
-    json_option,
-    skip_option,
-)
+from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 
 
-@click.command()
+@click.command("adapt")
 @click.argument("base")
 @click.option("--data", type=FILE, required=True, help="Annotations: COCO JSON, or a YOLO, LabelMe or VOC folder.")
 @click.option("--images", type=FILE, required=True, help="Folder of the photos.")
@@ -39,29 +31,34 @@ from edgekit.cli.shared_options import (
 @click.option("--probe", type=FILE, default=None, help="Folder of photos to compare old detections on too.")
 @click.option("--old-data", type=FILE, default=None, help="Annotated old data to measure the old AP on.")
 @click.option("--max-old-drop", type=float, default=None, help="Fail if the old AP falls by more (in AP points).")
-@base_classes_option
-@architecture_option
+@shared.base_classes_option
+@shared.architecture_option
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
 @click.option("--trunk", default="onnx", show_default=True, help="What runs the frozen trunk: onnx, tensorrt or torch.")
 @click.option("--views", type=int, default=None, help="Views of each photo.  [default: 3, up to 36 of few photos]")
 @click.option("--cache", type=FILE, default=None, help="Folder for trunks and features.  [default: ~/.cache/edgekit]")
 @click.option("--cache-gb", default=10.0, show_default=True, help="The most the cached features may take.")
 @click.option("--seed", default=0, show_default=True, help="Seed of views, split and shuffling.")
-@skip_option
-@force_option
-@json_option
-def adapt(as_json: bool, **options: Any) -> None:
+@shared.skip_option
+@shared.force_option
+@shared.json_option
+def adapt_command(as_json: bool, **options: Any) -> None:
     """Add the classes annotated in a few photos; the old classes' detections stay as they were."""
-    from edgekit.adaptation import adapt as recipes
+    from edgekit.adaptation.adapt import ExtraData, FeatureStore, Learning
+    from edgekit.adaptation.adapt import adapt as add_classes
+    from edgekit.model.hints import CheckpointHints
     from edgekit.processes import launched
     from edgekit.report.tables import adaptation_table
 
-    result = recipes.adapt(**options, track=track, say=say)
+    base = options["base"]
+    kinds = {"learning": Learning, "extra": ExtraData, "hints": CheckpointHints, "store": FeatureStore}
+    records = {name: kind(**{f.name: options.pop(f.name) for f in fields(kind)}) for name, kind in kinds.items()}
+    result = add_classes(**options, **records, track=track, say=say)
     if not launched().first:  # one report per launch
         return
     show(result, as_json, [adaptation_table(result)] if not as_json else [])
     output = result.output
     if output.suffix == ".onnx":
-        suggest(as_json, f"edgekit bench {options['base']} {output}")
+        suggest(as_json, f"edgekit bench {base} {output}")
     else:
         suggest(as_json, f"edgekit export {output} -o {output.with_suffix('.onnx')}")

@@ -1,4 +1,4 @@
-"""``edgekit compare``."""
+"""The command ``edgekit compare``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from edgekit.cli.shared_options import FILE, json_option
 from edgekit.errors import EdgekitError
 
 
-@click.command()
+@click.command("compare")
 @click.argument("a")
 @click.argument("b")
 @click.option("--images", type=FILE, default=None, help="Folder of photos.  [default: those that come with edgekit]")
-@click.option("--data", type=FILE, default=None, help="Annotations of photos in it: adds the AP of both.")
+@click.option("--data", type=FILE, default=None, help="Annotations of --images: adds the AP of both.")
 @click.option("--min-matched", type=float, default=None, help="Exit 1 if a smaller share of detections matches.")
 @json_option
-def compare(as_json: bool, **options: Any) -> None:
+def compare_command(as_json: bool, **options: Any) -> None:
     """Say how far two forms of a model (A and B: checkpoint, ONNX) differ, and at which stage it begins."""
-    from edgekit.comparison import compare as comparison
-    from edgekit.report.comparison_tables import comparison_tables
+    from edgekit.comparison.compare import compare
+    from edgekit.report.tables import comparison_tables
 
-    result = comparison.compare(**options, track=track)
+    result = compare(**options, track=track)
     show(result, as_json, comparison_tables(result) if not as_json else [])
     if not result.passed:
         place = f"; they differ from: {result.differs_at}" if result.differs_at else ""

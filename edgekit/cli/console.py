@@ -66,10 +66,10 @@ def write_json(result: Any, path: Path) -> None:
     write_text(path, json.dumps(result, default=_plain, indent=1) + "\n")
 
 
-def suggest(as_json: bool, command: str, word: str = "next") -> None:
+def suggest(as_json: bool, command: str) -> None:
     """Print the next command to try."""
     if not as_json:
-        click.echo(f"{word}: {command}")
+        click.echo(f"next: {command}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,10 @@
-"""Option types and the options that several commands have."""
+"""Types of options, and the options that several commands have."""
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -11,7 +12,7 @@ FILE = click.Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")
 generations_option = click.option(
-    "--generations", type=int, default=None, help="Use the model as it was after so many adaptations."
+    "--generations", type=int, default=None, help="Use the model as it was after that many adaptations."
 )
 best_only_option = click.option(
     "--best-only", is_flag=True, help="Drop what a better-scored detection of another generation covers."
@@ -23,11 +24,19 @@ architecture_option = click.option(
     "--architecture", default=None, help="torchvision's name, where the weights fit several."
 )
 force_option = click.option("--force", is_flag=True, help="Replace files that edgekit did not make.")
-skip_option = click.option("--skip-bad-images", is_flag=True, help="Name images that cannot be read and go on.")
+skip_option = click.option("--skip-bad-images", is_flag=True, help="Report images that cannot be read, and go on.")
+
+
+R = TypeVar("R")
+
+
+def record(kind: type[R], options: dict[str, Any]) -> R:
+    """An option record of the flat options that have its fields' names, which are taken out of ``options``."""
+    return kind(**{name: options.pop(name) for name in inspect.signature(kind).parameters})
 
 
 class Size(click.ParamType):
-    """HxW in pixels, as 480x640."""
+    """HxW in pixels, e.g. 480x640."""
 
     name = "HxW"
 
@@ -37,27 +46,12 @@ class Size(click.ParamType):
             return value
         height, _, width = str(value).lower().partition("x")
         if not (height.isdigit() and width.isdigit()):
-            self.fail(f"{value!r} is not HEIGHTxWIDTH, as 480x640", param, ctx)
+            self.fail(f"{value!r} is not HEIGHTxWIDTH, e.g. 480x640", param, ctx)
         return int(height), int(width)
 
 
-class FileOrShare(click.ParamType):
-    """A file, or a share as 20%."""
-
-    name = "file or %"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | float:
-        """Parse "20%" to 0.2 and anything else to a path."""
-        share = str(value).removesuffix("%")
-        if share == str(value):
-            return Path(value)
-        if not (share.replace(".", "", 1).isdigit() and 0 < float(share) < 100):
-            self.fail(f"{value!r} is not a share between 0% and 100%", param, ctx)
-        return float(share) / 100
-
-
 class Names(click.ParamType):
-    """Comma-separated names, as chicken,frog."""
+    """Comma-separated names, e.g. chicken,frog."""
 
     name = "a,b"
 
@@ -69,21 +63,34 @@ class Names(click.ParamType):
 
 
 class Share(click.ParamType):
-    """A share, as 5% or 0.05."""
+    """A share, e.g. 5% or 0.05."""
 
     name = "5%"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse "5%" to 0.05."""
-        if isinstance(value, float):
-            return value
         text = str(value).strip()
         try:
             share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         except ValueError:
             share = -1.0
         if not 0 <= share < float("inf"):
-            self.fail(f"{value!r} is no share, as 5%", param, ctx)
+            self.fail(f"{value!r} is not a share, e.g. 5%", param, ctx)
+        return share
+
+
+class FileOrShare(Share):
+    """A file, or a share of less than 100%."""
+
+    name = "file or %"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse "20%" to 0.2 and anything else to a path."""
+        if not str(value).endswith("%"):
+            return Path(value)
+        share = super().convert(value, param, ctx)
+        if not 0 < share < 1:
+            self.fail(f"{value!r} is not a share between 0% and 100%", param, ctx)
         return share
 
 
@@ -93,9 +100,9 @@ class JsonFile(click.ParamType):
     name = "FILE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse what is no .json file: without that, --json MODEL would write over the model."""
+        """Refuse anything but a .json file: otherwise --json MODEL would write over the model."""
         if value != "-" and not str(value).lower().endswith(".json"):
-            self.fail(f"{value!r} is no .json file; give one, or put --json last to print on stdout", param, ctx)
+            self.fail(f"{value!r} is not a .json file; give one, or put --json last to print on stdout", param, ctx)
         return str(value)
 
 

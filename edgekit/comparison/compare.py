@@ -1,26 +1,27 @@
-"""How far do two model files differ, and at which stage does it begin?"""
+"""How far two model files differ, and at which stage the difference begins."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.artifacts.graph_shapes import limits_of
-from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.artifacts.onnx_files import read_onnx
-from edgekit.comparison.pairing import parity
-from edgekit.comparison.stages import Stage, look_inside, stages
-from edgekit.comparison.tolerance import Tolerance
-from edgekit.comparison.verification import Photos, Verification, judge, photos_of, run
-from edgekit.data.detections import Detections
+from edgekit.comparison.comparison_photos import comparison_photos
+from edgekit.comparison.parity import parity
+from edgekit.comparison.stages import Stage, compare_stages, look_inside
+from edgekit.comparison.tolerance import TOLERANCES, Tolerance
+from edgekit.comparison.verification import Pair, Verification, judge, run_both
 from edgekit.data.images import fit
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import describe_engine
+from edgekit.runtime.opening import open_session
 from edgekit.runtime.selection import Selected
-from edgekit.runtime.session import Session, open_session
+from edgekit.runtime.session import Session
 
 STAGE_PHOTOS = 4  # how many photos the stages are compared on: those on which the models differ most
 
@@ -51,27 +52,36 @@ class Comparison:
 def compare(
     a: str | Path,
     b: str | Path,
-    images: Path | None = None,
-    data: Path | None = None,
+    images: str | Path | None = None,
+    data: str | Path | None = None,
     min_matched: float | None = None,
     track: Track = silent,
 ) -> Comparison:
     """Compare two forms of a model (checkpoint, ONNX, engine) on the photos of a folder, by default edgekit's own.
 
     ``data`` annotates photos of ``images`` and adds both AP. A checkpoint is run at the other file's input size.
-    ``passed`` is False where a smaller share of detections than ``min_matched`` matches, or a larger one than the rest
+    ``passed`` is False if a smaller share of detections than ``min_matched`` matches, or a larger one than the rest
     is extra. Raises EdgekitError where the two cannot be compared: other classes, two graphs of different sizes, a file
-    that is no R-CNN's or not edgekit's.
+    that is not an R-CNN's or not edgekit's.
     """
     if min_matched is not None and not 0 <= min_matched <= 1:
-        raise EdgekitError(f"--min-matched {min_matched:g}: not a share", "give 0 to 1, as 0.99")
-    photos = photos_of(images, data)
-    first, second = _open(a, b)
-    mixed = first.meta.best_only or second.meta.best_only
-    pair = [s if s.meta.best_only or not mixed else Selected(s, s.meta, True) for s in (first, second)]
-    found = run(pair[0], pair[1], photos, track)
+        raise EdgekitError(f"--min-matched {min_matched:g}: not a share", "give 0 to 1, e.g. 0.99")
+    photos = comparison_photos(images, data)
+    first, second = _open_both(a, b)
+    mixed = first.meta.best_only or second.meta.best_only  # then the other's detections are mixed too
+    pair = [Selected(s, s.meta, True) if mixed and not s.meta.best_only else s for s in (first, second)]
+    found = run_both(pair[0], pair[1], photos, track)
     verification = judge(found, photos, first, second)
-    rows, missing = _stages((first, second), (resolve(a), resolve(b)), photos, found, verification.tolerance, track)
+    rows, missing = [], None
+    try:
+        looks = look_inside(first, resolve(a)), look_inside(second, resolve(b))
+    except EdgekitError as error:
+        missing = str(error)
+    else:
+        chosen = _most_different(found, verification.tolerance)
+        canvases = [fit(photos.read(i), first.meta.input_size).pixels for i in chosen]
+        inner = [(looks[0](canvas), looks[1](canvas)) for canvas in track(canvases, "comparing stages")]
+        rows = compare_stages(inner, [found[i] for i in chosen], verification.tolerance)
     return Comparison(
         a=str(a),
         b=str(b),
@@ -88,60 +98,37 @@ def compare(
     )
 
 
-def _open(a: str | Path, b: str | Path) -> tuple[Session, Session]:
-    """Both sessions, a checkpoint's at the size of the other and with a graph's proposals and detections."""
-    is_checkpoint = [kind_of(resolve(m)) == "checkpoint" for m in (a, b)]
-    if not is_checkpoint[0]:
-        first = open_session(a)
-        return first, _open_like(a, first.meta, b) if is_checkpoint[1] else open_session(b)
-    if not is_checkpoint[1]:
-        second = open_session(b)
-        return _open_like(b, second.meta, a), second
+def _open_both(a: str | Path, b: str | Path) -> tuple[Session, Session]:
+    """Both sessions; a checkpoint's has the other file's input size, proposals and detections."""
+    checkpoints = [kind_of(resolve(model)) == "checkpoint" for model in (a, b)]
+    if checkpoints == [True, False]:
+        other, own = _open_both(b, a)
+        return own, other
     first = open_session(a)
-    return first, _open_at(b, first.meta.input_size)
+    if not checkpoints[1]:
+        return first, open_session(b)
+    return first, _open_like(a, first.meta.input_size, b)
 
 
-def _open_at(
-    checkpoint: str | Path, size: tuple[int, int], proposals: int | None = None, detections: int | None = None
-) -> Session:
-    """A checkpoint at an input size; its own proposals and detections by default."""
+def _open_like(model: str | Path, size: tuple[int, int], checkpoint: str | Path) -> Session:
+    """A checkpoint in the shape of another model; of an engine, if the graph it was built from is beside it."""
     from edgekit.model.architectures import limit
     from edgekit.model.checkpoint import load_model
     from edgekit.runtime.torch_session import TorchSession
 
     module, meta = load_model(checkpoint, size=size)
-    limit(module.base, proposals, detections)
-    return TorchSession(module, meta)
-
-
-def _open_like(finished: str | Path, meta: ModelMeta, checkpoint: str | Path) -> Session:
-    """A checkpoint in the shape of a graph, or of the graph beside an engine that it was built from."""
-    graph = path = resolve(finished)
+    graph = path = resolve(model)
     if kind_of(path) == "engine":
         graph = path.with_suffix(".onnx")
         if not graph.is_file() or sha256(graph) != describe_engine(path).onnx_sha256:
-            return _open_at(checkpoint, meta.input_size)
-    return _open_at(checkpoint, meta.input_size, *limits_of(*read_onnx(graph)))
+            return TorchSession(module, meta)
+    if kind_of(graph) == "onnx":
+        limit(module.base, *limits_of(*read_onnx(graph)))
+    return TorchSession(module, meta)
 
 
-def _stages(
-    sessions: tuple[Session, Session],
-    paths: tuple[Path, Path],
-    photos: Photos,
-    found: list[tuple[Detections, Detections]],
-    tolerance: Tolerance,
-    track: Track,
-) -> tuple[list[Stage], str | None]:
-    """The stages on the photos that differ most, or why they cannot be seen."""
-    seen = [parity([pair], min_iou=tolerance.min_iou) for pair in found]
-    chosen = sorted(range(len(found)), key=lambda i: seen[i].matched_share - seen[i].extra_share)[:STAGE_PHOTOS]
-    try:
-        looks = [look_inside(session, path) for session, path in zip(sessions, paths, strict=True)]
-    except EdgekitError as error:
-        return [], str(error)
-    size = sessions[0].meta.input_size
-    inner = []
-    for index in track(chosen, "comparing stages"):
-        pixels = fit(photos.read(index), size).pixels
-        inner.append((looks[0](pixels), looks[1](pixels)))
-    return stages(inner, [found[i] for i in chosen], tolerance), None
+def _most_different(found: Sequence[Pair], tolerance: Tolerance) -> list[int]:
+    """The photos on which the models differ most."""
+    strict = replace(TOLERANCES["fp32"], min_iou=tolerance.min_iou)
+    seen = [parity([pair], strict) for pair in found]
+    return sorted(range(len(found)), key=lambda i: seen[i].matched_share - seen[i].extra_share)[:STAGE_PHOTOS]

@@ -1,9 +1,9 @@
-"""At which stage do two forms of a model begin to differ?"""
+"""The stage at which two forms of a model begin to differ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,16 +11,14 @@ import numpy as np
 
 from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.artifacts.value_names import INNER
-from edgekit.comparison.pairing import box_iou, paired, parity
-from edgekit.comparison.tolerance import Tolerance
-from edgekit.data.detections import Detections
+from edgekit.comparison.pairing import paired
+from edgekit.comparison.parity import parity
+from edgekit.comparison.tolerance import MIN_SCORE, Tolerance
+from edgekit.data.detections import Detections, box_iou
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.runtime.onnx_session import open_ort
 from edgekit.runtime.session import Session
-
-MIN_SCORE = 0.3
-LOOK = Callable[[np.ndarray], "Inner"]
 
 
 class Inner(NamedTuple):
@@ -30,6 +28,10 @@ class Inner(NamedTuple):
     proposals: np.ndarray  # [P, 4] xyxy, pixels of the canvas
     box_features: np.ndarray  # [P, F]
     logits: np.ndarray  # [P, classes]
+
+
+Look = Callable[[np.ndarray], Inner]  # from a canvas, uint8 [H, W, 3]
+Arrays = Sequence[tuple[np.ndarray, np.ndarray]]  # the reference's and the other model's, one pair per photo
 
 
 @dataclass(frozen=True)
@@ -43,52 +45,49 @@ class Stage:
     differs: bool
 
 
-def stages(
-    inner: Iterable[tuple[Inner, Inner]], found: Iterable[tuple[Detections, Detections]], tolerance: Tolerance
+def compare_stages(
+    inner: Sequence[tuple[Inner, Inner]], found: Sequence[tuple[Detections, Detections]], tolerance: Tolerance
 ) -> list[Stage]:
     """The stages in the order of the flow, each compared over the same photos.
 
     Inner values that belong to proposals are compared where both models propose the same box, detections' boxes and
     masks where both detect the same object: so the first stage that differs is where the difference arises.
     """
-    table, features, logits, boxes, masks = (_Relative() for _ in range(5))
-    proposed = same = 0
-    for a, b in inner:
-        table.add(a.table, b.table)
-        first, second = _same_boxes(a.proposals, b.proposals, tolerance.min_iou)
-        proposed, same = proposed + max(len(a.proposals), len(b.proposals)), same + len(first)
-        features.add(a.box_features[first], b.box_features[second])
-        logits.add(a.logits[first], b.logits[second])
-    pairs = list(found)
-    for x, y in pairs:
-        first, second, overlaps = paired(x, y, MIN_SCORE)
-        sides = np.sqrt(np.maximum((x.boxes[first, 2:] - x.boxes[first, :2]).prod(axis=1), 1))[:, None]
-        boxes.add(x.boxes[first] / sides, y.boxes[second] / sides, 1.0)
+    same = [_same_boxes(a.proposals, b.proposals, tolerance.min_iou) for a, b in inner]
+    features = [(a.box_features[i], b.box_features[j]) for (a, b), (i, j) in zip(inner, same, strict=True)]
+    logits = [(a.logits[i], b.logits[j]) for (a, b), (i, j) in zip(inner, same, strict=True)]
+    boxes, masks = [], []
+    for a, b in found:
+        i, j, overlaps = paired(a, b, MIN_SCORE)
+        area = (a.boxes[i, 2:] - a.boxes[i, :2]).prod(axis=1)
+        boxes.append((a.boxes[i] - b.boxes[j]) / np.sqrt(np.maximum(area, 1))[:, None])
         alike = overlaps >= tolerance.min_iou
-        masks.add(x.masks[first[alike]], y.masks[second[alike]])
-    seen = parity(pairs, MIN_SCORE, tolerance.min_iou, tolerance.max_score_difference, np.inf)
+        masks.append((a.masks[i[alike]], b.masks[j[alike]]))
+    proposed = sum(max(len(a.proposals), len(b.proposals)) for a, b in inner)
+    proposed_by_one = 1 - sum(len(i) for i, _ in same) / proposed if proposed else 0.0
+    seen = parity(found, replace(tolerance, max_mask_difference=np.inf))
+    missed = max(1 - seen.matched_share, seen.extra_share)
     rows = [
-        ("backbone", "relative difference of the features", table.value, tolerance.inner),
-        ("proposals", "share not proposed by both", 1 - same / proposed if proposed else 0.0, tolerance.proposals),
-        ("RoI features", "relative difference of the box head's output", features.value, tolerance.inner),
-        ("boxes", "relative difference of the logits", logits.value, tolerance.inner),
-        ("boxes", "difference of the boxes, in their sides", boxes.value, tolerance.inner),
-        (
-            "boxes",
-            "share of detections not found by both",
-            max(1 - seen.matched_share, seen.extra_share),
-            1 - tolerance.least_matched,
-        ),
-        ("masks", "relative difference of the masks", masks.value, tolerance.inner),
+        ("backbone", "relative difference of the features", _relative([(a.table, b.table) for a, b in inner]), None),
+        ("proposals", "share not proposed by both", proposed_by_one, tolerance.proposals),
+        ("RoI features", "relative difference of the box head's output", _relative(features), None),
+        ("boxes", "relative difference of the logits", _relative(logits), None),
+        ("boxes", "difference of the boxes, in their sides", _root_mean_square(boxes), None),
+        ("boxes", "share of detections not found by both", missed, 1 - tolerance.least_matched),
+        ("masks", "relative difference of the masks", _relative(masks), None),
     ]
-    # Not a number is a difference too.
-    return [Stage(name, measure, value, bound, not value <= bound + 1e-12) for name, measure, value, bound in rows]
+    stages = []
+    for name, measure, difference, own_bound in rows:
+        bound = tolerance.inner if own_bound is None else own_bound
+        differs = not difference <= bound + 1e-12  # not a number is a difference too
+        stages.append(Stage(name, measure, difference, bound, differs))
+    return stages
 
 
-def look_inside(session: Session, path: Path) -> LOOK:
-    """A function from a canvas (uint8 [H, W, 3]) to the inner values of a session's model, opened from ``path``.
+def look_inside(session: Session, path: Path) -> Look:
+    """A function from a canvas to the inner values of a session's model, opened from ``path``.
 
-    Raises where the model does not show them: an engine, or a graph of an earlier edgekit.
+    Raises EdgekitError where the model does not show them: an engine, or a graph of an earlier edgekit.
     """
     if path.suffix.lower() == ".onnx":
         return _inside_onnx(path)
@@ -98,7 +97,7 @@ def look_inside(session: Session, path: Path) -> LOOK:
     return _inside_module(module, session.meta.input_size)
 
 
-def _inside_onnx(path: Path) -> LOOK:
+def _inside_onnx(path: Path) -> Look:
     """Run a copy of the graph whose inner values are outputs."""
     graph, meta = read_onnx(path)
     shown = {v.name: v for v in [*graph.graph.value_info, *graph.graph.output]}
@@ -111,16 +110,17 @@ def _inside_onnx(path: Path) -> LOOK:
     return lambda pixels: _inner(*run.run(list(INNER), {"images": graph_input(pixels[None], meta.input_type)}))
 
 
-def _inside_module(module: object, size: tuple[int, int]) -> LOOK:
+def _inside_module(module: object, size: tuple[int, int]) -> Look:
     """Run the static module, whose arithmetic is the graph's, in PyTorch."""
     import torch
 
+    from edgekit.artifacts.graph_shapes import GraphShape
     from edgekit.model.generations import GenerationalRCNN
-    from edgekit.static.detector import Shape, StaticRCNN
+    from edgekit.static.detector import StaticRCNN
 
     assert isinstance(module, GenerationalRCNN)
     device = next(module.parameters()).device
-    static = StaticRCNN(module, Shape(size)).to(device).eval()
+    static = StaticRCNN(module, GraphShape(size)).to(device).eval()
 
     def look(pixels: np.ndarray) -> Inner:
         with torch.inference_mode():
@@ -137,27 +137,20 @@ def _inner(
     return Inner(table, proposals[real].astype(np.float32), box_features[real], logits[real])
 
 
-class _Relative:
-    """The norm of a difference relative to the reference's norm, summed over photos."""
+def _relative(pairs: Arrays) -> float:
+    """The norm of all differences relative to the reference's norm; infinite where shapes differ, 0 without values."""
+    if any(a.shape != b.shape for a, b in pairs):
+        return float("inf")
+    squares = sum(float(np.square(a.astype(np.float64) - b).sum()) for a, b in pairs)
+    if squares == 0:
+        return 0.0
+    total = sum(float(np.square(a.astype(np.float64)).sum()) for a, _ in pairs)
+    return float(np.sqrt(squares / total)) if total else float("inf")
 
-    def __init__(self) -> None:
-        self.squares, self.total, self.comparable = 0.0, 0.0, True
 
-    def add(self, reference: np.ndarray, other: np.ndarray, scale: float | None = None) -> None:
-        """Take one photo's values; with ``scale`` the differences are relative to it, not to the reference."""
-        if reference.shape != other.shape:
-            self.comparable = False
-            return
-        a, b = reference.astype(np.float64), other.astype(np.float64)
-        self.squares += float(np.square(a - b).sum())
-        self.total += a.size * scale**2 if scale is not None else float(np.square(a).sum())
-
-    @property
-    def value(self) -> float:
-        """0 where there was nothing to compare, infinite where the shapes differ."""
-        if not self.comparable:
-            return float("inf")
-        return float(np.sqrt(self.squares / self.total)) if self.total else 0.0 if not self.squares else float("inf")
+def _root_mean_square(parts: Sequence[np.ndarray]) -> float:
+    values = np.concatenate([part.astype(np.float64).ravel() for part in parts])
+    return float(np.sqrt(np.square(values).mean())) if len(values) else 0.0
 
 
 def _same_boxes(a: np.ndarray, b: np.ndarray, min_iou: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,10 @@
-"""How far may a model's detections be from another's, given the precision of its arithmetic?"""
+"""How far a model's detections may be from another's, given the precision of its arithmetic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+MIN_SCORE = 0.3  # detections below are not compared
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from edgekit.data.video import Frame, Frames
+from edgekit.data.frames import Frame, Frames
 from edgekit.errors import EdgekitError
 
 PROGRAM = "gst-launch-1.0"

@@ -67,6 +67,15 @@ def from_canvas(
     return Detections(in_photo, labels[found].astype(np.int64), scores[found], masks[found], canvas.photo_size)
 
 
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The IoU [N, M] of boxes [N, 4] and [M, 4], xyxy."""
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    sides = np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - top_left, 0, None)
+    shared = sides[..., 0] * sides[..., 1]
+    areas = [(x[:, 2] - x[:, 0]) * (x[:, 3] - x[:, 1]) for x in (a, b)]
+    return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
+
+
 def rle(mask: np.ndarray) -> dict[str, Any]:
     """A boolean mask [H, W] as COCO's compressed run-length encoding, ready for JSON."""
     encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))

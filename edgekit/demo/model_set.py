@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.adaptation.adapt import Adaptation, adapt
+from edgekit.adaptation.adapt import Adaptation, FeatureStore, Learning, adapt
 from edgekit.artifacts.safetensors_files import read_safetensors
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.naive_loop import NaiveFineTuning, fine_tune_naively
 from edgekit.demo.scenes import NEW_CLASSES
 from edgekit.demo.stock_export import StockSession, export_stock
@@ -16,7 +16,8 @@ from edgekit.deployment.export.export import Export, export
 from edgekit.files.whole_files import staging
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.progress import Track
-from edgekit.runtime.session import Session, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import Session
 
 BASE = "demo"  # the name of the embedded model
 MODELS = ("adapted.safetensors", "adapted.onnx", "naive.safetensors", "base.onnx", "torchvision.onnx")
@@ -36,7 +37,9 @@ def make_models(folder: Path, learned: Dataset, seed: int, track: Track) -> Mode
     """Adapt the base model to the photos ``learned`` in both ways, and write all MODELS to ``folder``."""
     adapted, naive = folder / "adapted.safetensors", folder / "naive.safetensors"
     with staging(folder) as cache:  # a new cache, so that the times are those of a first run
-        adaptation = adapt(BASE, learned.file, learned.file.parent, adapted, seed=seed, cache=cache, track=track)
+        learning, store = Learning(seed=seed), FeatureStore(cache)
+        photos = learned.file.parent
+        adaptation = adapt(BASE, learned.file, photos, adapted, learning=learning, store=store, track=track)
     base, meta = load_model(BASE)
     loop = fine_tune_naively(base, list(learned.photos), NEW_CLASSES, meta.input_size, LOOP_EPOCHS, seed, track)
     _, adapted_meta = read_safetensors(adapted)

@@ -13,7 +13,7 @@ from torchvision.models.detection import FasterRCNN
 from edgekit.adaptation.features.views import View, plain_view
 from edgekit.adaptation.learning.initialise import new_generation
 from edgekit.adaptation.learning.joint import merge
-from edgekit.data.annotations.coco import Photo
+from edgekit.data.annotations.dataset import Photo
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Predictors
 from edgekit.progress import Track, silent

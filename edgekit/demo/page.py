@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 from PIL import Image
 
-from edgekit.data.annotations.coco import Dataset, Photo
+from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.demo.scenes import NEW_CLASSES
 from edgekit.demo.summary import CONFIDENT, DemoSummary, Found
 from edgekit.files.whole_files import write_text

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from edgekit.artifacts.outputs import MARK
-from edgekit.data.annotations.coco import Annotation, Dataset, Photo, write_dataset
+from edgekit.data.annotations.coco import write_dataset
+from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
 from edgekit.data.detections import rle
 from edgekit.demo.backgrounds import SIZE
 from edgekit.demo.scenes import SceneObject, annotated_classes, render_scene

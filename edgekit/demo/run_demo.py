@@ -6,10 +6,10 @@ import dataclasses
 import json
 from pathlib import Path
 
-from edgekit.adaptation.proof import compare
+from edgekit.adaptation.proof import compare_old_detections
 from edgekit.artifacts.outputs import check_outputs
-from edgekit.comparison.pairing import Retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.comparison.retention import Retention
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.model_set import MODELS, make_models, open_models, timed_models
 from edgekit.demo.page import write_page
 from edgekit.demo.photo_sets import demo_files, write_demo_set
@@ -54,8 +54,8 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, force: bool = False, tr
 def _run_on(sessions: dict[str, Session], dataset: Dataset, track: Track) -> tuple[Found, list[Retention]]:
     """What each checkpoint finds in each photo, and what became of the base's detections, in PyTorch and as graphs."""
     photos = dataset.photos
-    in_pytorch, pairs = compare(sessions["base"], sessions["adapted"], photos, len(photos), track)
-    as_graphs, _ = compare(sessions["base.onnx"], sessions["adapted.onnx"], photos, 0, track)
+    in_pytorch, pairs = compare_old_detections(sessions["base"], sessions["adapted"], photos, len(photos), track)
+    as_graphs, _ = compare_old_detections(sessions["base.onnx"], sessions["adapted.onnx"], photos, 0, track)
     base, adapted = zip(*pairs, strict=True)
     naive = [detect(sessions["naive"], p.read()) for p in track(photos, "running the naive model")]
     return {"base": base, "adapted": adapted, "naive": naive}, [in_pytorch, as_graphs]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
-from edgekit.comparison.pairing import Retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.comparison.retention import Retention
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
 from edgekit.demo.model_set import LOOP_EPOCHS, ModelSet
 from edgekit.measurement.bench.benchmark import Latency

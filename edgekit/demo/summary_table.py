@@ -5,33 +5,26 @@ from __future__ import annotations
 from rich.table import Table
 
 from edgekit.demo.summary import DemoSummary
-from edgekit.measurement.evaluate import Evaluation
-from edgekit.report.bench_tables import latency_table
+from edgekit.report.bench_tables import latency_sheet
+from edgekit.report.sheets import Sheet, rich_table
 
 
 def demo_tables(summary: DemoSummary) -> list[Table]:
-    """AP50 and seconds of the models in one table, and the latencies."""
-    table = Table(title=f"AP50 (%) on {summary.adapted.images} photos of old and new objects")
-    table.add_column("model")
-    for column in ("old box", "old mask", "new box", "new mask", "false new per base photo", "seconds"):
-        table.add_column(column, justify="right")
-    rows: list[tuple[str, Evaluation, str, str]] = [
+    """AP and false detections in one table, and the latencies."""
+    false_new, naive_false_new = summary.false_new_per_base_image, summary.naive_false_new_per_base_image
+    models = [
         ("base", summary.base_on_mixed, "", ""),
-        ("edgekit", summary.adapted, f"{summary.false_new_per_base_image:.2f}", f"{summary.adapt_seconds:.0f}"),
-        (
-            "naive",
-            summary.naive,
-            f"{summary.naive_false_new_per_base_image:.2f}",
-            f"{summary.loop_seconds_for_all_epochs:.0f}",
-        ),
+        ("edgekit", summary.adapted, f"{false_new:.2f}", f"{summary.adapt_seconds:.0f}"),
+        ("naive", summary.naive, f"{naive_false_new:.2f}", f"{summary.loop_seconds_for_all_epochs:.0f}"),
     ]
-    for name, result, false_new, seconds in rows:
-        figures = []
-        for part in (result.old, result.new):
-            figures += [f"{100 * part.box.AP50:.1f}" if part else ""]
-            figures += [f"{100 * part.mask.AP50:.1f}" if part and part.mask else ""]
-        table.add_row(name, *figures, false_new, seconds, style="bold" if name == "edgekit" else "")
+    rows = []
+    for name, result, wrong, seconds in models:
+        parts = [part for half in (result.old, result.new) for part in (half and half.box, half and half.mask)]
+        rows.append((name, *(f"{100 * part.AP50:.1f}" if part else "" for part in parts), wrong, seconds))
+    title = f"AP50 (%) on {summary.adapted.images} photos of old and new objects"
+    columns = ("model", "old box", "old mask", "new box", "new mask", "false new per base photo", "seconds")
+    table = rich_table(Sheet(title, columns, tuple(rows), styles=("", "bold", "")))
     kept = f"{summary.old_detections_changed} of {summary.old_detections_compared} old detections changed"
     loop = f"naive: trained {summary.loop_epochs} epochs, seconds extrapolated to {summary.epochs}"
     table.caption = f"{kept} (PyTorch and onnxruntime, base-test and mixed-test); {loop}"
-    return [table, latency_table(summary.latency, summary.machine)]
+    return [table, rich_table(latency_sheet(summary.latency, summary.machine))]

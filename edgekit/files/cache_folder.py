@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
-from edgekit.files.whole_files import output_folder, sha256, writing
+from edgekit.files.whole_files import sha256, staging, writing
 
 DIGESTS = "sha256.json"  # in each entry: file name -> SHA-256
 KEPT_SHARE = 0.9  # of the limit, once it is passed: measuring all entries again for each new one would take long
-ABANDONED = 24 * 3600  # seconds after which what a dead process left half made is removed
 
 
 @dataclass
@@ -47,17 +44,23 @@ class CacheFolder:
     @contextlib.contextmanager
     def adding(self, key: str) -> Iterator[Path]:
         """A temporary folder for an entry's files, which takes the entry's place when the block ends well."""
-        output_folder(self.folder)
-        with writing(self.folder, "free space or choose another folder for the cache"):
-            temporary = Path(tempfile.mkdtemp(prefix=".adding.", dir=self.folder))
+        entry = self.folder / key
+        with (
+            staging(self.folder) as temporary,
+            writing(self.folder, "free space or choose another folder for the cache"),
+        ):
+            made = temporary / key
+            made.mkdir()
+            yield made
+            (made / DIGESTS).write_text(json.dumps(_digests(made), indent=1))
+            self._make_room(_size(made))
+            _remove(entry)
             try:
-                yield temporary
-                (temporary / DIGESTS).write_text(json.dumps(_digests(temporary), indent=1))
-                self._make_room(_size(temporary))
-                _exchange(temporary, self.folder / key)
-                self.used.add(key)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+                made.rename(entry)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process made the same entry meanwhile
+                    raise
+            self.used.add(key)
 
     def add(self, key: str, make: Callable[[Path], None]) -> Path:
         """Add the entry whose files ``make`` writes into a folder, and return the entry's own."""
@@ -83,16 +86,12 @@ class CacheFolder:
         self._free -= size
 
     def _by_age(self) -> list[tuple[Path, int]]:
-        """All entries with their sizes in bytes, the least recently used first; what was abandoned is removed."""
+        """All entries with their sizes in bytes, the least recently used first."""
         found = []
         for entry in self.folder.iterdir():
             with contextlib.suppress(OSError):  # another process removed it
-                used = entry.stat().st_mtime
-                if entry.name.startswith((".adding.", ".removing.")):
-                    if time.time() - used > ABANDONED:
-                        shutil.rmtree(entry, ignore_errors=True)
-                elif (entry / DIGESTS).is_file():
-                    found.append((used, entry, _size(entry)))
+                if (entry / DIGESTS).is_file():
+                    found.append((entry.stat().st_mtime, entry, _size(entry)))
         return [(entry, size) for _, entry, size in sorted(found)]
 
 
@@ -118,26 +117,10 @@ def _size(entry: Path) -> int:
     return sum(file.stat().st_size for file in entry.iterdir())
 
 
-def _exchange(temporary: Path, entry: Path) -> None:
-    """Rename a folder to an entry's; of processes that make the same entry at once the last one's stays."""
-    for attempt in range(10):
-        _remove(entry)
-        try:
-            temporary.rename(entry)
-        except OSError:  # another process's is there again
-            if attempt == 9 or not entry.exists():
-                raise
-        else:
-            return
-
-
 def _remove(entry: Path) -> None:
     """Remove an entry at once, so that no process finds half of it."""
     if not entry.exists():
         return
-    with contextlib.suppress(OSError):  # another process removes it, or the folder may only be read
-        gone = Path(tempfile.mkdtemp(prefix=".removing.", dir=entry.parent))
-        try:
-            entry.rename(gone / entry.name)
-        finally:
-            shutil.rmtree(gone, ignore_errors=True)
+    # Another process removes it, or the folder may only be read.
+    with contextlib.suppress(OSError, EdgekitError), staging(entry.parent) as gone:
+        entry.rename(gone / entry.name)

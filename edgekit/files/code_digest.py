@@ -24,7 +24,7 @@ def entry_key(made_by: Callable[..., Any], about: Sequence[Any]) -> str:
     ``about`` is what the entry depends on, as JSON has it. What makes it is found from the function ``made_by``: the
     code of its module and of all that this imports of edgekit, and the versions of ``TOOLS``.
     """
-    everything = [list(about), code_sha256(made_by.__module__), [_version(name) for name in TOOLS]]
+    everything = [list(about), code_sha256(made_by.__module__), [installed_version(name) for name in TOOLS]]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:40]
 
 
@@ -62,7 +62,7 @@ def _imported(tree: ast.Module, package: Path) -> Iterator[str]:
 
 
 def _file_of(module: str, package: Path) -> Path | None:
-    """The file of a module of the package; None for any other's, and for what is no module."""
+    """The file of a module of the package; None for any other's, and for what is not a module."""
     root, *parts = module.split(".")
     if root != package.name:
         return None
@@ -83,8 +83,9 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 @functools.cache
-def _version(package: str) -> str:
+def installed_version(package: str) -> str | None:
+    """The version of a package by its name on the package index; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "none"
+        return None

@@ -1,4 +1,4 @@
-"""Run a model on a video or camera: decoding, inference and drawing at the same time, a few frames in flight."""
+"""Runs a model on a video or camera: decoding, inference and drawing at the same time, a few frames in flight."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
-from edgekit.data.video import Frames
+from edgekit.data.frames import Frames
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import atomic_path
-from edgekit.inference.live_stages import Found, Medians, Reading, Writing
+from edgekit.inference.live_stages import Found, FrameReader, FrameWriter, durations, median_ms
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import Session, detect
 
@@ -21,7 +20,7 @@ class Stream:
     """What came of a video or camera.
 
     ``ended`` is "at its end", "at --frames" or "by Ctrl-C"; ``problem`` says why it ended otherwise. Milliseconds are
-    medians of a frame in each stage; the stages overlap, so ``frames_per_second`` is that of the slowest.
+    medians per frame of each stage; the stages overlap, so ``frames_per_second`` is that of the slowest.
     ``dropped`` frames of a camera came while the model was busy. ``refitted`` frames had another size than the first
     and were scaled to it for the video.
     """
@@ -52,51 +51,43 @@ def watch(
     track: Track = silent,
 ) -> Stream:
     """Find objects in every frame until the end, ``limit`` frames or Ctrl-C; the files are whole in each case."""
-    count = objects = 0
-    inference, began, ended = Medians(), time.perf_counter(), None
+    inference, began = durations(), time.perf_counter()
     with ExitStack() as files:
         video = files.enter_context(atomic_path(output)) if output is not None else None
-        lines = files.enter_context(_text(files.enter_context(atomic_path(jsonl)))) if jsonl is not None else None
-        reading = Reading(frames, limit)
-        files.callback(reading.close)
-        writing = Writing(video, lines, frames.live, frames.rate, session.meta.categories, output)
-        files.callback(writing.abandon)
+        lines = files.enter_context(atomic_path(jsonl)) if jsonl is not None else None
+        reader = FrameReader(frames, limit)
+        files.callback(reader.close)
+        writer = FrameWriter(frames, session.meta.categories, video, lines, output)
+        files.callback(writer.abandon)
         try:
-            for frame in track(reading, "predicting"):
+            for frame in track(reader, "predicting"):
                 start = time.perf_counter()
                 found = detect(session, frame.pixels)
                 found = found.select(found.scores >= min_score)
-                inference.add(time.perf_counter() - start)
-                writing.put(Found(frame, found))
-                count, objects = count + 1, objects + len(found)
+                inference.append(time.perf_counter() - start)
+                writer.put(Found(frame, found))
         except KeyboardInterrupt:
-            if count == 0:
+            if writer.frames == 0:
                 raise
-            ended = "by Ctrl-C"
-        writing.finish()
-        seconds = time.perf_counter() - began
-        problem = frames.problem() if ended is None and reading.ended == "at its end" else None
-        if count == 0 and problem is None:
-            problem = EdgekitError(f"{frames.name}: holds no frame that can be decoded", "copy or convert it again")
-        if count == 0 and problem is not None:
-            raise problem
+            reader.ended = "by Ctrl-C"
+        writer.finish()
+        seconds = round(time.perf_counter() - began, 3)
+        problem = frames.problem() if reader.ended == "at its end" else None
+        if writer.frames == 0:
+            raise problem or EdgekitError(f"{frames.name}: holds no frame that can be decoded", "convert it again")
         return Stream(
             source=frames.name,
-            frames=count,
-            objects=objects,
-            seconds=round(seconds, 3),
-            frames_per_second=round(count / seconds, 2),
-            dropped=reading.dropped,
-            decode_ms=reading.decode.median(),
-            inference_ms=inference.median(),
-            drawing_ms=writing.drawing.median(),
-            ended=ended or reading.ended,
+            frames=writer.frames,
+            objects=writer.objects,
+            seconds=seconds,
+            frames_per_second=round(writer.frames / seconds, 2),
+            dropped=reader.dropped,
+            decode_ms=median_ms(reader.decode),
+            inference_ms=median_ms(inference),
+            drawing_ms=median_ms(writer.drawing),
+            ended=reader.ended,
             problem=str(problem) if problem else None,
             output=output,
             jsonl=jsonl,
-            refitted=writing.refitted,
+            refitted=writer.refitted,
         )
-
-
-def _text(path: Path) -> TextIO:
-    return path.open("w", encoding="utf-8")

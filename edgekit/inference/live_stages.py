@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
+import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
 from edgekit.data.detections import Detections
+from edgekit.data.frames import Frame, Frames
 from edgekit.data.images import fit
-from edgekit.data.video import Frame, Frames, VideoFile
+from edgekit.data.video import VideoFile
 from edgekit.inference.drawing import draw
 
 IN_FLIGHT = 4  # frames that may wait between two stages
@@ -29,23 +33,17 @@ class Found(NamedTuple):
     detections: Detections
 
 
-class Medians:
-    """The median of the last thousand durations in ms, in constant memory."""
-
-    def __init__(self) -> None:
-        self.values, self.count = np.zeros(1000), 0
-
-    def add(self, seconds: float) -> None:
-        """Note one duration."""
-        self.values[self.count % len(self.values)] = 1e3 * seconds
-        self.count += 1
-
-    def median(self) -> float:
-        """0 where nothing was noted."""
-        return round(float(np.median(self.values[: self.count])), 3) if self.count else 0.0
+def durations() -> deque[float]:
+    """The last thousand durations in seconds: a camera may run for weeks."""
+    return deque(maxlen=1000)
 
 
-class Stage:
+def median_ms(seconds: Collection[float]) -> float:
+    """The median of durations; 0 without any."""
+    return round(1e3 * statistics.median(seconds), 3) if seconds else 0.0
+
+
+class Worker:
     """A thread that runs one function and hands on what it raises."""
 
     def __init__(self, work: Callable[[], None], name: str) -> None:
@@ -66,14 +64,14 @@ class Stage:
             raise self.error
 
 
-class Reading:
+class FrameReader:
     """Frames decoded by a thread of their own: all of a file's, the latest of a camera's."""
 
     def __init__(self, frames: Frames, limit: int | None) -> None:
-        self.frames, self.limit, self.dropped, self.decode = frames, limit, 0, Medians()
+        self.frames, self.limit, self.dropped, self.decode = frames, limit, 0, durations()
         self.stop, self.ended = threading.Event(), "at its end"
         self.waiting: queue.Queue[Frame | None] = queue.Queue(1 if frames.live else IN_FLIGHT)
-        self.stage = Stage(self._read, "decoding")
+        self.worker = Worker(self._read, "decoding")
 
     def __length_hint__(self) -> int:
         """How many frames there will be, where a file says so; for progress bars."""
@@ -85,12 +83,12 @@ class Reading:
             try:
                 frame = self.waiting.get(timeout=PATIENCE)
             except queue.Empty:
-                self.stage.check()
+                self.worker.check()
                 if self.frames.live and time.monotonic() - last > SILENCE:
                     return
                 continue
             if frame is None:
-                self.stage.check()
+                self.worker.check()
                 return
             taken += 1
             yield frame
@@ -98,11 +96,11 @@ class Reading:
         self.ended = "at --frames"
 
     def close(self) -> None:
-        """Stop decoding and give the file or camera back."""
+        """Stop decoding and release the file or camera."""
         self.stop.set()
         self.frames.stop()
-        self.stage.thread.join(timeout=10)
-        if not self.stage.thread.is_alive():  # else the driver holds it, and to close under it would crash
+        self.worker.thread.join(timeout=10)
+        if not self.worker.thread.is_alive():  # else the driver holds it, and to close under it would crash
             self.frames.close()
 
     def _read(self) -> None:
@@ -110,7 +108,7 @@ class Reading:
             while not self.stop.is_set():
                 began = time.perf_counter()
                 frame = self.frames.read()
-                self.decode.add(time.perf_counter() - began)
+                self.decode.append(time.perf_counter() - began)
                 if frame is None:
                     break
                 self._put(frame)
@@ -118,69 +116,77 @@ class Reading:
             self._put(None)
 
     def _put(self, frame: Frame | None) -> None:
+        """Hand a frame on; a camera's takes the place of one that still waits."""
+        replaces = self.frames.live and frame is not None
         while not self.stop.is_set():
-            try:
-                self.waiting.put(frame, timeout=0.0 if self.frames.live and frame is not None else PATIENCE)
+            with contextlib.suppress(queue.Full):
+                self.waiting.put(frame, timeout=0.0 if replaces else PATIENCE)
                 return
-            except queue.Full:
-                if self.frames.live and frame is not None:
-                    try:
-                        self.waiting.get_nowait()
-                        self.dropped += 1
-                    except queue.Empty:
-                        continue
+            if replaces:
+                with contextlib.suppress(queue.Empty):
+                    self.waiting.get_nowait()
+                    self.dropped += 1
 
 
-class Writing:
-    """Frames drawn and written by a thread of their own, into a video, JSON lines, or both."""
+class FrameWriter:
+    """Frames drawn and written by a thread of their own, into a video, JSON lines, or both.
 
-    def __init__(self, output: Path | None, lines: TextIO | None, live: bool, rate: float, categories: tuple[str, ...],
-                 name: Path | None) -> None:  # fmt: skip
-        self.output, self.lines, self.live, self.rate = output, lines, live, rate
-        self.categories, self.name, self.drawing = categories, name, Medians()
+    ``video`` and ``jsonl`` are the paths to write to, ``name`` is the video's in an error.
+    """
+
+    def __init__(
+        self, source: Frames, categories: tuple[str, ...], video: Path | None, jsonl: Path | None, name: Path | None
+    ) -> None:
+        self.source, self.categories, self.output, self.name = source, categories, video, name
+        self.lines: TextIO | None = jsonl.open("w", encoding="utf-8") if jsonl is not None else None
+        self.frames = self.objects = 0
+        self.drawing = durations()
         self.video: VideoFile | None = None
         self.size, self.refitted = (0, 0), 0  # of the first frame; how many frames had another
         self.waiting: queue.Queue[Found | None] = queue.Queue(IN_FLIGHT)
-        self.stage = Stage(self._write, "drawing")
+        self.worker = Worker(self._write, "drawing")
 
-    def put(self, found: Found | None) -> None:
-        """Hand a frame on, or None: that was the last one."""
-        while True:
-            self.stage.check()
-            try:
-                self.waiting.put(found, timeout=PATIENCE)
-                return
-            except queue.Full:
-                continue
+    def put(self, found: Found) -> None:
+        """Hand a frame on."""
+        self._put(found)
+        self.frames += 1
+        self.objects += len(found.detections)
 
     def finish(self) -> None:
-        """Write what waits and make the video whole."""
-        if self.stage.thread.is_alive():
-            self.put(None)
-        self.stage.thread.join()
-        self.stage.check()
+        """Write what waits and make the files whole."""
+        if self.worker.thread.is_alive():
+            self._put(None)
+        self.worker.thread.join()
+        self.worker.check()
 
     def abandon(self) -> None:
         """Stop without writing what waits; nothing to do after ``finish``."""
-        while self.stage.thread.is_alive():
+        while self.worker.thread.is_alive():
             try:
                 self.waiting.put_nowait(None)
-                self.stage.thread.join()
+                self.worker.thread.join()
             except queue.Full:
                 self.waiting.get_nowait()
+
+    def _put(self, found: Found | None) -> None:
+        while True:
+            self.worker.check()
+            with contextlib.suppress(queue.Full):
+                self.waiting.put(found, timeout=PATIENCE)
+                return
 
     def _write(self) -> None:
         try:
             while (found := self.waiting.get()) is not None:
                 began = time.perf_counter()
-                self._write_one(found)
-                self.drawing.add(time.perf_counter() - began)
+                self._write_one(*found)
+                self.drawing.append(time.perf_counter() - began)
         finally:
-            if self.video is not None:
-                self.video.close()
+            for file in (self.video, self.lines):
+                if file is not None:
+                    file.close()
 
-    def _write_one(self, found: Found) -> None:
-        frame, detections = found
+    def _write_one(self, frame: Frame, detections: Detections) -> None:
         if self.lines is not None:
             row: dict[str, Any] = {"frame": frame.number, "seconds": round(frame.seconds, 3)}
             self.lines.write(json.dumps(row | {"detections": detections.to_coco(self.categories)}) + "\n")
@@ -189,7 +195,7 @@ class Writing:
             drawn = np.asarray(draw(frame.pixels, detections, self.categories))
             if self.video is None:
                 self.size = (drawn.shape[0], drawn.shape[1])
-                self.video = VideoFile(self.output, self.size, self.rate, self.name)
+                self.video = VideoFile(self.output, self.size, self.source.rate, self.name)
             if drawn.shape[:2] != self.size:  # a video has one size, and OpenCV drops other frames without a word
                 drawn, self.refitted = fit(drawn, self.size).pixels, self.refitted + 1
-            self.video.write(drawn, frame.seconds if self.live else None)
+            self.video.write(drawn, frame.seconds if self.source.live else None)

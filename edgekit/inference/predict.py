@@ -1,9 +1,9 @@
-"""Run a model on photos, a video or a camera; return what it found and, if asked, draw it or write it down."""
+"""Runs a model on photos, a video or a camera; draws what it found or writes it down, if asked."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,16 @@ from PIL.PngImagePlugin import PngInfo
 
 from edgekit.artifacts.outputs import MARK, check_outputs
 from edgekit.data.images import list_images, read_image
-from edgekit.data.video import Frames, check_output, is_video, open_camera, open_video
+from edgekit.data.video import check_output, is_video, open_camera, open_video
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, staging, write_text, writing
 from edgekit.inference.drawing import draw
 from edgekit.inference.live import Stream, watch
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
-from edgekit.runtime.session import Session, detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.selection import Selection
+from edgekit.runtime.session import Session, detect
 
 
 @dataclass(frozen=True)
@@ -36,51 +38,52 @@ class Prediction:
 
 def predict(
     model: str | Path,
-    images: Sequence[Path] = (),
-    output: Path | None = None,
+    images: str | Path | Sequence[str | Path] = (),
+    output: str | Path | None = None,
     min_score: float = 0.5,
-    generations: int | None = None,
-    best_only: bool = False,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    selection: Selection = Selection(),
+    hints: CheckpointHints = CheckpointHints(),
     skip_bad_images: bool = False,
     camera: str | None = None,
-    jsonl: Path | None = None,
+    jsonl: str | Path | None = None,
     frames: int | None = None,
     force: bool = False,
     track: Track = silent,
 ) -> list[Prediction] | Stream:
     """Find objects in image files, in the images of folders, in one video file, or in what a ``camera`` sees.
 
-    ``output`` is the folder to write annotated PNGs to or, of a video or camera, the annotated video. ``jsonl`` gets a
-    line of JSON an image or frame. ``frames`` ends a video or camera after so many. A camera is "0", "/dev/video0",
-    "csi:0" (a Jetson's) or the address of a stream. ``generations`` leaves out what later adaptations added;
-    ``best_only`` drops detections that a better-scored one of another generation covers; ``base_classes``,
-    ``architecture``: see ``open_session``. No output may be one of the images; ``force`` replaces other files that
-    edgekit did not make, to which JSON lines and videos always count, as they cannot say who made them.
+    ``output`` is the folder to write annotated PNGs to or, of a video or camera, the annotated video. ``jsonl`` gets
+    one line of JSON per image or frame. ``frames`` ends a video or camera after that many. A camera is "0",
+    "/dev/video0", "csi:0" (a Jetson's) or the address of a stream. ``selection`` and ``hints`` are those of
+    ``open_session``. No output may be one of the images; ``force`` replaces other files that edgekit did not make,
+    among which JSON lines and videos always count, as they cannot say who made them.
     """
-    video = _video(images, camera)
-    _check(video or camera, output, frames)
-    files = _files(images, output) if video is None and camera is None else []
-    check_outputs([output, jsonl, *(picture for _, picture in files)], [model, *images, base_classes], force)
-    session = open_session(model, generations, best_only, CheckpointHints(base_classes, architecture))
-    if camera is not None or video is not None:
-        source: Frames = open_camera(camera) if camera is not None else open_video(video or Path())
-        return watch(session, source, output, jsonl, min_score, frames, track)
-    predictions = _photos(session, files, output, min_score, skip_bad_images, track)
-    if jsonl is not None:
+    paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(path) for path in images]
+    folder = Path(output) if output is not None else None
+    lines = Path(jsonl) if jsonl is not None else None
+    video = _video(paths, camera)
+    _check(video or camera, folder, frames)
+    files = list(_files(paths, folder)) if video is None and camera is None else []
+    check_outputs([folder, lines, *(picture for _, picture in files)], [model, *paths, hints.base_classes], force)
+    session = open_session(model, selection, hints)
+    if camera is not None:
+        return watch(session, open_camera(camera), folder, lines, min_score, frames, track)
+    if video is not None:
+        return watch(session, open_video(video), folder, lines, min_score, frames, track)
+    predictions = _photos(session, files, folder, min_score, skip_bad_images, track)
+    if lines is not None:
         rows = [{"image": str(p.image), "detections": p.detections} for p in predictions if not p.skipped]
-        write_text(jsonl, "".join(json.dumps(row) + "\n" for row in rows))
+        write_text(lines, "".join(json.dumps(row) + "\n" for row in rows))
     return predictions
 
 
 def _video(images: Sequence[Path], camera: str | None) -> Path | None:
-    """The one video among the files, if there is one; raises EdgekitError where it is not clear what to look at."""
+    """The one video among the files, if there is one; raises EdgekitError where it is not clear what the input is."""
     videos = [path for path in images if is_video(path) and not path.is_dir()]
     if camera is not None and images:
-        raise EdgekitError(f"{images[0]} and --camera {camera}: both given", "give one of them")
+        raise EdgekitError(f"{images[0]} and --camera {camera}: both are inputs", "give one of them")
     if camera is None and not images:
-        raise EdgekitError("nothing to look at", "give photos, folders, a video, or --camera 0")
+        raise EdgekitError("no input", "give photos, folders, a video, or --camera 0")
     if len(videos) > 1:
         raise EdgekitError(f"{videos[0]} and {videos[1]}: several videos", "give one at a time")
     if videos and len(images) > 1:
@@ -90,28 +93,29 @@ def _video(images: Sequence[Path], camera: str | None) -> Path | None:
 
 
 def _check(stream: Path | str | None, output: Path | None, frames: int | None) -> None:
-    """Raise EdgekitError, before any work, for options that do not go with what is looked at."""
+    """Raise EdgekitError, before any work, for options that do not go with the input."""
     if frames is not None and frames < 1:
-        raise EdgekitError(f"--frames {frames}: nothing to look at", "give 1 or more")
+        raise EdgekitError(f"--frames {frames}: not a number of frames", "give 1 or more")
     if stream is not None and output is not None:
         check_output(output)
     if stream is None and frames is not None:
-        raise EdgekitError("--frames: photos are not frames", "leave it, or give a video or --camera")
+        raise EdgekitError("--frames: photos are not frames", "omit it, or give a video or --camera")
     if stream is None and output is not None and is_video(output) and not output.is_dir():
         raise EdgekitError(f"{output}: is a video's name, and photos are drawn into a folder", "give a folder")
 
 
-def _files(images: Sequence[Path], output: Path | None) -> list[tuple[Path, Path | None]]:
-    """The photos, in the order given, each with the picture to write of it: two of one name get a number."""
-    files: list[tuple[Path, Path | None]] = []
-    taken: set[Path | None] = set()
+def _files(images: Sequence[Path], output: Path | None) -> Iterator[tuple[Path, Path | None]]:
+    """The photos in the order given, each with the picture to write of it: two of one name get a number."""
+    taken: set[Path] = set()
     for file in (f for path in images for f in (list_images(path) if path.is_dir() else [path])):
-        picture, number = output / f"{file.stem}.png" if output is not None else None, 2
-        while output is not None and picture in taken:
+        if output is None:
+            yield file, None
+            continue
+        picture, number = output / f"{file.stem}.png", 2
+        while picture in taken:
             picture, number = output / f"{file.stem}-{number}.png", number + 1
-        files.append((file, picture))
         taken.add(picture)
-    return files
+        yield file, picture
 
 
 def _photos(

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.data.annotations.coco import Dataset, Photo, read_dataset, readable
+from edgekit.data.annotations.dataset import Dataset, Photo
+from edgekit.data.annotations.formats import read_dataset
+from edgekit.data.annotations.usable import readable
 from edgekit.data.class_names import find_alike
 from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.selection import Selection
+from edgekit.runtime.session import Session, detect
 
 
 @dataclass(frozen=True)
@@ -55,47 +59,39 @@ class Evaluation:
 
 def evaluate(
     model: str | Path,
-    data: Path,
-    images: Path,
-    generations: int | None = None,
-    best_only: bool = False,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    data: str | Path,
+    images: str | Path,
+    selection: Selection = Selection(),
+    hints: CheckpointHints = CheckpointHints(),
     skip_bad_images: bool = False,
     track: Track = silent,
 ) -> Evaluation:
     """Run a model on annotated photos and return its AP.
 
-    ``data`` is a COCO JSON file, ``images`` the folder its file names are in. Classes are matched by name.
-    ``generations`` leaves out what later adaptations added; ``best_only`` drops detections that a better-scored one of
-    another generation covers; ``base_classes``, ``architecture``: see ``open_session``.
+    ``data`` are annotations in any format that edgekit reads, ``images`` is the folder of the photos. Classes are
+    matched by name. ``selection`` and ``hints`` are those of ``open_session``.
     """
-    session = open_session(model, generations, best_only, CheckpointHints(base_classes, architecture))
+    session = open_session(model, selection, hints)
+    dataset, skipped = read_annotated(Path(data), Path(images), skip_bad_images)
+    return replace(evaluate_session(session, dataset, Path(model).name, track), skipped=skipped)
+
+
+def read_annotated(data: Path, images: Path, skip_bad_images: bool = False) -> tuple[Dataset, tuple[str, ...]]:
+    """Annotated photos, all of which can be read, and what is wrong with those left out."""
     dataset = read_dataset(data, images)
     photos, skipped = readable(dataset.photos, skip_bad_images)
-    found = [detect(session, p.read()) for p in track(photos, f"evaluating {Path(model).name}")]
-    return score(dataset, photos, found, session.meta, tuple(skipped))
+    return replace(dataset, photos=tuple(photos)), tuple(skipped)
 
 
-def score(
-    dataset: Dataset,
-    photos: Sequence[Photo],
-    found: Sequence[Detections],
-    meta: ModelMeta,
-    skipped: tuple[str, ...] = (),
-) -> Evaluation:
-    """The AP of detections already made, one ``Detections`` a photo."""
-    known = [c for c in dataset.categories if c in meta.categories]
-    annotated = {a.category for p in photos for a in p.annotations}
-    if alike := find_alike(sorted(annotated - set(known)), meta.categories):
-        raise EdgekitError(
-            f"{dataset.file}: its classes and the model's: {alike}", "rename it in the annotations, as the model has it"
-        )
-    if not known:
-        raise EdgekitError(
-            f"{dataset.file}: none of its classes is one of the model's",
-            f"it annotates {', '.join(dataset.categories)}; compare with: edgekit inspect MODEL",
-        )
+def evaluate_session(session: Session, dataset: Dataset, name: str, track: Track) -> Evaluation:
+    """The AP of an open session; ``name`` is shown with the progress."""
+    found = [detect(session, photo.read()) for photo in track(dataset.photos, f"evaluating {name}")]
+    return score(dataset, dataset.photos, found, session.meta)
+
+
+def score(dataset: Dataset, photos: Sequence[Photo], found: Sequence[Detections], meta: ModelMeta) -> Evaluation:
+    """The AP of detections already made, one ``Detections`` per photo."""
+    known = _known_classes(dataset, photos, meta)
     truth = [
         {"image_id": p.id, "category_id": meta.categories.index(a.category), "bbox": list(a.bbox), "area": a.area}
         | {"iscrowd": int(a.iscrowd), "segmentation": a.segmentation}
@@ -104,7 +100,7 @@ def score(
         if a.category in known
     ]
     rows = [
-        row | {"image_id": p.id}
+        row | {"image_id": p.id, "iscrowd": 0, "area": row["bbox"][2] * row["bbox"][3]}
         for p, d in zip(photos, found, strict=True)
         for row in d.to_coco(meta.categories)
         if row["category"] in known
@@ -122,7 +118,6 @@ def score(
             return None
         return Part(_mean(boxes[chosen]), _mean(masks[chosen]) if masks is not None else None)
 
-    per_class = {name: p for name in known if (p := part([name]))}
     total = part(known)
     if total is None:
         raise EdgekitError(f"{dataset.file}: annotates no object of the model's classes", "give photos that show some")
@@ -131,12 +126,28 @@ def score(
         mask=total.mask,
         old=part(meta.old_classes),
         new=part(meta.new_classes),
-        per_class=per_class,
+        per_class={name: p for name in known if (p := part([name]))},
         images=len(photos),
         objects=len(truth),
         not_in_model=tuple(c for c in dataset.categories if c not in known),
-        skipped=skipped,
+        skipped=(),
     )
+
+
+def _known_classes(dataset: Dataset, photos: Sequence[Photo], meta: ModelMeta) -> list[str]:
+    """The annotated classes that the model has; raises where there are none, or one is nearly named as the model's."""
+    known = [c for c in dataset.categories if c in meta.categories]
+    annotated = {a.category for p in photos for a in p.annotations}
+    if alike := find_alike(sorted(annotated - set(known)), meta.categories):
+        raise EdgekitError(
+            f"{dataset.file}: its classes and the model's: {alike}", "rename it in the annotations, as the model has it"
+        )
+    if not known:
+        raise EdgekitError(
+            f"{dataset.file}: none of its classes is one of the model's",
+            f"it annotates {', '.join(dataset.categories)}; compare with: edgekit inspect MODEL",
+        )
+    return known
 
 
 def _mean(per_class: np.ndarray) -> Precision:
@@ -151,19 +162,16 @@ def _average_precision(
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    reference, results = COCO(), COCO()
     images = [{"id": p.id, "height": p.height, "width": p.width} for p in photos]
     categories = [{"id": i} for i in ids]
-    for api, items in ((reference, truth), (results, rows)):
-        numbered = [item | {"id": i, "iscrowd": item.get("iscrowd", 0)} for i, item in enumerate(items, start=1)]
-        if api is results:
-            numbered = [item | {"area": item["bbox"][2] * item["bbox"][3]} for item in numbered]
-        api.dataset = {"images": images, "categories": categories, "annotations": json.loads(json.dumps(numbered))}
-        with contextlib.redirect_stdout(io.StringIO()):
-            api.createIndex()
-    evaluation = COCOeval(reference, results, kind)
-    evaluation.params.catIds = ids
     with contextlib.redirect_stdout(io.StringIO()):
+        sides = COCO(), COCO()
+        for side, items in zip(sides, (truth, rows), strict=True):
+            numbered = [copy.deepcopy(item) | {"id": i} for i, item in enumerate(items, start=1)]
+            side.dataset = {"images": images, "categories": categories, "annotations": numbered}
+            side.createIndex()
+        evaluation = COCOeval(*sides, kind)
+        evaluation.params.catIds = ids
         evaluation.evaluate()
         evaluation.accumulate()
     # precision [IoU thresholds, recalls, categories, areas, detection limits]; -1 marks a category without objects.

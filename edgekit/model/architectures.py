@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from torchvision.models import get_model_builder, mobilenet_v2
@@ -18,23 +15,24 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 from edgekit.artifacts.model_names import TORCHVISION
 from edgekit.errors import EdgekitError
 
+# The input size (height, width) that each is meant for; torchvision's is what it makes of a 4:3 photo, rounded up to
+# multiples of 32.
+ARCHITECTURES: dict[str, tuple[int, int]] = {
+    "maskrcnn_mobilenet_v2_fpn": (320, 320),
+    **{name: (320, 448) if "320" in name else (800, 1088) for name in TORCHVISION},
+}
 
-@dataclass(frozen=True)
-class Architecture:
-    """How to build a detector for a number of classes (the background counted), and the input size it is meant for.
 
-    torchvision's sizes are what it makes of a 4:3 photo, rounded up to multiples of 32.
-    """
-
-    build: Callable[[int], FasterRCNN]
-    input_size: tuple[int, int]
+def build_detector(name: str, num_classes: int) -> FasterRCNN:
+    """A detector with random weights; ``num_classes`` counts the background, as in torchvision."""
+    if name == maskrcnn_mobilenet_v2_fpn.__name__:
+        return maskrcnn_mobilenet_v2_fpn(num_classes)
+    return get_model_builder(name)(weights=None, weights_backbone=None, num_classes=num_classes)
 
 
 def maskrcnn_mobilenet_v2_fpn(num_classes: int) -> MaskRCNN:
-    """Mask R-CNN for small pictures (320x320): MobileNetV2, FPN of 96 channels at strides 8 to 64, slim heads.
-
-    ``num_classes`` counts the background, as in torchvision. Batch norms are frozen; weights are random.
-    """
+    """Mask R-CNN for small pictures (320x320): MobileNetV2, FPN of 96 channels at strides 8 to 64, slim heads; batch
+    norms are frozen."""
     channels, features, mask_channels = 96, 512, 64
     # The last block at each of the strides 8, 16 and 32, with its number of channels.
     blocks = {"6": 32, "13": 96, "18": 1280}
@@ -63,27 +61,14 @@ def maskrcnn_mobilenet_v2_fpn(num_classes: int) -> MaskRCNN:
     )
 
 
-def _torchvisions(name: str) -> Architecture:
-    def build(num_classes: int) -> FasterRCNN:
-        return get_model_builder(name)(weights=None, weights_backbone=None, num_classes=num_classes)
-
-    return Architecture(build, (320, 448) if "320" in name else (800, 1088))
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    "maskrcnn_mobilenet_v2_fpn": Architecture(maskrcnn_mobilenet_v2_fpn, (320, 320)),
-    **{name: _torchvisions(name) for name in TORCHVISION},
-}
-
-
 def without_weights(name: str, num_classes: int, frozen_norms: bool, eps: float) -> FasterRCNN:
-    """A detector whose tensors have shapes but no values (``torch.device("meta")``), to be given some, in eval mode.
+    """A detector in eval mode whose tensors have shapes but no values yet (``torch.device("meta")``).
 
-    ``frozen_norms`` makes torchvision's FrozenBatchNorm2d of its batch norms, as torchvision does with pretrained
-    weights; ``eps`` is the batch norms' own.
+    ``frozen_norms`` turns its batch norms into FrozenBatchNorm2d, as torchvision does with pretrained weights; ``eps``
+    is the batch norms'.
     """
     with torch.device("meta"):
-        base = ARCHITECTURES[name].build(num_classes)
+        base = build_detector(name, num_classes)
         for module in list(base.modules()):
             for child_name, child in module.named_children():
                 if frozen_norms and isinstance(child, nn.BatchNorm2d):
@@ -106,7 +91,7 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def limit(base: FasterRCNN, proposals: int | None, detections: int | None) -> None:
-    """Set how many proposals and detections a detector makes of an image; None leaves its own number."""
+    """Set how many proposals and detections a detector makes per image; None keeps its own number."""
     if proposals is not None:
         base.rpn._post_nms_top_n = dict.fromkeys(base.rpn._post_nms_top_n, proposals)
         base.rpn._pre_nms_top_n = {mode: max(n, proposals) for mode, n in base.rpn._pre_nms_top_n.items()}

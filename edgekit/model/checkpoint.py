@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from edgekit.model.architectures import ARCHITECTURES, check_size, without_weigh
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
-from edgekit.model.recognise import batch_norms, recognise
+from edgekit.model.recognise import frozen_norms, recognise
 from edgekit.model.sources import Weights, read_weights
 
-# The layers that have rows for each class, with their rows a class.
+# The layers that have rows for each class, with their rows per class.
 CLASS_ROWS = {
     "roi_heads.box_predictor.cls_score": ("cls_score", 1),
     "roi_heads.box_predictor.bbox_pred": ("bbox_pred", 4),
@@ -36,24 +37,23 @@ def load_model(
     """Read a checkpoint (a file, torchvision's name or an embedded model's) as a module in eval mode, in float32.
 
     ``generations`` keeps only that many of the generations added to the base model: the model as it was then.
-    ``hints`` say what a checkpoint that edgekit did not write does not say of itself; ``size`` replaces the input's
-    (height, width).
+    ``hints`` describe a checkpoint that edgekit did not write; ``size`` replaces the input's (height, width).
     """
-    path = resolve(model)
-    if kind_of(path) != "checkpoint":
-        raise EdgekitError(f"{path}: is not a checkpoint", "give the .safetensors or .pth file it was made from")
-    weights, meta = read_checkpoint(model, hints)
-    tensors = weights.tensors
+    return build_model(resolve(model), *read_checkpoint(model, hints), generations, size)
+
+
+def build_model(
+    path: Path, weights: Weights, meta: ModelMeta, generations: int | None = None, size: tuple[int, int] | None = None
+) -> tuple[GenerationalRCNN, ModelMeta]:
+    """``load_model`` of what ``read_checkpoint`` read from ``path``; the module shares the tensors."""
     if meta.architecture not in ARCHITECTURES:
         raise EdgekitError(f"{path}: unknown architecture {meta.architecture}", "update edgekit")
     if size is not None:
         meta = replace(meta, input_size=check_size(size))
     groups = meta.group_sizes
-    frozen = batch_norms(tensors, meta.architecture, groups[0]).frozen
-    base = without_weights(meta.architecture, groups[0], frozen, meta.batch_norm_eps)
-    module = GenerationalRCNN(base)
+    base = without_weights(meta.architecture, groups[0], frozen_norms(weights.tensors), meta.batch_norm_eps)
     try:
-        module.predictors.added.extend(split_generations(tensors, groups))
+        tensors, added = split_generations(weights.tensors, groups)
         base.load_state_dict(tensors, strict=True, assign=True)
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -62,17 +62,19 @@ def load_model(
             "write it again with this edgekit" if not meta.recognised else "check where it comes from",
         ) from None
     if generations is not None:
-        module, meta = _until(module, meta, generations, path)
-    return module.eval(), meta
+        meta, added = meta.until(generations, path), added[:generations]
+    return GenerationalRCNN(base, added).eval(), meta
 
 
 def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints()) -> tuple[Weights, ModelMeta]:
     """A checkpoint's tensors, and what they are: by its own metadata, or recognised."""
     path = resolve(model)
+    if kind_of(path) != "checkpoint":
+        raise EdgekitError(f"{path}: is not a checkpoint", "give the .safetensors or .pth file it was made from")
     weights = read_weights(path)
     if weights.metadata is None:
         pretrained = str(model) if str(model) in TORCHVISION else None
-        return weights, recognise(weights.tensors, path, hints.architecture, hints.base_classes, pretrained)
+        return weights, recognise(weights.tensors, path, hints, pretrained)
     hints.refuse(path)
     return weights, ModelMeta.from_json(weights.metadata, path)
 
@@ -101,39 +103,31 @@ def merged_state(module: GenerationalRCNN) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _until(
-    module: GenerationalRCNN, meta: ModelMeta, generations: int, path: Path
-) -> tuple[GenerationalRCNN, ModelMeta]:
-    """The model as it was after ``generations`` adaptations."""
-    meta = meta.until(generations, path)
-    return GenerationalRCNN(module.base, module.predictors.generations[:generations]), meta
-
-
-def split_generations(tensors: dict[str, torch.Tensor], groups: list[int]) -> list[Generation]:
-    """Take the later generations' rows out of a checkpoint's ``tensors`` (which keeps the first's), as modules.
+def split_generations(
+    tensors: Mapping[str, torch.Tensor], groups: list[int]
+) -> tuple[dict[str, torch.Tensor], list[Generation]]:
+    """A checkpoint's tensors as the base model's alone and the later generations as modules.
 
     ``groups`` is how many classes each generation has (``ModelMeta.group_sizes``).
     """
+    tensors = dict(tensors)
     mask = tensors.get("roi_heads.mask_predictor.conv5_mask.weight")  # [input, hidden, 2, 2]
     mask_channels = None if mask is None else (mask.shape[0], mask.shape[1])
     added: list[dict[str, torch.Tensor]] = [{} for _ in groups[1:]]
     for layer, (name, rows) in CLASS_ROWS.items():
-        if name == "mask_fcn_logits" and mask_channels is None:
-            continue
         for kind in ("weight", "bias"):
             key = f"{layer}.{kind}"
-            first, *later = tensors[key].split([g * rows for g in groups])
-            tensors[key] = first
+            if key not in tensors:  # a Faster R-CNN has no masks
+                continue
+            tensors[key], *later = tensors[key].split([g * rows for g in groups])
             for state, part in zip(added, later, strict=True):
                 state[f"{name}.{kind}"] = part
+    generations = []
     for number, state in enumerate(added, start=1):
         prefix = f"{ADAPTERS}.{number}."
-        state |= {n.removeprefix(prefix): tensors.pop(n) for n in list(tensors) if n.startswith(prefix)}
-    generations = []
-    for state in added:
-        adapter = any(n.startswith("adapter.") for n in state)
-        features = state["cls_score.weight"].shape[1]
-        generation = Generation(len(state["cls_score.bias"]), features, mask_channels, adapter)
-        generation.load_state_dict(state)
+        own = {n.removeprefix(prefix): tensors.pop(n) for n in list(tensors) if n.startswith(prefix)}
+        classes, features = state["cls_score.weight"].shape
+        generation = Generation(classes, features, mask_channels, adapter=bool(own))
+        generation.load_state_dict(state | own)
         generations.append(generation.eval())
-    return generations
+    return tensors, generations

@@ -26,7 +26,7 @@ def read_class_names(file: Path, count: int, model: Path) -> list[str]:
     try:
         names = _parse(file, read_text(file).strip())
     except (OSError, ValueError) as error:
-        raise EdgekitError(f"{file}: not readable: {error}", "give one class name a line, or a JSON list") from None
+        raise EdgekitError(f"{file}: not readable: {error}", "give one class name per line, or a JSON list") from None
     if names and names[0].strip("_").lower() in ("background", "bg"):
         names = names[1:]
     if len(names) != count - 1:

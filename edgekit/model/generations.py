@@ -120,11 +120,11 @@ class GenerationalRCNN(nn.Module):
         """
         if box_features is None:
             box_features = self.box_features(features, proposals, size)
-        if mask_features is None:
-            mask_features = partial(self.mask_features, features, size=size)
+        mask_features = mask_features or partial(self.mask_features, features, size=size)
+        predictions = islice(self.predictors.box_predictions(box_features), groups)
         results = [
             self._detect(mask_features, proposals, logits, deltas, size, number)
-            for number, (logits, deltas) in enumerate(islice(self.predictors.box_predictions(box_features), groups))
+            for number, (logits, deltas) in enumerate(predictions)
         ]
         return [{k: torch.cat([r[i][k] for r in results]) for k in results[0][i]} for i in range(len(proposals))]
 

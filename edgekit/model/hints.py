@@ -1,4 +1,4 @@
-"""What a checkpoint that edgekit did not write does not say of itself."""
+"""What a checkpoint that edgekit did not write leaves open."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from edgekit.errors import EdgekitError
 class CheckpointHints:
     """The class names of a state dict, and torchvision's name of its architecture where its tensors fit several."""
 
-    base_classes: Path | None = None  # a file of names
+    base_classes: str | Path | None = None  # a file of names
     architecture: str | None = None
 
     def refuse(self, path: Path) -> None:
-        """Raise EdgekitError if anything is given: the file ``path`` says itself what it is."""
+        """Raise EdgekitError if anything is given, since ``path`` describes itself."""
         if self != CheckpointHints():
-            raise EdgekitError(f"{path}: says itself what it is", "omit --base-classes and --architecture")
+            raise EdgekitError(f"{path}: describes itself", "omit --base-classes and --architecture")

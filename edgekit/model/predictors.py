@@ -53,7 +53,7 @@ class Adapter(nn.Module):
 
 
 class Generation(nn.Module):
-    """The predictor rows of the classes that one adaptation added; named as in torchvision's predictors.
+    """The predictor rows of the classes that one adaptation added, named as in torchvision's predictors.
 
     The rows alone are a whole predictor (what torchvision's layout can hold); an ``adapter`` makes it a better one.
     """

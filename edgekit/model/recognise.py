@@ -1,10 +1,9 @@
-"""What a checkpoint that says nothing of itself is: its architecture, batch norms and classes, from its tensors."""
+"""Recognises a checkpoint that does not describe itself: its architecture, batch norms and classes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,11 +13,12 @@ from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES
 from edgekit.model.class_file import read_class_names
+from edgekit.model.hints import CheckpointHints
 
 Tensors = Mapping[str, torch.Tensor]
 SUPPORTED = f"edgekit reads torchvision's layout of: {', '.join(ARCHITECTURES)}"
 PREDICTOR = "roi_heads.box_predictor"
-ANCHORS = {"resnet50": 3, "mobilenet_v3_large": 15, "mobilenet_v2": 3}  # a cell, of each backbone's architectures
+ANCHORS = {"resnet50": 3, "mobilenet_v3_large": 15, "mobilenet_v2": 3}  # per cell, of each backbone's architectures
 # The depth of a ResNet, by its number of blocks in layer3 and whether they are bottlenecks.
 RESNETS = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
 # What other models' tensor names look like.
@@ -35,56 +35,41 @@ STRANGERS = {
 }
 
 
-@dataclass(frozen=True)
-class Norms:
-    """Which batch norms a model has: torchvision's frozen ones or PyTorch's, and their epsilon."""
-
-    frozen: bool
-    eps: float
-
-
 def recognise(
-    tensors: Tensors,
-    path: Path,
-    architecture: str | None = None,
-    base_classes: Path | None = None,
-    pretrained: str | None = None,
+    tensors: Tensors, path: Path, hints: CheckpointHints = CheckpointHints(), pretrained: str | None = None
 ) -> ModelMeta:
-    """What the tensors of ``path`` are.
+    """What the tensors of ``path`` are; ``pretrained`` is the name under which torchvision distributes them.
 
-    ``architecture`` overrides what their names and shapes say, ``base_classes`` is a file of class names, and
-    ``pretrained`` the name under which torchvision distributes these weights.
+    ``hints.architecture`` overrides what their names and shapes say.
     """
     if f"{PREDICTOR}.cls_score.weight" not in tensors:
         raise EdgekitError(f"{path}: {_stranger(tensors)}", SUPPORTED)
     count = _rows(tensors, path)
     name, how = _architecture(tensors, path)
-    if architecture or pretrained:
-        name, how = architecture or pretrained or name, "as given"
+    if hints.architecture or pretrained:
+        name, how = hints.architecture or pretrained or name, "as given"
     if name not in ARCHITECTURES:
         raise EdgekitError(f"--architecture {name}: unknown", f"give one of: {', '.join(ARCHITECTURES)}")
-    norms = batch_norms(tensors, name, count)
-    classes, source = _class_names(count, base_classes, path)
-    kind = f"{'frozen' if norms.frozen else 'trained'}, epsilon {norms.eps:g}"
+    classes, source = _class_names(count, hints.base_classes, path)
+    frozen = frozen_norms(tensors)
+    # torchvision runs its COCO_V1 weights of the first ResNet-50 models, which have 91 classes, with the epsilon of 0
+    # that they were trained with (its ``overwrite_eps``).
+    coco_v1 = frozen and count == 91 and name in ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn")
+    variances = [t for n, t in tensors.items() if n.endswith("running_var")]
+    eps = 0.0 if coco_v1 and all((v > 0).all() for v in variances) else 1e-5
+    kind = f"{'frozen' if frozen else 'trained'}, epsilon {eps:g}"
     return ModelMeta(
         architecture=name,
         generations=(classes,),
-        input_size=ARCHITECTURES[name].input_size,
-        batch_norm_eps=norms.eps,
+        input_size=ARCHITECTURES[name],
+        batch_norm_eps=eps,
         recognised={"architecture": how, "batch norms": kind, "class names": source},
     )
 
 
-def batch_norms(tensors: Tensors, name: str, classes: int) -> Norms:
-    """The batch norms that the tensors come from.
-
-    torchvision's COCO_V1 weights of the first ResNet-50 models were trained with an epsilon of 0 and are run with it
-    (torchvision's ``overwrite_eps``); they are told by their 91 classes.
-    """
-    frozen = not any(n.endswith("num_batches_tracked") for n in tensors)
-    variances = [t for n, t in tensors.items() if n.endswith("running_var")]
-    coco_v1 = frozen and name in ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn") and classes == 91
-    return Norms(frozen, 0.0 if coco_v1 and all((v > 0).all() for v in variances) else 1e-5)
+def frozen_norms(tensors: Tensors) -> bool:
+    """Whether a model's batch norms are torchvision's frozen ones, not PyTorch's."""
+    return not any(n.endswith("num_batches_tracked") for n in tensors)
 
 
 def _rows(tensors: Tensors, path: Path) -> int:
@@ -114,7 +99,7 @@ def _architecture(tensors: Tensors, path: Path) -> tuple[str, str]:
         raise EdgekitError(f"{path}: seems to be a {detector} with a {backbone} backbone", SUPPORTED)
     anchors = tensors["rpn.head.cls_logits.weight"].shape[0] if "rpn.head.cls_logits.weight" in tensors else 0
     if anchors != ANCHORS[backbone]:
-        raise EdgekitError(f"{path}: has {anchors} anchors a cell, {name} has {ANCHORS[backbone]}", SUPPORTED)
+        raise EdgekitError(f"{path}: has {anchors} anchors per cell, {name} has {ANCHORS[backbone]}", SUPPORTED)
     if backbone == "mobilenet_v3_large":
         return name, "by its tensors, which fasterrcnn_mobilenet_v3_large_320_fpn has too: --architecture overrides"
     return name, "by its tensors"
@@ -135,17 +120,17 @@ def _backbone(tensors: Tensors) -> str:
 
 
 def _stranger(tensors: Tensors) -> str:
-    """What a model that is no torchvision R-CNN seems to be."""
+    """What a model that is not a torchvision R-CNN seems to be."""
     for pattern, what in STRANGERS.items():
         if any(re.search(pattern, n) for n in tensors):
             return f"seems to be {what}, not a torchvision R-CNN"
     return f"has no {PREDICTOR}: not a torchvision R-CNN (its first tensor is {next(iter(tensors), 'none')})"
 
 
-def _class_names(count: int, base_classes: Path | None, path: Path) -> tuple[tuple[str, ...], str]:
+def _class_names(count: int, base_classes: str | Path | None, path: Path) -> tuple[tuple[str, ...], str]:
     """The classes by label, the background first, and where their names come from."""
     if base_classes is not None:
-        return (BACKGROUND, *read_class_names(base_classes, count, path)), str(base_classes)
+        return (BACKGROUND, *read_class_names(Path(base_classes), count, path)), str(base_classes)
     if count == 91:
         names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
         return (BACKGROUND, *names[1:]), "COCO's, for its 91 rows"

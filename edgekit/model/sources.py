@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import io
+import json
 import pickle
 import re
 import zipfile
@@ -32,20 +35,23 @@ class Weights:
     tensors: dict[str, torch.Tensor]
     dtypes: tuple[str, ...]
     metadata: str | None
+    sha256: str  # of the file
 
 
 def read_weights(path: Path) -> Weights:
-    """Read any file of weights.
+    """Read any file of weights, once.
 
     No code in the file is run. Raises EdgekitError where it holds no weights, or weights that are no finite numbers.
     """
-    with path.open("rb") as file:
-        head = file.read(64)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, error) from None
     for beginning, what in NOT_WEIGHTS.items():
-        if head.lstrip().startswith(beginning):
+        if data[:64].lstrip().startswith(beginning):
             raise EdgekitError(f"{path}: {what}", "download the file again")
     safe = path.suffix.lower() == ".safetensors"
-    tensors, text = _read_safetensors(path) if safe else (_read_torch(path, head), None)
+    tensors, text = _parse_safetensors(path, data) if safe else (_parse_torch(path, data), None)
     dtypes = tuple(sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()}))
     converted = {}
     for name, tensor in tensors.items():
@@ -53,34 +59,37 @@ def read_weights(path: Path) -> Weights:
             tensor = tensor.float()
             if not torch.isfinite(tensor).all():
                 raise EdgekitError(f"{path}: {name} holds NaN or infinity", "take a checkpoint from before it diverged")
-        converted[name] = tensor.clone()  # a mapped file may change or go
-    return Weights(converted, dtypes, text)
+        converted[name] = tensor.clone()  # aligned as PyTorch aligns, whatever the file does
+    return Weights(converted, dtypes, text, hashlib.sha256(data).hexdigest())
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
-    from safetensors import SafetensorError, safe_open
+def _parse_safetensors(path: Path, data: bytes) -> tuple[dict[str, torch.Tensor], str | None]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            text = (file.metadata() or {}).get(METADATA_KEY)
-    except (SafetensorError, OSError) as error:
-        raise EdgekitError(f"{path}: is no safetensors file or is damaged: {error}", "check how it got here") from None
+        tensors = load(data)
+    except SafetensorError as error:
+        raise _damaged(path, error) from None
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    text = header.get("__metadata__", {}).get(METADATA_KEY)
     return tensors if text is not None else _without_prefix(tensors), text
 
 
-def _read_torch(path: Path, head: bytes) -> dict[str, torch.Tensor]:
-    zipped = zipfile.is_zipfile(path)
-    if not head or (head.startswith(b"PK") and not zipped):
+def _parse_torch(path: Path, data: bytes) -> dict[str, torch.Tensor]:
+    file = io.BytesIO(data)
+    zipped = zipfile.is_zipfile(file)
+    if not data or (data.startswith(b"PK") and not zipped):
         raise EdgekitError(f"{path}: is empty or only a part of the file", "download or copy it again")
     if zipped:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             if any(n.endswith("constants.pkl") for n in archive.namelist()):
                 raise EdgekitError(f"{path}: is a TorchScript archive, not weights", f"save the weights {SAVE_AGAIN}")
     try:
         # Training scripts keep their arguments beside the weights; a Namespace is data only.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
         if found is None:
@@ -89,14 +98,14 @@ def _read_torch(path: Path, head: bytes) -> dict[str, torch.Tensor]:
             f"{path}: holds Python objects ({found[1]}), such as a whole pickled model; edgekit reads only weights",
             f"save them {SAVE_AGAIN}",
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise _damaged(path, error) from None
     return _state(content, path)
 
 
 def _damaged(path: Path, error: Exception) -> EdgekitError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return EdgekitError(f"{path}: is no checkpoint or is damaged: {reason[:200]}", "check how it got here")
+    return EdgekitError(f"{path}: is not a checkpoint or is damaged: {reason[:200]}", "check how it got here")
 
 
 def _state(content: Any, path: Path) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What do artifacts cost on this device, compared with before, and written as pages?"""
+"""Artifacts measured on this device, compared with an earlier result, and written as pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from edgekit.artifacts.outputs import check_outputs
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import output_file, write_text
 from edgekit.measurement.bench.benchmark import Benchmark, Failure
-from edgekit.measurement.bench.earlier import compare, read_old, refuse_other_machine, slower_than, unjudged
+from edgekit.measurement.bench.earlier import (
+    compare_with_earlier,
+    read_old,
+    refuse_other_machine,
+    slower_than,
+    unjudged,
+)
+from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.bench.run import measure
 from edgekit.measurement.machine.system import machine
 from edgekit.progress import Track, silent
@@ -18,17 +25,7 @@ from edgekit.progress import Track, silent
 
 def bench(
     models: Sequence[str | Path],
-    images: Path | None = None,
-    data: Path | None = None,
-    runs: int | None = None,
-    seconds: float | None = None,
-    batch: int = 1,
-    streams: int = 1,
-    providers: Sequence[str] = (),
-    compiled: bool = False,
-    profile: bool = False,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    options: BenchOptions = BenchOptions(),
     against: Path | None = None,
     fail_if_slower: float | None = None,
     markdown: Path | None = None,
@@ -36,19 +33,17 @@ def bench(
     force: bool = False,
     track: Track = silent,
 ) -> Benchmark:
-    """Measure artifacts side by side on the photos of a folder (by default those that come with edgekit).
+    """Measure artifacts side by side on the photos of a folder.
 
-    Each is timed ``runs`` times (50), or all of them for ``seconds``. ``data`` annotates the photos for AP.
-    ``providers`` are onnxruntime's to run each ONNX file on (cpu, cuda, tensorrt). ``compiled`` adds each checkpoint
-    under torch.compile; ``base_classes`` (a file of names) and ``architecture`` say what a checkpoint of others does
-    not say of itself. An artifact that cannot be measured is named in ``failed``, and the others are measured; so is
-    a page that cannot be written.
+    An artifact that cannot be measured is named in ``failed``, and the others are measured; so is a page that cannot
+    be written.
 
     ``against`` is a result that ``--json`` wrote. ``fail_if_slower`` (0.05 is 5%) names artifacts in ``slower`` and
     those that the old result cannot judge in ``unjudged``; it raises EdgekitError where that is of another machine.
     ``force`` replaces pages that edgekit did not make.
     """
-    check_outputs([markdown, html], [*models, images, data, base_classes, against], force)
+    inputs = [*models, options.images, options.data, options.hints.base_classes, against]
+    check_outputs([markdown, html], inputs, force)
     old = read_old(against) if against is not None else None
     if fail_if_slower is not None:
         if old is None or against is None:
@@ -57,20 +52,19 @@ def bench(
     for page in (markdown, html):
         if page is not None:
             output_file(page)
-    wanted = (models, images, data, runs, seconds, batch, streams, providers, compiled, profile)
-    result = measure(*wanted, base_classes, architecture, track)
+    result = measure(models, options, track)
     if old is not None and against is not None:
         rows = [row.latency for row in result.artifacts]
-        comparison = compare(rows, result.machine, old, against, result.telemetry.settings)
-        result = dataclasses.replace(result, comparison=comparison)
+        since = compare_with_earlier(rows, result.machine, old, against, result.telemetry.settings)
+        result = dataclasses.replace(result, comparison=since)
         if fail_if_slower is not None:
-            slower = slower_than(comparison, fail_if_slower)
-            result = dataclasses.replace(result, slower=slower, unjudged=unjudged(comparison))
+            slower = slower_than(since, fail_if_slower)
+            result = dataclasses.replace(result, slower=slower, unjudged=unjudged(since))
     return _written(result, markdown, html)
 
 
 def _written(result: Benchmark, markdown: Path | None, html: Path | None) -> Benchmark:
-    """Write the pages; where that fails, as on a full disk, the result that took minutes is not lost for it."""
+    """Write the pages; where that fails, e.g. on a full disk, the result that took minutes is not lost for it."""
     from edgekit.report.bench_page import page as as_page
     from edgekit.report.bench_tables import markdown as as_markdown
 

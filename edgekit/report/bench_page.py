@@ -8,7 +8,7 @@ import jinja2
 
 from edgekit.measurement.bench.benchmark import Benchmark
 from edgekit.report.bench_tables import remarks, sheets
-from edgekit.report.plots import distribution, over_time
+from edgekit.report.plots import curves, distribution
 
 
 def page(result: Benchmark) -> str:
@@ -24,7 +24,7 @@ def page(result: Benchmark) -> str:
         photos=f"{result.photos} photos: {sizes}",
         remarks=remarks(result),
         latency_plot=distribution(calls, "ms") if calls else "",
-        power_plot=over_time(power, "W") if power else "",
+        power_plot=curves(power, "seconds", "W") if power else "",
         no_power=result.not_measured.get("power and energy", ""),
         sheets=sheets(result),
     )

@@ -1,36 +1,18 @@
-"""A benchmark as tables: for a terminal and, with the same cells, as Markdown."""
+"""A benchmark as tables: their cells and, of these, a Markdown page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from rich.table import Table
 
 from edgekit.artifacts.outputs import TEXT_MARK
 from edgekit.measurement.bench.earlier import MEASURE_AGAIN, unjudged
+from edgekit.report.sheets import Sheet
 
 if TYPE_CHECKING:
-    from edgekit.measurement.bench.benchmark import Benchmark, Latency, Measured, Memory, Power, Streams
-    from edgekit.measurement.bench.earlier import Comparison
+    from edgekit.measurement.bench.benchmark import Benchmark, ChangeSince, Latency, Measured
 
 ABSENT = "not measured"
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table's text; the first ``words`` columns are words, the others figures."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: int = 1
-
-
-def latency_table(rows: Sequence[Latency], machine: Mapping[str, str | int]) -> Table:
-    """Latency of each model, and how it compares with the first's."""
-    return rich_table(latency_sheet(rows, machine))
 
 
 def sheets(result: Benchmark) -> list[Sheet]:
@@ -68,16 +50,6 @@ def latency_sheet(rows: Sequence[Latency], machine: Mapping[str, str | int]) -> 
         for r in rows
     ]
     return Sheet(title, columns, tuple(cells), words=2)
-
-
-def rich_table(sheet: Sheet) -> Table:
-    """A sheet for a terminal."""
-    table = Table(title=sheet.title)
-    for place, column in enumerate(sheet.columns):
-        table.add_column(column, justify="left" if place < sheet.words else "right", overflow="fold")
-    for row in sheet.rows:
-        table.add_row(*row)
-    return table
 
 
 def markdown(result: Benchmark) -> str:
@@ -123,20 +95,16 @@ def _sizes(result: Benchmark) -> list[str]:
     return said
 
 
+def _by_artifact(title: str, rows: Sequence[Measured], columns: Mapping[str, Sequence[str]]) -> Sheet:
+    cells = zip([r.latency.artifact for r in rows], *columns.values(), strict=True)
+    return Sheet(title, ("artifact", *columns), tuple(cells))
+
+
 def _parts(rows: Sequence[Measured]) -> Sheet:
-    columns = ("artifact", "decode", "preprocess", "inference", "postprocess", "objects an image")
-    cells = []
-    for row in rows:
-        split = row.latency.split
-        parts = (split.decode_ms, split.preprocess_ms, split.inference_ms, split.postprocess_ms)
-        cells.append(
-            (
-                row.latency.artifact,
-                *("" if v is None else f"{v:.2f}" for v in parts),
-                f"{row.latency.objects_per_image:.1f}",
-            )
-        )
-    return Sheet("median ms of each part (decoding is not part of the latency)", columns, tuple(cells))
+    parts = ("decode", "preprocess", "inference", "postprocess")
+    columns = {part: [_figure(r.latency.split, f"{part}_ms", ".2f") for r in rows] for part in parts}
+    columns["objects per image"] = [f"{r.latency.objects_per_image:.1f}" for r in rows]
+    return _by_artifact("median ms of each part (decoding is not part of the latency)", rows, columns)
 
 
 def _costs(rows: Sequence[Measured]) -> Sheet:
@@ -145,40 +113,31 @@ def _costs(rows: Sequence[Measured]) -> Sheet:
         "memory MB": [_figure(r.memory, "resident_mb", ".0f") for r in rows],
         "peak MB": [_figure(r.memory, "peak_mb", ".0f") for r in rows],
         "device MB": [_figure(r.memory, "device_mb", ".0f") for r in rows],
-        "J an image": [_figure(r.power, "joules_per_image", ".3f") for r in rows],
+        "J per image": [_figure(r.power, "joules_per_image", ".3f") for r in rows],
         "W": [_figure(r.power, "mean_watts", ".1f") for r in rows],
         "streams": [_figure(r.streams, "count", "d") for r in rows],
         "images/s of streams": [_figure(r.streams, "images_per_s", ".1f") for r in rows],
     }
     shown = {name: column for name, column in figures.items() if set(column) != {ABSENT}}
-    cells = zip([r.latency.artifact for r in rows], *shown.values(), strict=True)
-    title = "memory of a process with this artifact alone; energy while it runs alone"
-    return Sheet(title, ("artifact", *shown), tuple(cells))
+    return _by_artifact("memory of a process with this artifact alone; energy while it runs alone", rows, shown)
 
 
 def _alone(rows: Sequence[Measured]) -> list[Sheet]:
     """Temperatures and clocks of each artifact, where they were read while it ran alone for its energy."""
-    told = [dict(r.power.conditions) if r.power is not None else {} for r in rows]
-    names = list(dict.fromkeys(n for part in told for n in part if n.endswith((" celsius", " MHz"))))
-    if not names:
-        return []
-    cells = tuple(
-        (row.latency.artifact, *(f"{part[n]:.1f}" if n in part else ABSENT for n in names))
-        for row, part in zip(rows, told, strict=True)
-    )
-    return [Sheet("conditions while each artifact ran alone (means)", ("artifact", *names), cells)]
+    told = [r.power.conditions if r.power is not None else {} for r in rows]
+    names = dict.fromkeys(n for part in told for n in part if n.endswith((" celsius", " MHz")))
+    columns = {n: [f"{part[n]:.1f}" if n in part else ABSENT for part in told] for n in names}
+    return [_by_artifact("conditions while each artifact ran alone (means)", rows, columns)] if columns else []
 
 
 def _accuracy(rows: Sequence[Measured]) -> Sheet:
-    cells = []
-    for row in rows:
-        seen = row.accuracy
-        box, mask = (seen.box, seen.mask) if seen is not None else (None, None)
-        figures = [100 * v for part in (box, mask) if part for v in (part.AP, part.AP50)]
-        cells.append((row.latency.artifact, *(f"{v:.1f}" for v in figures), *[ABSENT] * (4 - len(figures))))
+    columns = {
+        f"{kind} {name}": [_figure(getattr(r.accuracy, kind, None), name, ".1%").rstrip("%") for r in rows]
+        for kind in ("box", "mask")
+        for name in ("AP", "AP50")
+    }
     photos = next(r.accuracy.images for r in rows if r.accuracy)
-    columns = ("artifact", "box AP", "box AP50", "mask AP", "mask AP50")
-    return Sheet(f"COCO AP (%), {photos} photos", columns, tuple(cells))
+    return _by_artifact(f"COCO AP (%), {photos} photos", rows, columns)
 
 
 def _layers(row: Measured) -> Sheet:
@@ -187,7 +146,7 @@ def _layers(row: Measured) -> Sheet:
     return Sheet(f"{row.latency.artifact}: time by kind of layer, profiled", columns, tuple(cells))
 
 
-def _comparison(comparison: Comparison) -> Sheet:
+def _comparison(comparison: ChangeSince) -> Sheet:
     columns = ("artifact", "p50 before", "p50 now", "ratio", "ratio of inference")
     cells = [
         (r.artifact, f"{r.old_p50_ms:.1f}", f"{r.p50_ms:.1f}", f"{r.ratio:.3f}", f"{r.inference_ratio:.3f}")
@@ -219,7 +178,7 @@ def _once(name: str, reason: str) -> str:
     return reason if reason.startswith(name) else f"{name}: {reason}"
 
 
-def _figure(part: Memory | Power | Streams | None, name: str, form: str) -> str:
+def _figure(part: object, name: str, form: str) -> str:
     """A figure of a part that may not have been measured."""
-    value = getattr(part, name) if part is not None else None
+    value = getattr(part, name, None)
     return ABSENT if value is None else format(value, form)

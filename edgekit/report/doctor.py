@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +35,8 @@ class Diagnosis:
     tensorrt: Mapping[str, str]  # version by flavour, or why it does not load
     providers: tuple[Provider, ...]
     abilities: tuple[Ability, ...]
-    trt_route: str
     findings: tuple[Finding, ...]
     healthy: bool
-    seconds: float
 
 
 def doctor() -> Diagnosis:
@@ -47,7 +44,6 @@ def doctor() -> Diagnosis:
 
     Nothing is changed. torch is not imported; onnxruntime's providers run a tiny graph each in processes of their own.
     """
-    began = time.monotonic()
     versions, loaded = {}, None
     providers = probe_providers()
     for flavour in ("tensorrt", "rtx"):
@@ -57,24 +53,21 @@ def doctor() -> Diagnosis:
         except EdgekitError as error:
             versions[flavour] = f"not here: {error.message}"
     facts = Facts(read_system(Path("/")), installed_packages(), providers, first_gpu(), loaded)
-    return diagnose(facts, versions, time.monotonic() - began)
+    return diagnose(facts, versions)
 
 
-def diagnose(facts: Facts, tensorrt: Mapping[str, str], seconds: float = 0.0) -> Diagnosis:
+def diagnose(facts: Facts, tensorrt: Mapping[str, str]) -> Diagnosis:
     """What the facts mean."""
     found = findings(facts)
-    can_build, route = trt_route(facts.gpu)
     return Diagnosis(
         system=facts.system,
         packages=facts.packages,
         gpu=facts.gpu,
         tensorrt=tensorrt,
         providers=tuple(facts.providers),
-        abilities=abilities(facts, can_build, route),
-        trt_route=route,
+        abilities=abilities(facts),
         findings=found,
         healthy=not any(f.broken for f in found),
-        seconds=round(seconds, 2),
     )
 
 
@@ -94,7 +87,7 @@ def trt_route(gpu: Gpu | NoGpu) -> tuple[bool, str]:
     return True, f"{rtx.title} ahead of time, with --compute-capability {', '.join(known)}; no engine runs here"
 
 
-def abilities(facts: Facts, can_build: bool, route: str) -> tuple[Ability, ...]:
+def abilities(facts: Facts) -> tuple[Ability, ...]:
     """What edgekit does here and on what."""
     versions = facts.packages.versions
     missing = [name for name in ("torch", "torchvision") if name not in versions]
@@ -112,7 +105,7 @@ def abilities(facts: Facts, can_build: bool, route: str) -> tuple[Ability, ...]:
         Ability("run checkpoints", *torch),
         Ability("export to ONNX", not exporting, "on the CPU" if not exporting else f"needs {' and '.join(exporting)}"),
         Ability("run ONNX", used is not None, f"onnxruntime on {used}" if used else "no provider of onnxruntime runs"),
-        Ability("build engines (export --trt)", can_build, route),
+        Ability("build engines (export --trt)", *trt_route(facts.gpu)),
         _run_engines(facts),
         _read_video(versions),
         _telemetry(facts),

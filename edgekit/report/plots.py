@@ -1,4 +1,4 @@
-"""Plots as SVG, which need no script, font or file beside them: to stand in a page, or as files of their own."""
+"""Plots as SVG, which need no script, font or file beside them, for a page or as files of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLE = (
 
 
 def distribution(series: Mapping[str, Sequence[float]], unit: str) -> str:
-    """The share of values up to each value, one line a series: spread and tail at a glance, without bins."""
+    """The share of values up to each value, one line per series: spread and tail at a glance, without bins."""
     lines = {}
     for name, values in series.items():
         ordered = np.sort(np.asarray(values, float))
@@ -29,15 +29,10 @@ def distribution(series: Mapping[str, Sequence[float]], unit: str) -> str:
     return _plot(lines, unit, "% of calls", highest=100.0)
 
 
-def over_time(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], unit: str) -> str:
-    """Values over seconds, one line a series."""
-    return curves(series, "seconds", unit)
-
-
 def curves(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_unit: str, y_unit: str, lowest: float = 0.0
 ) -> str:
-    """Values y over x, one line a series; the y axis begins at ``lowest``."""
+    """Values y over x, one line per series; the y axis begins at ``lowest``."""
     lines = {name: (np.asarray(x, float), np.asarray(y, float)) for name, (x, y) in series.items()}
     return _plot(lines, x_unit, y_unit, lowest=lowest)
 

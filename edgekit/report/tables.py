@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from edgekit.comparison.tolerance import MIN_SCORE
+from edgekit.report.sheets import Sheet, facts, rich_table
+
 if TYPE_CHECKING:
     from edgekit.adaptation.adapt import Adaptation
-    from edgekit.deployment.export.export import Export
+    from edgekit.comparison.compare import Comparison
+    from edgekit.deployment.export.export_result import Export
+    from edgekit.inference.live import Stream
     from edgekit.inference.predict import Prediction
     from edgekit.measurement.evaluate import Evaluation, Part
     from edgekit.report.inspect import Inspection
@@ -17,43 +22,39 @@ if TYPE_CHECKING:
 
 def adaptation_table(result: Adaptation) -> Table:
     """What was added, what it cost, what became of the earlier classes."""
-    table = two_columns(f"adapted {result.architecture}, {result.settings['scoring']} scoring")
     recognised = result.recognised.get("architecture", "as its file says")
     names = f", names: {result.recognised['class names']}" if "class names" in result.recognised else ""
-    table.add_row("base model", f"{result.architecture} ({recognised}), {result.old_classes} classes{names}")
     objects = ", ".join(f"{n} {c}" for c, n in result.objects.items())
-    table.add_row("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)")
-    proposed = ", ".join(f"{result.proposed[c]} of {n} {c}" for c, n in result.objects.items())
-    table.add_row("proposed by the RPN", proposed)
-    seconds = f"trunk {result.trunk_seconds} ({result.trunk}), features {result.feature_seconds}"
-    table.add_row("seconds", f"{seconds}, training {result.training_seconds}, proof {result.proof_seconds}")
+    trunk = f"trunk {result.trunk_seconds} ({result.trunk}), features {result.feature_seconds}"
+    rows: list[tuple[str, str | None]] = [
+        ("base model", f"{result.architecture} ({recognised}), {result.old_classes} classes{names}"),
+        ("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)"),
+        ("proposed by the RPN", ", ".join(f"{result.proposed[c]} of {n} {c}" for c, n in result.objects.items())),
+        ("seconds", f"{trunk}, training {result.training_seconds}, proof {result.proof_seconds}"),
+    ]
     epochs = result.training.epochs
     if epochs:
         best = epochs[result.training.best_epoch - 1]
         losses = f"class {best.classification:.4f}, box {best.box:.4f}, mask {best.mask:.4f}"
-        table.add_row("epoch kept", f"{best.epoch} of {len(epochs)}; losses: {losses}")
-    proof = result.proof
-    kept = proof.retention
-    table.add_row("old detections changed", f"{kept.changed} of {kept.compared} on {kept.images} photos")
+        rows.append(("epoch kept", f"{best.epoch} of {len(epochs)}; losses: {losses}"))
+    proof, kept = result.proof, result.proof.retention
+    rows.append(("old detections changed", f"{kept.changed} of {kept.compared} on {kept.images} photos"))
     if kept.changed:
-        table.add_row("found by one model only", f"{kept.lost} by the base, {kept.added} by the adapted model")
         differences = f"score {kept.largest_score_difference:.2g}, box {kept.largest_box_difference:.2g} pixels"
-        table.add_row("largest differences", differences)
-    table.add_row(
-        "trunk's weights", "unchanged" if proof.trunk_sha256_before == proof.trunk_sha256_after else "CHANGED"
-    )
+        rows.append(("found by one model only", f"{kept.lost} by the base, {kept.added} by the adapted model"))
+        rows.append(("largest differences", differences))
+    same = proof.trunk_sha256_before == proof.trunk_sha256_after
+    rows.append(("trunk's weights", "unchanged" if same else "CHANGED"))
     if proof.old is not None:
         change = f"{ap_text(proof.old.before)} before, {ap_text(proof.old.after)} after"
-        table.add_row("old classes' AP", f"{change}, on {proof.old.photos} photos")
+        rows.append(("old classes' AP", f"{change}, on {proof.old.photos} photos"))
+    new = "not measured: hold photos out with --val FILE or --val 20%"
     if proof.new is not None:
-        table.add_row("new classes' AP", f"{ap_text(proof.new)} on {proof.held_out_photos} held-out photos")
-    else:
-        table.add_row("new classes' AP", "not measured: hold photos out with --val FILE or --val 20%")
-    for message in result.advice:
-        table.add_row("advice", message)
-    for message in result.skipped:
-        table.add_row("skipped", message)
-    return table
+        new = f"{ap_text(proof.new)} on {proof.held_out_photos} held-out photos"
+    rows.append(("new classes' AP", new))
+    rows += [("advice", message) for message in result.advice]
+    rows += [("skipped", message) for message in result.skipped]
+    return facts(f"adapted {result.architecture}, {result.settings['scoring']} scoring", rows)
 
 
 def ap_text(part: Part | Evaluation) -> str:
@@ -64,98 +65,127 @@ def ap_text(part: Part | Evaluation) -> str:
 
 def export_table(result: Export) -> Table:
     """What was written and, of a graph, how well it agrees with PyTorch."""
-    table = two_columns(f"exported {result.output.name}")
     height, width = result.input_size
+    rows: list[tuple[str, str | None]] = []
     if not result.nodes:
-        table.add_row("state dict", f"{result.megabytes:.1f} MB")
+        rows.append(("state dict", f"{result.megabytes:.1f} MB"))
     else:
         pixels = f"uint8 [{result.batch}, {height}, {width}, 3], RGB"
         planes = f"float32 [{result.batch}, 3, {height}, {width}], RGB, 0 to 255"
-        table.add_row("input", planes if result.input_type == "float" else pixels)
-        table.add_row("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static")
+        rows.append(("input", planes if result.input_type == "float" else pixels))
+        rows.append(("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static"))
     if result.mask_files:
-        table.add_row(
-            "masks", f"of what is found, by {', '.join(p.name for p in result.mask_files)}: keep them beside it"
-        )
+        names = ", ".join(p.name for p in result.mask_files)
+        rows.append(("masks", f"of what is found, by {names}: keep them beside it"))
     if result.eight_bit_share is not None:
-        table.add_row("in 8 bits", f"{100 * result.eight_bit_share:.0f}% of the multiply-adds")
-    if result.kept:
-        table.add_row("kept in fp32", ", ".join(result.kept))
+        rows.append(("in 8 bits", f"{100 * result.eight_bit_share:.0f}% of the multiply-adds"))
+    rows.append(("kept in fp32", ", ".join(result.kept) or None))
     if result.verification is not None:
-        table.add_row(f"compared on {result.verification.parity.images} photos", result.verification.numbers)
+        rows.append((f"compared on {result.verification.parity.images} photos", result.verification.numbers))
     if result.engine is not None:
         capabilities = ", ".join(result.engine.compute_capabilities)
-        table.add_row("engine", f"{result.engine.path.name}, {result.engine.megabytes:.1f} MB, for {capabilities}")
+        rows.append(("engine", f"{result.engine.path.name}, {result.engine.megabytes:.1f} MB, for {capabilities}"))
     if result.engine_verification is not None:
-        table.add_row("engine compared", result.engine_verification.numbers)
-    if result.triton is not None:
-        table.add_row("Triton model", str(result.triton))
-    for note in result.notes:
-        table.add_row("note", note)
-    table.add_row("seconds", f"{result.seconds}")
-    return table
+        rows.append(("engine compared", result.engine_verification.numbers))
+    rows.append(("Triton model", str(result.triton) if result.triton is not None else None))
+    rows += [("note", note) for note in result.notes]
+    rows.append(("seconds", f"{result.seconds}"))
+    return facts(f"exported {result.output.name}", rows)
 
 
 def evaluation_table(result: Evaluation) -> Table:
     """COCO AP by part and by class, in percent."""
-    table = Table(title=f"COCO AP (%), {result.images} photos, {result.objects} objects")
-    table.add_column("classes")
-    for column in ("box AP", "box AP50", "mask AP", "mask AP50"):
-        table.add_column(column, justify="right")
-
-    def row(name: str, part: Part | Evaluation | None, style: str = "") -> None:
+    parts = {"all": result, "old": result.old, "new": result.new, **result.per_class}
+    rows = []
+    for name, part in parts.items():
         if part is not None:
-            figures = [part.box.AP, part.box.AP50]
-            figures += [part.mask.AP, part.mask.AP50] if part.mask else []
-            table.add_row(name, *(f"{100 * f:.1f}" for f in figures), style=style)
+            figures = [part.box, *([part.mask] if part.mask else [])]
+            rows.append((name, *(f"{100 * v:.1f}" for f in figures for v in (f.AP, f.AP50))))
+    totals = len(rows) - len(result.per_class)
+    title = f"COCO AP (%), {result.images} photos, {result.objects} objects"
+    columns = ("classes", "box AP", "box AP50", "mask AP", "mask AP50")
+    return rich_table(Sheet(title, columns, tuple(rows), styles=("bold",) * totals))
 
-    row("all", result, "bold")
-    row("old", result.old, "bold")
-    row("new", result.new, "bold")
-    table.add_section()
-    for name, part in result.per_class.items():
-        row(name, part)
-    return table
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: "1 image", "2 images"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def prediction_table(predictions: Sequence[Prediction]) -> Table:
-    """One line a detection."""
-    table = Table(title=f"{sum(len(p.detections) for p in predictions)} objects in {len(predictions)} images")
-    for column in ("image", "category"):
-        table.add_column(column)
-    for column in ("score", "x", "y", "width", "height"):
-        table.add_column(column, justify="right")
+    """One row per detection."""
+    rows: list[tuple[str, ...]] = []
     for prediction in predictions:
         for found in prediction.detections:
             box = [f"{v:.0f}" for v in found["bbox"]]
-            table.add_row(prediction.image.name, found["category"], f"{found['score']:.3f}", *box)
+            rows.append((prediction.image.name, found["category"], f"{found['score']:.3f}", *box))
         if not prediction.detections:
-            table.add_row(prediction.image.name, "skipped" if prediction.skipped else "nothing")
-    return table
+            rows.append((prediction.image.name, "skipped" if prediction.skipped else "nothing"))
+    objects = sum(len(p.detections) for p in predictions)
+    title = f"{counted(objects, 'object')} in {counted(len(predictions), 'image')}"
+    return rich_table(Sheet(title, ("image", "category", "score", "x", "y", "width", "height"), tuple(rows), words=2))
+
+
+def stream_table(stream: Stream) -> Table:
+    """What came of a video or camera: frames, speed by stage, and the files written."""
+    speed = f"{stream.frames_per_second:.1f} frames per second, {stream.frames} in {stream.seconds:.1f} s"
+    stages = f"decoding {stream.decode_ms:.1f}, inference {stream.inference_ms:.1f}, drawing {stream.drawing_ms:.1f}"
+    scaled = f"{stream.refitted} frames were scaled to the first one's size for the video"
+    rows = [
+        ("source", stream.source),
+        ("speed", speed + (f", {stream.dropped} dropped" if stream.dropped else "")),
+        ("ms per frame", f"{stages} (medians; they overlap)"),
+        ("ended", stream.ended if stream.problem is None else stream.problem),
+        ("other sizes", scaled if stream.refitted else None),
+        ("video", str(stream.output) if stream.output is not None else None),
+        ("JSON lines", str(stream.jsonl) if stream.jsonl is not None else None),
+    ]
+    return facts(f"{counted(stream.objects, 'object')} in {counted(stream.frames, 'frame')}", rows)
 
 
 def inspection_table(result: Inspection) -> Table:
     """What the file is."""
-    table, meta = two_columns(str(result.artifact)), result.meta
-    table.add_row("kind", f"{result.kind}, {result.megabytes:.1f} MB, {meta.precision}")
+    meta = result.meta
     parameters = "" if result.parameters is None else f", {result.parameters / 1e6:.2f} M parameters"
-    table.add_row("architecture", f"{meta.architecture}{parameters}")
-    table.add_row("input", f"{meta.input_size[0]}x{meta.input_size[1]} pixels")
-    for number, names in enumerate(meta.generations):
-        table.add_row(f"generation {number}", ", ".join(names))
-    table.add_row("scoring", meta.scoring)
-    table.add_row("sha256", result.sha256)
-    table.add_row("made from", meta.parent_sha256 or "nothing")
-    table.add_row("made with", ", ".join(f"{k} {v}" for k, v in meta.versions.items()))
+    rows = [
+        ("kind", f"{result.kind}, {result.megabytes:.1f} MB, {meta.precision}"),
+        ("architecture", f"{meta.architecture}{parameters}"),
+        ("input", f"{meta.input_size[0]}x{meta.input_size[1]} pixels"),
+        *((f"generation {number}", ", ".join(names)) for number, names in enumerate(meta.generations)),
+        ("scoring", meta.scoring),
+        ("sha256", result.sha256),
+        ("made from", meta.parent_sha256 or "nothing"),
+        ("made with", ", ".join(f"{k} {v}" for k, v in meta.versions.items())),
+    ]
     for name, value in {**meta.training, **result.details}.items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(name, shown)
-    return table
+        rows.append((name, shown))
+    return facts(str(result.artifact), rows)
 
 
-def two_columns(title: str) -> Table:
-    """A table of names and what they are, without a header."""
-    table = Table(title=title, show_header=False, title_justify="left")
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    return table
+def comparison_tables(result: Comparison) -> list[Table]:
+    """What of two model files matches and how well, then each stage."""
+    verified, seen, bounds = result.verification, result.verification.parity, result.verification.tolerance
+    forms = [f"{p} in {r}" for p, r in zip(result.precisions, result.runtimes, strict=True)]
+    matched = f"{seen.matched} of {seen.compared} detections on {seen.images} photos, {seen.extra} only in the second"
+    limits = f"IoU {bounds.min_iou}, score {bounds.max_score_difference:g}, mask {bounds.max_mask_difference:g}"
+    rows: list[tuple[str, str | None]] = [
+        ("compared", f"{forms[0]} with {forms[1]}, at {result.input_size[0]}x{result.input_size[1]}"),
+        ("matched", f"{matched} ({result.matched_share:.2%})"),
+        ("tolerance", f"{bounds.precision}: {limits}; detections above score {MIN_SCORE}"),
+        ("largest score difference", f"{seen.largest_score_difference:.2g}"),
+        ("largest box difference", f"{seen.largest_box_difference:.2g} pixels"),
+    ]
+    if seen.mean_mask_iou is not None:
+        rows.append(("mask IoU", f"mean {seen.mean_mask_iou:.4f}, smallest {seen.smallest_mask_iou:.4f}"))
+    if verified.reference and verified.other:
+        rows.append(("AP", f"{ap_text(verified.reference)} and {ap_text(verified.other)}"))
+    rows += [("note", note) for note in result.notes]
+    rows.append(("differ from", result.differs_at or result.stages_missing or "no stage on"))
+    tables = [facts(f"{result.a} and {result.b}", rows)]
+    if result.stages:
+        cells = tuple((s.stage, s.measure, f"{s.difference:.2g}", f"{s.tolerance:.2g}") for s in result.stages)
+        styles = tuple("bold red" if s.differs else "" for s in result.stages)
+        title, columns = "by stage, on the photos that differ most", ("stage", "measure", "difference", "tolerance")
+        tables.append(rich_table(Sheet(title, columns, cells, words=2, styles=styles)))
+    return tables

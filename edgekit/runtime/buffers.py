@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -23,15 +24,10 @@ class Slot:
     tensor: Tensor
     offset: int
 
-    @property
-    def nbytes(self) -> int:
-        """The tensor's size."""
-        return nbytes(self.tensor)
-
     def view(self, block: np.ndarray) -> np.ndarray:
         """The tensor in a host block, uint8 [BufferPlan.nbytes]."""
-        values = block[self.offset : self.offset + self.nbytes]
-        return values.view(np.dtype(self.tensor.dtype)).reshape(self.tensor.shape)
+        values = block[self.offset : self.offset + self.tensor.nbytes]
+        return values.view(self.tensor.dtype).reshape(self.tensor.shape)
 
 
 @dataclass(frozen=True)
@@ -42,53 +38,43 @@ class BufferPlan:
     input_bytes: int  # the block's first bytes, aligned
     nbytes: int
 
-    def slot(self, name: str) -> Slot:
-        """A tensor's place by its name."""
-        return next(s for s in self.slots if s.tensor.name == name)
-
-
-def nbytes(tensor: Tensor) -> int:
-    """A tensor's size in memory."""
-    return int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize
-
 
 def plan_buffers(tensors: Sequence[Tensor]) -> BufferPlan:
     """Lay an engine's tensors out in one block."""
     slots, offset, input_bytes = [], 0, 0
     for tensor in sorted(tensors, key=lambda t: not t.is_input):
         slots.append(Slot(tensor, offset))
-        offset += -(-nbytes(tensor) // ALIGNMENT) * ALIGNMENT
+        offset += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
         input_bytes = offset if tensor.is_input else input_bytes
     return BufferPlan(tuple(slots), input_bytes, offset)
 
 
 def check_detector(path: Path, meta: ModelMeta, tensors: Sequence[Tensor]) -> None:
     """Raise EdgekitError if tensors are not those of a detector for an input of ``meta``, one image at a time."""
-    height, width = meta.input_size
-    takes = (1, height, width, 3), "uint8"
-    if meta.input_type == "float":
-        takes = (1, 3, height, width), "float32"
-    by_name = {t.name: t for t in tensors}
     for tensor in tensors:
-        _check_dtype(path, tensor)
+        try:
+            np.dtype(tensor.dtype)
+        except TypeError:
+            _refuse(path, f"{tensor.name} is of the type {tensor.dtype}, which a host cannot hold")
         if any(n < 1 for n in tensor.shape):
             _refuse(path, f"{tensor.name} has the shape {list(tensor.shape)}: not static")
-    images = by_name.get(INPUT)
-    if images is None or not images.is_input or [t.name for t in tensors if t.is_input] != [INPUT]:
+    if [t.name for t in tensors if t.is_input] != [INPUT]:
         _refuse(path, f"its one input is not called {INPUT}")
-    elif (images.shape, images.dtype) != takes:
-        _refuse(path, f"{INPUT} is {images.dtype} {list(images.shape)}, not {takes[1]} {list(takes[0])}")
-    missing = [n for n in FOUND if n not in by_name or by_name[n].is_input]
-    if missing:
-        _refuse(path, f"has no output {missing[0]}")
+    by_name = {t.name: t for t in tensors}
+    for name in FOUND:
+        if name not in by_name:
+            _refuse(path, f"has no output {name}")
+    height, width = meta.input_size
     slots = by_name["scores"].shape[-1]
-    wanted = {"boxes": (1, slots, 4), "labels": (1, slots), "scores": (1, slots)}
+    wanted = {"boxes": (1, slots, 4), "labels": (1, slots), "scores": (1, slots), MASKS: (1, slots, 28, 28)}
     for name, shape in wanted.items():
-        if by_name[name].shape != shape:
+        if name in by_name and by_name[name].shape != shape:
             _refuse(path, f"{name} is {list(by_name[name].shape)}, not {list(shape)}")
-    masks = by_name.get(MASKS)
-    if masks is not None and (masks.is_input or len(masks.shape) != 4 or masks.shape[:2] != (1, slots)):
-        _refuse(path, f"{MASKS} is {list(masks.shape)}, not [1, {slots}, 28, 28]")
+    takes = Tensor(INPUT, True, (1, height, width, 3), "uint8")
+    if meta.input_type == "float":
+        takes = Tensor(INPUT, True, (1, 3, height, width), "float32")
+    if (given := by_name[INPUT]) != takes:
+        _refuse(path, f"{INPUT} is {given.dtype} {list(given.shape)}, not {takes.dtype} {list(takes.shape)}")
 
 
 def check_pixels(pixels: np.ndarray, size: tuple[int, int], path: Path) -> None:
@@ -108,12 +94,5 @@ def check_same(engine: Engine, found: Sequence[Tensor]) -> None:
         _refuse(engine.path, f"its description and the engine differ in {tensor.name}")
 
 
-def _check_dtype(path: Path, tensor: Tensor) -> None:
-    try:
-        np.dtype(tensor.dtype)
-    except TypeError:
-        _refuse(path, f"{tensor.name} is of the type {tensor.dtype}, which a host cannot hold")
-
-
-def _refuse(path: Path, why: str) -> None:
+def _refuse(path: Path, why: str) -> NoReturn:
     raise EdgekitError(f"{path}: {why}", AGAIN)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.errors import EdgekitError
@@ -30,6 +33,11 @@ class Tensor:
     is_input: bool
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in memory."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,6 @@ class Engine:
     seconds: float
     megabytes: float
 
-    @property
-    def precision(self) -> str:
-        """The precision that the ONNX graph had."""
-        return self.meta.precision
-
 
 def sidecar_of(path: Path) -> Path:
     """Where an engine's description is."""
@@ -66,7 +69,7 @@ def sidecar_of(path: Path) -> Path:
 
 def write_engine(engine: Engine, data: Any) -> None:
     """Write an engine's bytes to ``engine.path`` and its description beside it, or leave what is there."""
-    values = {"format": FORMAT, **asdict(engine), "precision": engine.precision}
+    values = {"format": FORMAT, **asdict(engine)}
     del values["path"]
     with staging(engine.path.parent) as folder, writing(engine.path):
         made = folder / engine.path.name
@@ -87,7 +90,7 @@ def read_engine(path: Path) -> tuple[Engine, bytes]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise EdgekitError(f"{path}: cannot be read: {error.strerror or error}", "check its rights") from None
+        raise EdgekitError(f"{path}: cannot be read: {error.strerror or error}", "check its permissions") from None
     if hashlib.sha256(data).hexdigest() != engine.sha256:
         raise EdgekitError(
             f"{path}: is not the engine that {sidecar_of(path).name} describes (other SHA-256); it was not loaded",
@@ -97,57 +100,33 @@ def read_engine(path: Path) -> tuple[Engine, bytes]:
 
 
 def describe_engine(path: Path) -> Engine:
-    """What the JSON beside an engine says; the engine itself is not read."""
+    """Parse the JSON beside an engine; the engine itself is not read."""
+    from packaging.version import Version
+
     sidecar = sidecar_of(path)
     try:
         values = json.loads(read_text(sidecar))
-    except FileNotFoundError:
-        raise EdgekitError(
-            f"{path}: {sidecar.name} is not beside it, so nothing says what this engine is",
-            f"copy it along; trtexec --loadEngine takes engines of others; or {AGAIN}",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise EdgekitError(f"{sidecar}: is damaged: {error}", f"copy both files again, or {AGAIN}") from None
-    return _parse(values, path, sidecar)
-
-
-def _parse(values: Any, path: Path, sidecar: Path) -> Engine:
-    try:
         if values.pop("format") != FORMAT:
-            raise EdgekitError(f"{sidecar}: is of another edgekit's format", AGAIN)
-        precision = values.pop("precision")
+            raise EdgekitError(f"{sidecar}: was written by another version of edgekit", AGAIN)
         values["meta"] = ModelMeta.from_json(json.dumps(values["meta"]), sidecar)
         values["compute_capabilities"] = tuple(str(c) for c in values["compute_capabilities"])
         tensors = (Tensor(**{**t, "shape": tuple(int(n) for n in t["shape"])}) for t in values["tensors"])
-        values["tensors"] = tuple(tensors)
-        engine = Engine(path=path, **values)
-        _check_values(engine)
-        if precision != engine.precision:
-            raise ValueError(f"its precision is {precision}, the model's {engine.precision}")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        engine = Engine(**{**values, "path": path, "tensors": tuple(tensors)})
+        Version(engine.version)
+        if engine.flavour not in TITLES:
+            raise ValueError(f"its flavour is {engine.flavour!r}, not one of {', '.join(TITLES)}")
+        if not all(re.fullmatch(r"\d+\.\d+", c) for c in engine.compute_capabilities):
+            raise ValueError(f"its compute capabilities are {', '.join(engine.compute_capabilities)}")
+        if not isinstance(engine.settings, Mapping):
+            raise ValueError("its settings are not an object")
+    except FileNotFoundError:
+        raise EdgekitError(
+            f"{path}: {sidecar.name} is not beside it, so nothing says what this engine is",
+            f"copy it along; trtexec --loadEngine runs engines that edgekit did not build; or {AGAIN}",
+        ) from None
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise EdgekitError(f"{sidecar}: is damaged: {error}", f"copy both files again, or {AGAIN}") from None
     return engine
-
-
-def _check_values(engine: Engine) -> None:
-    """Raise ValueError for a value that nothing could be done with later."""
-    from packaging.version import InvalidVersion, Version
-
-    if engine.flavour not in TITLES:
-        raise ValueError(f"its flavour is {engine.flavour!r}, none of {', '.join(TITLES)}")
-    try:
-        Version(engine.version)
-    except (InvalidVersion, TypeError):
-        raise ValueError(f"its version is {engine.version!r}") from None
-    if not all(re.fullmatch(r"\d+\.\d+", c) for c in engine.compute_capabilities):
-        raise ValueError(f"its compute capabilities are {', '.join(engine.compute_capabilities)}")
-    if not isinstance(engine.settings, Mapping):
-        raise ValueError("its settings are no object")
-    texts = [engine.sha256, engine.onnx_sha256, *(text for t in engine.tensors for text in (t.name, t.dtype))]
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("a name, a type or a SHA-256 is no text")
-    if not all(isinstance(number, (int, float)) for number in (engine.seconds, engine.megabytes)):
-        raise ValueError("its seconds and megabytes are no numbers")
 
 
 def check_runs_on(engine: Engine, version: str, compute_capability: str) -> None:

@@ -1,4 +1,4 @@
-"""How long does each layer of an engine take? By TensorRT's IProfiler."""
+"""How long each layer of an engine takes, by TensorRT's IProfiler."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,7 @@ import numpy as np
 
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
-from edgekit.runtime.buffers import (
-    FOUND,
-    INPUT,
-    MASKS,
-    check_detector,
-    check_pixels,
-    check_same,
-    plan_buffers,
-)
+from edgekit.runtime.buffers import FOUND, INPUT, MASKS, check_detector, check_pixels, check_same, plan_buffers
 from edgekit.runtime.cuda import Cuda, load_cuda
 from edgekit.runtime.engine_file import AGAIN, Engine, Tensor, check_runs_on, read_engine
 from edgekit.runtime.flavours import TensorRT, load
@@ -95,7 +86,7 @@ class EngineSession(Session):
         )
 
     def close(self) -> None:
-        """Give the stream and the memory back."""
+        """Release the stream and the memory."""
         if self.stream is not None:
             self.cuda.call("cudaStreamSynchronize", self.stream)
         if self.launchable is not None:
@@ -145,16 +136,13 @@ class EngineSession(Session):
             return
         self.cuda.begin_capture(self.stream)
         try:
-            self.enqueue()
-        except RuntimeError as error:
-            self.graph = f"not captured: {error}"
-        try:
-            launchable = self.cuda.end_capture(self.stream)
+            try:
+                self.enqueue()
+            finally:
+                launchable = self.cuda.end_capture(self.stream)
+            self.launchable = launchable
         except RuntimeError as error:  # an engine with a layer that synchronises
             self.graph = f"not captured: {error}"
-            return
-        if self.graph == CAPTURED:
-            self.launchable = launchable
 
 
 def load_engine(path: Path) -> Loaded:
@@ -178,22 +166,18 @@ def deserialise(engine: Engine, data: bytes, tensorrt: TensorRT, cuda: Cuda) -> 
         deserialised = runtime.deserialize_cuda_engine(data)
     if deserialised is None:
         raise EdgekitError(f"{engine.path}: {tensorrt.title} cannot load it: {messages.reason()}", AGAIN)
-    check_same(engine, tensors_of(tensorrt.module, deserialised))
+    check_same(engine, _tensors(tensorrt.module, deserialised))
     return Loaded(engine, tensorrt, cuda, runtime, deserialised)
 
 
-def tensors_of(trt: Any, engine: Any) -> Sequence[Tensor]:
+def _tensors(trt: Any, engine: Any) -> list[Tensor]:
     """A deserialised engine's inputs and outputs."""
-    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
-    return [
-        Tensor(
-            name,
-            engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
-            tuple(engine.get_tensor_shape(name)),
-            dtype_name(trt, engine.get_tensor_dtype(name)),
-        )
-        for name in names
-    ]
+    found = []
+    for name in (engine.get_tensor_name(i) for i in range(engine.num_io_tensors)):
+        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+        dtype = dtype_name(trt, engine.get_tensor_dtype(name))
+        found.append(Tensor(name, is_input, tuple(engine.get_tensor_shape(name)), dtype))
+    return found
 
 
 def dtype_name(trt: Any, dtype: Any) -> str:

@@ -1,4 +1,4 @@
-"""Which TensorRT is here (TensorRT or TensorRT-RTX), of which version, and what it says while it works."""
+"""The TensorRT that is here (TensorRT or TensorRT-RTX), its version, and what it says while it works."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ INSTALL = {
     "--system-site-packages",
     "rtx": "pip install 'edgekit[rtx]'",
 }
-
-
 KEPT = 50  # messages of each kind
 
 
@@ -66,16 +64,14 @@ class TensorRT:
 def load(flavour: str) -> TensorRT:
     """Import a flavour; raises EdgekitError if it is not installed, its libraries are missing or it is too old.
 
-    TensorRT takes one logger a process, so every caller gets the same object.
+    TensorRT takes one logger per process, so every caller gets the same object.
     """
     title = TITLES[flavour]
     try:
         module = importlib.import_module(MODULES[flavour])
-    except ModuleNotFoundError as error:
-        if error.name != MODULES[flavour]:
-            raise EdgekitError(f"{title} cannot be loaded: {error}", f"{INSTALL[flavour]}, again") from None
-        raise EdgekitError(f"{title} is not installed", INSTALL[flavour]) from None
-    except (ImportError, OSError) as error:  # a shared library that is not there or not the right one
+    except (ImportError, OSError) as error:  # OSError: a shared library that is not there or not the right one
+        if isinstance(error, ModuleNotFoundError) and error.name == MODULES[flavour]:
+            raise EdgekitError(f"{title} is not installed", INSTALL[flavour]) from None
         reason = " ".join(str(error).split())
         raise EdgekitError(f"{title} cannot be loaded: {reason}", f"{INSTALL[flavour]}, again") from None
     check_version(flavour, module.__version__)

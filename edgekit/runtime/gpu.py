@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgekit.errors import EdgekitError
 
+T = TypeVar("T")
+MEMINFO = Path("/proc/meminfo")
 DRIVER_LIBRARY = "libcuda.so.1"
 DEVICE_FILES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu")  # a desktop's, then those of Jetsons
 NO_DEVICE, OLD_DRIVER = 100, 803  # CUDA_ERROR_NO_DEVICE, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
@@ -36,51 +38,56 @@ class NoGpu:
     broken: bool = False
 
 
-def first_gpu(
-    driver: Any = None, device_files: Sequence[str] = DEVICE_FILES, meminfo: Path = Path("/proc/meminfo")
-) -> Gpu | NoGpu:
-    """The GPU that CUDA calls device 0, or why there is none; ``driver`` is the driver's library, loaded by default."""
-    driver = _initialised(driver, device_files)
-    if isinstance(driver, NoGpu):
-        return driver
-    try:
-        return _describe(driver, meminfo)
-    except EdgekitError as error:  # it initialises, but gives no context: no memory left, or the device is exclusive
-        return NoGpu(error.message, error.hint or "run nvidia-smi", broken=True)
+def first_gpu(driver: Any = None) -> Gpu | NoGpu:
+    """The GPU that CUDA calls device 0, or why there is none; ``driver`` is libcuda, loaded by default."""
+    return _ask(driver, _describe)
 
 
-def first_gpu_uuid(driver: Any = None, device_files: Sequence[str] = DEVICE_FILES) -> str | NoGpu:
+def first_gpu_uuid(driver: Any = None) -> str | NoGpu:
     """The UUID of the GPU, or of its MIG instance, that CUDA calls device 0, without a prefix; or why there is none.
 
     CUDA counts the devices that CUDA_VISIBLE_DEVICES names, the fastest first; NVML counts all, by their PCI bus.
     """
-    driver = _initialised(driver, device_files)
+    return _ask(driver, _uuid)
+
+
+def gpu_here() -> Gpu:
+    """The first GPU; raises EdgekitError if there is none."""
+    found = first_gpu()
+    if isinstance(found, NoGpu):
+        raise EdgekitError(found.reason, found.remedy)
+    return found
+
+
+def nvidia_device() -> bool:
+    """Whether a device file of an NVIDIA GPU is there, whatever its driver says."""
+    return any(Path(file).exists() for file in DEVICE_FILES)
+
+
+def _ask(driver: Any, question: Callable[[Any, ctypes.c_int], T]) -> T | NoGpu:
+    driver = _initialised(driver)
     if isinstance(driver, NoGpu):
         return driver
-    device, found = ctypes.c_int(0), (ctypes.c_ubyte * 16)()
+    device = ctypes.c_int(0)
     try:
-        _check(driver.cuDeviceGet(ctypes.byref(device), 0), "cuDeviceGet")
-        _check(driver.cuDeviceGetUuid_v2(found, device), "cuDeviceGetUuid")
-    except EdgekitError as error:
-        return NoGpu(error.message, error.hint or "run nvidia-smi", broken=True)
-    return str(uuid.UUID(bytes=bytes(found)))
+        _call(driver, "cuDeviceGet", ctypes.byref(device), 0)
+        return question(driver, device)
+    except EdgekitError as error:  # it initialises, but gives no context: no memory left, or the device is exclusive
+        return NoGpu(error.message, error.hint, broken=True)
 
 
-def _initialised(driver: Any, device_files: Sequence[str]) -> Any | NoGpu:
+def _initialised(driver: Any) -> Any | NoGpu:
     """The driver's library, ready for calls about a device, or why there is no device."""
-    present = nvidia_device(device_files)
-    if driver is None:
-        try:
-            driver = ctypes.CDLL(DRIVER_LIBRARY)
-        except OSError:
-            if present:
-                remedy = f"install the driver's {DRIVER_LIBRARY}; in a container, start it with --runtime nvidia"
-                return NoGpu(f"there is an NVIDIA GPU but no driver library {DRIVER_LIBRARY}", remedy, broken=True)
-            return NoGpu("no NVIDIA GPU or driver", "run this on the device")
-    status = driver.cuInit(0)
+    present = nvidia_device()
+    try:
+        driver = driver or ctypes.CDLL(DRIVER_LIBRARY)
+    except OSError:
+        if present:
+            remedy = f"install the driver's {DRIVER_LIBRARY}; in a container, start it with --runtime nvidia"
+            return NoGpu(f"there is an NVIDIA GPU but no driver library {DRIVER_LIBRARY}", remedy, broken=True)
+        return NoGpu("no NVIDIA GPU or driver", "run this on the device")
     count = ctypes.c_int(0)
-    if status == 0:
-        status = driver.cuDeviceGetCount(ctypes.byref(count))
+    status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if status == NO_DEVICE or (status == 0 and count.value == 0):
         remedy = "look at CUDA_VISIBLE_DEVICES and nvidia-smi"
         return NoGpu("there is an NVIDIA driver but no GPU it may use", remedy, broken=present)
@@ -93,58 +100,48 @@ def _initialised(driver: Any, device_files: Sequence[str]) -> Any | NoGpu:
     return driver
 
 
-def nvidia_device(files: Sequence[str] | None = None) -> bool:
-    """Whether a device file of an NVIDIA GPU is there, whatever its driver says."""
-    return any(Path(file).exists() for file in (DEVICE_FILES if files is None else files))
+def _describe(driver: Any, device: ctypes.c_int) -> Gpu:
+    name = ctypes.create_string_buffer(256)
+    _call(driver, "cuDeviceGetName", name, len(name), device)
+    numbers = [ctypes.c_int(0) for _ in range(3)]
+    for value, attribute in zip(numbers, (MAJOR, MINOR, INTEGRATED), strict=True):
+        _call(driver, "cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
+    major, minor, integrated = (value.value for value in numbers)
+    # What CUDA calls free on a Jetson leaves out the page cache, which the kernel gives up when asked.
+    free_mb = _available_mb() if integrated else _free_mb(driver, device)
+    return Gpu(name.value.decode(errors="replace"), f"{major}.{minor}", bool(integrated), free_mb)
 
 
-def gpu_here() -> Gpu:
-    """The first GPU; raises EdgekitError if there is none."""
-    found = first_gpu()
-    if isinstance(found, NoGpu):
-        raise EdgekitError(found.reason, found.remedy)
-    return found
+def _uuid(driver: Any, device: ctypes.c_int) -> str:
+    found = (ctypes.c_ubyte * 16)()
+    _call(driver, "cuDeviceGetUuid_v2", found, device)
+    return str(uuid.UUID(bytes=bytes(found)))
 
 
-def available_mb(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """The host's memory that can be had without swapping, in MB."""
-    for line in meminfo.read_text().splitlines():
+def _available_mb() -> int:
+    """The host's memory that can be had without swapping."""
+    for line in MEMINFO.read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024 // 1_000_000
-    raise EdgekitError(f"{meminfo}: says nothing of MemAvailable", "give --workspace-mb")
-
-
-def _describe(driver: Any, meminfo: Path) -> Gpu:
-    device = ctypes.c_int(0)
-    _check(driver.cuDeviceGet(ctypes.byref(device), 0), "cuDeviceGet")
-    name = ctypes.create_string_buffer(256)
-    _check(driver.cuDeviceGetName(name, len(name), device), "cuDeviceGetName")
-    major, minor, integrated = (_attribute(driver, device, a) for a in (MAJOR, MINOR, INTEGRATED))
-    # What CUDA calls free on a Jetson leaves out the page cache, which the kernel gives up when asked.
-    free = available_mb(meminfo) if integrated else _free_mb(driver, device)
-    return Gpu(name.value.decode(errors="replace"), f"{major}.{minor}", bool(integrated), free)
-
-
-def _attribute(driver: Any, device: ctypes.c_int, attribute: int) -> int:
-    value = ctypes.c_int(0)
-    _check(driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device), "cuDeviceGetAttribute")
-    return value.value
+    raise EdgekitError(f"{MEMINFO}: has no MemAvailable", "give --workspace-mb")
 
 
 def _free_mb(driver: Any, device: ctypes.c_int) -> int:
     """Free device memory; asking takes a context, which the CUDA runtime will use too."""
     context, popped = ctypes.c_void_p(), ctypes.c_void_p()
     free, total = ctypes.c_size_t(0), ctypes.c_size_t(0)
-    _check(driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device), "cuDevicePrimaryCtxRetain")
+    _call(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
     try:
-        _check(driver.cuCtxPushCurrent_v2(context), "cuCtxPushCurrent")
-        _check(driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)), "cuMemGetInfo")
-        _check(driver.cuCtxPopCurrent_v2(ctypes.byref(popped)), "cuCtxPopCurrent")
+        _call(driver, "cuCtxPushCurrent_v2", context)
+        _call(driver, "cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        _call(driver, "cuCtxPopCurrent_v2", ctypes.byref(popped))
     finally:
         driver.cuDevicePrimaryCtxRelease_v2(device)
     return free.value // 1_000_000
 
 
-def _check(status: int, call: str) -> None:
+def _call(driver: Any, function: str, *arguments: Any) -> None:
+    status = getattr(driver, function)(*arguments)
     if status != 0:
+        call = function.removesuffix("_v2")
         raise EdgekitError(f"the NVIDIA driver is broken ({call}: error {status})", "run nvidia-smi")

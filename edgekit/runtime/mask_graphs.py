@@ -76,11 +76,11 @@ def sizes(found: int, offered: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _checked(detector: Path, name: str, digest: str) -> Path:
-    """The path of a file of a detector's."""
+    """The path of one of a detector's mask files."""
     path = detector.with_name(name)
     if not path.is_file():
         raise EdgekitError(
-            f"{path}: is missing, which {detector} makes masks with",
+            f"{path}: is missing; {detector} needs it for its masks",
             "put the files of one export into one folder under their names, or export again",
         )
     if sha256(path) != digest:

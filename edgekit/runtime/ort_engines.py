@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit.files.cache_folder import DIGESTS, CacheFolder
-from edgekit.files.whole_files import default_cache, output_folder, sha256
+from edgekit.files.whole_files import default_cache, output_folder, sha256, staging
 
 LIMIT_GB = 4.0
 WEIGHTS = (".weights", ".data", ".bin")  # of the files beside a graph, those that may hold its weights
@@ -25,8 +24,7 @@ def kept_engines(model: str | bytes, made_for: str) -> Iterator[Path]:
     """
     cache = CacheFolder(output_folder(default_cache() / "onnxruntime-tensorrt"), LIMIT_GB)
     key = _key(model, made_for)
-    with tempfile.TemporaryDirectory(prefix=".adding.", dir=cache.folder) as name:
-        folder = Path(name)
+    with staging(cache.folder) as folder:
         if entry := cache.find(key):
             shutil.copytree(entry, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(DIGESTS))
         before = set(folder.iterdir())

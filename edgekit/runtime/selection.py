@@ -1,28 +1,51 @@
-"""Select a model's detections: those up to some generation, or only the best of several generations'."""
+"""Selects a model's detections: those up to some generation, or only the best of several generations'."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta
+from edgekit.data.detections import box_iou
+from edgekit.errors import EdgekitError
 from edgekit.runtime.session import Outputs, Session
 
 COVERED_IOU = 0.7  # a detection that a better one of another generation overlaps more than this is dropped
 
 
-class Selected:
-    """A session whose detections are selected; ``meta`` is of what is left."""
+@dataclass(frozen=True)
+class Selection:
+    """Which of a model's detections to use.
+
+    ``generations`` uses the model as it was after that many adaptations; ``best_only`` drops detections that a
+    better-scored one of another generation covers.
+    """
+
+    generations: int | None = None
+    best_only: bool = False
+
+    def apply(self, meta: ModelMeta, source: Path) -> ModelMeta:
+        """The metadata of what is left of the model ``source``; raises EdgekitError if it lacks that generation."""
+        if self.generations is None:
+            return meta
+        if meta.best_only:
+            raise EdgekitError(
+                f"{source}: its generations are mixed (best only)", "export it again without --best-only"
+            )
+        return meta.until(self.generations, source)
+
+
+class Selected(Session):
+    """A session whose detections are selected; ``meta`` describes the model that is left."""
 
     def __init__(self, session: Session, meta: ModelMeta, best_only: bool) -> None:
         self.session, self.meta, self.best_only = session, meta, best_only
         self.runtime, self.batch = session.runtime, session.batch
 
-    def infer(self, pixels: np.ndarray) -> Outputs:
-        """Run on one canvas: uint8 [H, W, 3]."""
-        return self._select(self.session.infer(pixels))
-
     def infer_batch(self, images: np.ndarray) -> list[Outputs]:
-        """Run on ``batch`` canvases: uint8 [N, H, W, 3]."""
+        """Run on ``batch`` canvases, uint8 [N, H, W, 3], and select."""
         return [self._select(found) for found in self.session.infer_batch(images)]
 
     def close(self) -> None:
@@ -43,16 +66,7 @@ def best_only(found: Outputs, meta: ModelMeta) -> Outputs:
     better = np.empty(len(order), np.int64)
     better[order] = np.arange(len(order))
     covers = (better[:, None] < better[None]) & (generations[:, None] != generations[None])
-    return _rows(found, ~(covers & (_iou(found.boxes) > COVERED_IOU)).any(axis=0))
-
-
-def _iou(boxes: np.ndarray) -> np.ndarray:
-    """The IoU [N, N] of boxes [N, 4] xyxy with each other."""
-    top_left = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    sides = np.clip(np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - top_left, 0, None)
-    shared = sides[..., 0] * sides[..., 1]
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return shared / np.maximum(areas[:, None] + areas[None] - shared, 1e-9)
+    return _rows(found, ~(covers & (box_iou(found.boxes, found.boxes) > COVERED_IOU)).any(axis=0))
 
 
 def _rows(found: Outputs, keep: np.ndarray) -> Outputs:

@@ -13,7 +13,7 @@ from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
-from edgekit.runtime.session import Outputs
+from edgekit.runtime.session import Outputs, Session
 
 
 def device_here() -> torch.device:
@@ -21,7 +21,7 @@ def device_here() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-class TorchSession:
+class TorchSession(Session):
     """A module in eval mode, on CUDA if there is any."""
 
     def __init__(self, module: GenerationalRCNN, meta: ModelMeta) -> None:
@@ -34,19 +34,12 @@ class TorchSession:
 
     @classmethod
     def load(cls, model: str | Path, hints: CheckpointHints = CheckpointHints()) -> TorchSession:
-        """Open a checkpoint or an embedded model; see ``load_model``."""
+        """Open a checkpoint or a model by its name."""
         return cls(*load_model(model, None, hints))
 
-    def infer(self, pixels: np.ndarray) -> Outputs:
-        """Run on one canvas: uint8 [H, W, 3]."""
-        return self.infer_batch(pixels[None])[0]
-
     def infer_batch(self, images: np.ndarray) -> list[Outputs]:
-        """Run on canvases: uint8 [N, H, W, 3]."""
+        """Run on any number of canvases: uint8 [N, H, W, 3]."""
         return [outputs(found) for found in self.module(torch.tensor(images, device=self.device))]
-
-    def close(self) -> None:
-        """Nothing to give back: memory goes with the module."""
 
 
 def outputs(found: dict[str, torch.Tensor]) -> Outputs:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Predictors, merged
 from edgekit.runtime.selection import COVERED_IOU
 from edgekit.static.nms import keep_mask, pairwise_iou
-from edgekit.static.static_trunk import StaticTrunk, box_limits, clip, decode, large_enough
+from edgekit.static.static_trunk import StaticTrunk, box_limits, clip, decode_boxes, large_enough
 
-CANDIDATES = 512  # the most boxes a generation that enter the detections' NMS, best first; torchvision has no limit
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a graph's shapes follow from: the input's (height, width), canvases a run, and the most proposals and, of
-    each generation, detections (None: the model's own numbers)."""
-
-    size: tuple[int, int]
-    batch: int = 1
-    proposals: int | None = None
-    detections: int | None = None
+CANDIDATES = 512  # the most boxes per generation that enter the detections' NMS, best first; torchvision has no limit
 
 
 class StaticRCNN(nn.Module):
@@ -32,53 +20,60 @@ class StaticRCNN(nn.Module):
 
     Takes uint8 [N, H, W, 3]; returns boxes [N, D, 4] (xyxy, pixels), labels [N, D], scores [N, D] and, of a Mask
     R-CNN, masks [N, D, 28, 28], with D detection slots for each generation in turn; a slot with score 0 is empty.
-    Where N is 1, then what a later generation needs: the trunk's table, proposals and proposed, the box head's output,
-    and the logits of all classes; else the first canvas's proposals only. ``best_only`` empties the slots that a
-    better-scored one of another generation covers.
+    Where N is 1, then what each generation's mask branch reads and gives (``mask_values``), and what a later generation
+    needs: the trunk's table, proposals and proposed, the box head's output, and the logits of all classes; else the
+    first canvas's proposals only. ``shape`` names its size.
     """
 
-    def __init__(self, model: GenerationalRCNN, shape: Shape, best_only: bool = False) -> None:
+    def __init__(self, model: GenerationalRCNN, shape: GraphShape) -> None:
         super().__init__()
-        self.model, self.best_only = model, best_only
-        self.trunk = StaticTrunk(model, shape.size, shape.proposals)
+        self.model, self.best_only = model, shape.best_only
+        self.trunk = StaticTrunk(model, shape.input_size, shape.proposals)
         numbers = range(1 + len(model.predictors.generations))
         self.slots = nn.ModuleList(Slots(model, self.trunk.mask, shape, number) for number in numbers)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Detect in a batch of canvases; see the class."""
+        """Detect in a batch of canvases."""
         seen = self.trunk.each(images)
         found = [self._detect(*one) for one in seen]
-        outputs = tuple(torch.stack(values) for values in zip(*(f for f, _ in found), strict=True))
-        return (*outputs, seen[0][1]) if len(seen) > 1 else (*outputs, *seen[0], *found[0][1])
+        outputs = tuple(torch.stack(values) for values in zip(*(f for f, _, _ in found), strict=True))
+        if len(seen) > 1:
+            return *outputs, seen[0][1]
+        _, of_masks, heads = found[0]
+        return *outputs, *of_masks, *seen[0], *heads
 
     def _detect(
         self, table: torch.Tensor, proposals: torch.Tensor, proposed: torch.Tensor
-    ) -> tuple[list[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """One canvas's detections, and its box features and logits."""
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+        """One canvas's detections, what its mask branches read and give, and its box features and logits."""
         box_features = self.trunk.box_features(table, proposals)
         predictors = self.model.predictors
         logits, deltas = predictors.box_predictor(box_features)
-        results = [self.slots[0](table, proposals, proposed, logits, deltas[:, 4:])]
+        result, of_masks = self.slots[0](table, proposals, proposed, logits, deltas[:, 4:])
+        results, mask_values = [result], [*of_masks]
         for generation, slots in zip(predictors.generations, list(self.slots)[1:], strict=True):
             rows, deltas = generation(box_features)
-            results.append(slots(table, proposals, proposed, torch.cat([merged(logits), rows], dim=1), deltas))
+            own_logits = torch.cat([merged(logits), rows], dim=1)
+            result, of_masks = slots(table, proposals, proposed, own_logits, deltas)
+            results.append(result)
+            mask_values += of_masks
             logits = torch.cat([logits, rows], dim=1)
         found = [torch.cat(parts) for parts in zip(*results, strict=True)]
         if self.best_only:
             found[2] = found[2] * uncovered(found[0], found[2], [len(r[2]) for r in results])
-        return found, (box_features, logits)
+        return found, mask_values, (box_features, logits)
 
 
 class Slots(nn.Module):
     """One generation's detections: its own softmax, NMS, detection slots and mask branch."""
 
-    def __init__(self, model: GenerationalRCNN, mask: nn.Module | None, shape: Shape, number: int) -> None:
+    def __init__(self, model: GenerationalRCNN, mask: nn.Module | None, shape: GraphShape, number: int) -> None:
         super().__init__()
         self.predictors: Predictors = model.predictors
         self.mask, self.number = mask, number
         self.score_thresh, self.nms_thresh = model.heads.score_thresh, model.heads.nms_thresh
         self.weights, self.slots = model.heads.box_coder.weights, shape.detections or model.heads.detections_per_img
-        self.register_buffer("limits", box_limits(shape.size), persistent=False)
+        self.register_buffer("limits", box_limits(shape.input_size), persistent=False)
         self.limits: torch.Tensor
 
     def forward(
@@ -88,8 +83,8 @@ class Slots(nn.Module):
         proposed: torch.Tensor,
         logits: torch.Tensor,
         deltas: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
-        """Boxes [D, 4], labels [D], scores [D] and, with a mask branch, masks [D, 28, 28].
+    ) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+        """Boxes [D, 4], labels [D], scores [D] and, with a mask branch, masks [D, 28, 28]; and ``mask_values``.
 
         Column 0 of ``logits`` [P, 1 + K] stands for all that the generation does not score; ``deltas`` [P, 4 K] are
         those of its K classes.
@@ -101,7 +96,7 @@ class Slots(nn.Module):
         rows = torch.div(index, classes, rounding_mode="floor")
         kinds = index - rows * classes
         own_deltas = deltas.reshape(-1, 4).index_select(0, index)
-        boxes = clip(decode(own_deltas, proposals.index_select(0, rows), self.weights), self.limits)
+        boxes = clip(decode_boxes(own_deltas, proposals.index_select(0, rows), self.weights), self.limits)
         valid = (best > self.score_thresh).to(best.dtype) * large_enough(boxes, 1e-2)
         kept = best * keep_mask(boxes, valid, kinds, self.nms_thresh)
         scores, order = kept.topk(min(self.slots, kept.shape[0]))
@@ -109,8 +104,9 @@ class Slots(nn.Module):
         channels = kinds + 1 if self.number == 0 else kinds  # the base model's rows begin with the background
         labels = channels + self.predictors.first_label(self.number)
         if self.mask is None:
-            return boxes, labels, scores
-        return boxes, labels, scores, self._masks(table, boxes, channels)
+            return (boxes, labels, scores), ()
+        masks = self._masks(table, boxes, channels)
+        return (boxes, labels, scores, masks), (boxes, channels, masks)
 
     def _masks(self, table: torch.Tensor, boxes: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
         """The mask [D, 28, 28] of each box's own class."""

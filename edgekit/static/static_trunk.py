@@ -91,7 +91,7 @@ class StaticTrunk(nn.Module):
             scores.append(F.pad(best, (0, missing)))
             chosen_deltas.append(F.pad(cells.index_select(0, index), (0, 0, 0, missing)))
             chosen_anchors.append(F.pad(anchors.index_select(0, index), (0, 0, 0, missing)))
-        boxes = decode(torch.cat(chosen_deltas), torch.cat(chosen_anchors), rpn.box_coder.weights)
+        boxes = decode_boxes(torch.cat(chosen_deltas), torch.cat(chosen_anchors), rpn.box_coder.weights)
         boxes = clip(boxes, self.limits)
         probabilities = torch.sigmoid(torch.cat(scores))
         valid = large_enough(boxes, rpn.min_size)
@@ -163,7 +163,7 @@ def pooled_table(base: FasterRCNN, features: dict[str, torch.Tensor], size: tupl
     return LevelTable(sizes, [2 ** round(math.log2(size[0] / h)) for h, _ in sizes])
 
 
-def decode(deltas: torch.Tensor, anchors: torch.Tensor, weights: tuple[float, ...]) -> torch.Tensor:
+def decode_boxes(deltas: torch.Tensor, anchors: torch.Tensor, weights: tuple[float, ...]) -> torch.Tensor:
     """Boxes [N, 4] xyxy of regression outputs [N, 4] on anchors [N, 4] (arXiv:1311.2524, appendix C)."""
     sides = anchors[:, 2:] - anchors[:, :2]
     centres = anchors[:, :2] + 0.5 * sides

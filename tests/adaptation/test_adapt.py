@@ -12,21 +12,24 @@ import pytest
 import torch
 from PIL import Image
 
-from edgekit.adaptation import adapt as recipes
-from edgekit.adaptation.adapt import Adaptation, adapt
+from edgekit.adaptation import bases
+from edgekit.adaptation.adapt import Adaptation, Learning, adapt
 from edgekit.adaptation.features import extraction as features
 from edgekit.adaptation.features.rois import ViewFeatures, view_features
 from edgekit.adaptation.job import Job, Prepared
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.cli import main
-from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.comparison.retention import retention
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.report.inspect import inspect
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
+
+UNTRAINED = Learning(epochs=0, views=1)
 
 
 def test_old_detections_are_bit_identical(adapted: Path, mixed_test: Dataset) -> None:
@@ -72,7 +75,7 @@ def test_what_is_left_out_is_said_before_training(new_train: Dataset, tmp_path: 
     Image.new("RGB", (white.width, white.height), "white").save(folder / white.path.name)
     said: list[str] = []
     data, output = folder / new_train.file.name, tmp_path / "a.safetensors"
-    result = adapt("demo", data, folder, output, epochs=0, views=1, say=said.append)
+    result = adapt("demo", data, folder, output, learning=UNTRAINED, say=said.append)
     assert result.photos == len(new_train.photos) - 1
     assert said[0] == f"left out: {result.skipped[0]}"
     assert f"{white.path.name}: is of one colour" in said[0]
@@ -85,9 +88,9 @@ def test_a_model_whose_export_cannot_be_prepared_is_kept(
     def full(*_: object) -> None:
         raise EdgekitError("the cache cannot be written: No space left on device")
 
-    monkeypatch.setattr(recipes, "prepare", full)
+    monkeypatch.setattr(bases, "prepare", full)
     output = tmp_path / "a.safetensors"
-    result = adapt("demo", new_train.file, new_train.file.parent, output, epochs=0, views=1)
+    result = adapt("demo", new_train.file, new_train.file.parent, output, learning=UNTRAINED)
     assert output.exists()
     assert any("No space left on device" in line for line in result.advice)
 
@@ -140,15 +143,15 @@ def test_same_seed_same_model(new_train: Dataset, tmp_path: Path, monkeypatch: p
         return ready
 
     for output in outputs:
-        adapt("demo", new_train.file, new_train.file.parent, output, classes=("frog",), epochs=1, seed=3)
+        adapt("demo", new_train.file, new_train.file.parent, output, ("frog",), Learning(epochs=1, seed=3))
         monkeypatch.setattr(Job, "prepare", drawing)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
 def test_adapted_model_can_be_adapted_again(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
     folder, first, second = new_train.file.parent, tmp_path / "one.safetensors", tmp_path / "two.safetensors"
-    adapt("demo", new_train.file, folder, first, classes=("chicken",), epochs=2)
-    adapt(first, new_train.file, folder, second, classes=("frog",), epochs=2)
+    adapt("demo", new_train.file, folder, first, ("chicken",), Learning(epochs=2))
+    adapt(first, new_train.file, folder, second, ("frog",), Learning(epochs=2))
     sessions = [open_session(m) for m in ("demo", first, second)]
     assert sessions[2].meta.generations[1:] == (("chicken",), ("frog",))
     for earlier, labels in ((0, 13), (1, 14)):
@@ -186,7 +189,7 @@ def labelled(data: Dataset, folder: Path, kind: str) -> tuple[Path, Path]:
 @pytest.mark.parametrize("kind", ["yolo", "labelme"])
 def test_folders_of_other_tools_are_learned_from(kind: str, new_train: Dataset, tmp_path: Path) -> None:
     annotations, photos = labelled(new_train, tmp_path, kind)
-    result = adapt("demo", annotations, photos, tmp_path / "a.safetensors", epochs=0, views=1)
+    result = adapt("demo", annotations, photos, tmp_path / "a.safetensors", learning=UNTRAINED)
     counts = Counter(a.category for p in new_train.photos for a in p.annotations)
     assert result.objects == dict(counts)
     assert min(result.proposal_recall.values()) > 0.8

@@ -10,18 +10,21 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edgekit.adaptation.inputs import Inputs, read_inputs
+from edgekit.adaptation.inputs import ExtraData, Inputs, read_inputs
+from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.artifacts.metadata import BACKGROUND
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.errors import EdgekitError
 
 KNOWN = (BACKGROUND, "dog", "cat")
 
 
 def given(data: Path, images: Path, **options: Any) -> Inputs:
-    defaults = {"known": KNOWN, "has_masks": True, "scoring": "exact", "classes": ("chicken", "frog"), "val": None}
-    more = {"replay": None, "probe": None, "old_data": None, "seed": 0, "skip_bad_images": False}
-    return read_inputs(data, images, **(defaults | more | options))
+    """What is read, with the extra data and the scoring among the options."""
+    defaults = {"known": KNOWN, "has_masks": True, "classes": ("chicken", "frog"), "skip_bad_images": False}
+    extra = ExtraData(**{name: options.pop(name) for name in ("val", "replay", "probe", "old_data") if name in options})
+    learning = Learning(scoring=options.pop("scoring", "exact"))
+    return read_inputs(data, images, learning=learning, extra=extra, **(defaults | options))
 
 
 def copied(data: Dataset, folder: Path, **changes: Any) -> Path:

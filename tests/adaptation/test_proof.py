@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.adaptation.proof import compare
-from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.adaptation.proof import compare_old_detections
+from edgekit.comparison.retention import retention
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.progress import silent
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 from edgekit.runtime.torch_session import TorchSession
 
 OLD = 13
@@ -28,7 +29,7 @@ def sessions(adapted: Path) -> tuple[TorchSession, TorchSession]:
 def test_it_is_what_two_forward_passes_find(adapted: Path, mixed_test: Dataset) -> None:
     before, after = sessions(adapted)
     photos = mixed_test.photos[:4]
-    found, kept = compare(before, after, photos, 2, silent)
+    found, kept = compare_old_detections(before, after, photos, 2, silent)
     passes = [(detect(before, p.read()), detect(after, p.read())) for p in photos]
     assert found == retention(passes, OLD)
     assert found.compared > 5
@@ -48,5 +49,5 @@ def test_a_changed_old_row_is_noticed(layer: str, adapted: Path, mixed_test: Dat
     weight = after.module.get_parameter(f"base.roi_heads.{layer}.weight")
     with torch.no_grad():
         weight.mul_(1.001)
-    found, _ = compare(before, after, mixed_test.photos[:3], 0, silent)
+    found, _ = compare_old_detections(before, after, mixed_test.photos[:3], 0, silent)
     assert found.changed > 0

@@ -20,13 +20,17 @@ from edgekit.artifacts.model_names import EMBEDDED
 from edgekit.artifacts.outputs import check_outputs, made_here
 from edgekit.artifacts.safetensors_files import write_safetensors
 from edgekit.cli import main
-from edgekit.data.annotations.coco import Dataset, write_dataset
+from edgekit.data.annotations.coco import write_dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.demo.run_demo import run_demo
 from edgekit.deployment.export.export import export
 from edgekit.deployment.export.triton import write_repository
+from edgekit.deployment.precision.conversion import Conversion
 from edgekit.errors import EdgekitError
 from edgekit.inference.predict import predict
+from edgekit.measurement.bench.plan import BenchOptions
+from edgekit.model.hints import CheckpointHints
 from edgekit.report.bench import bench
 from tests.runtime.test_engine_file import written
 from tests.tiny_detector import META, write_tiny_detector
@@ -81,9 +85,9 @@ def test_a_graph_is_not_exported_onto_itself(way: str, what: str, tiny: Path, tm
     options = {
         "plain": {},
         "input": {"input": "float"},
-        "cpu": {"target": "cpu", "precision": "fp32"},
+        "cpu": {"conversion": Conversion("fp32", target="cpu")},
         "masks": {"masks": "found"},
-        "precision": {"precision": "fp16"},
+        "precision": {"conversion": Conversion("fp16")},
         "triton": {"triton": tmp_path / "models"},
     }[what]
     refused("is the input", tmp_path, lambda force: export(tiny, output, force=force, **options))
@@ -102,11 +106,13 @@ def test_weights_are_not_exported_onto_their_checkpoint(suffix: str, tmp_path: P
 def test_an_export_replaces_no_file_that_it_reads(tiny: Path, photos: Path, tmp_path: Path) -> None:
     classes = tmp_path / "x.onnx"
     classes.write_text("dog\n")
-    refused("is the input", tmp_path, lambda force: export("demo", classes, base_classes=classes, force=force))
+    refused(
+        "is the input", tmp_path, lambda force: export("demo", classes, force=force, hints=CheckpointHints(classes))
+    )
     described = tmp_path / "y.calibration.json"
-    about = {"format": "edgekit calibration set 1", "kind": "folder", "folder": ".", "images": {"a": ""}}
+    about = {"format": "edgekit calibration set 2", "folder": ".", "images": {"a": ""}}
     described.write_text(json.dumps(about))
-    wanted = {"precision": "int8", "calibration": described}
+    wanted = {"conversion": Conversion("int8", calibration=described)}
     refused("is the input", tmp_path, lambda force: export(tiny, tmp_path / "y.onnx", force=force, **wanted))
     (photos / "z.onnx").write_text(MINE)
     refused("among the inputs", tmp_path, lambda force: export(tiny, photos / "z.onnx", verify=photos, force=force))
@@ -175,9 +181,9 @@ def test_pages_of_a_benchmark(page: str, tiny: Path, photos: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("page", ["markdown", "html"])
 def test_pages_replace_no_input(page: str, tiny: Path, photos: Path, tmp_path: Path) -> None:
+    options = BenchOptions(photos, runs=1)
     for output in (tiny, photos / "a.png"):
-        wanted = {page: output, "images": photos}
-        refused("input", tmp_path, lambda force, wanted=wanted: bench([tiny], runs=1, force=force, **wanted))
+        refused("input", tmp_path, lambda force, to=output: bench([tiny], options, force=force, **{page: to}))
 
 
 def test_adapting_replaces_nothing_of_others(new_train: Dataset, tmp_path: Path) -> None:
@@ -214,7 +220,7 @@ def test_a_repository_of_others_is_kept(tiny: Path, tmp_path: Path) -> None:
         (theirs / name).write_text(MINE)
     before = contents(theirs)
     with pytest.raises(EdgekitError, match=r"models/tiny: holds something else"):
-        export(tiny, tmp_path / "out" / "tiny.onnx", triton=tmp_path / "models", no_verify=True)
+        export(tiny, tmp_path / "out" / "tiny.onnx", triton=tmp_path / "models", verify=False)
     with pytest.raises(EdgekitError, match=r"models/tiny: holds something else"):
         write_repository(tiny, tmp_path / "models")
     assert contents(theirs) == before

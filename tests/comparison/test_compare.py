@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.model_names import EMBEDDED
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.artifacts.safetensors_files import read_safetensors, write_safetensors
 from edgekit.cli import main
 from edgekit.comparison.compare import compare
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
@@ -91,7 +92,7 @@ def test_a_model_and_its_graph_agree_at_every_stage(base_onnx: Path, mixed_test:
 
 
 def test_a_checkpoint_is_compared_at_the_graphs_size(photos: Path, tmp_path: Path) -> None:
-    graph = export("demo", tmp_path / "wide.onnx", size=(256, 384)).output
+    graph = export("demo", tmp_path / "wide.onnx", shape=GraphShape((256, 384))).output
     result = compare("demo", graph, photos)
     assert result.input_size == (256, 384)
     assert result.differs_at is None

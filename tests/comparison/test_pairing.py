@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgekit.comparison.pairing import mask_iou, parity, retention
+from edgekit.comparison.pairing import mask_iou
+from edgekit.comparison.parity import parity
+from edgekit.comparison.retention import retention
 from edgekit.data.detections import Detections
 from edgekit.data.masks import Crop
 

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.comparison.comparison_photos import comparison_photos, photos_in
 from edgekit.comparison.tolerance import TOLERANCES, tolerance_for
-from edgekit.comparison.verification import photos_in, photos_of, verified, verify
-from edgekit.data.annotations.coco import Dataset
+from edgekit.comparison.verification import verified, verify
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.errors import EdgekitError
-from edgekit.runtime.session import Outputs, Session, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import Outputs, Session
 
 
-class Shifted:
+class Shifted(Session):
     """A session whose scores are lower by ``by``, in some precision."""
 
     def __init__(self, session: Session, by: float, precision: str) -> None:
@@ -29,7 +31,7 @@ class Shifted:
 
 def test_the_built_in_photos_are_the_default(adapted_onnx: Path) -> None:
     session = open_session(adapted_onnx)
-    result = verify(session, session)
+    result = verify(session, session, comparison_photos())
     assert result.passed
     assert result.parity.images == len(list_images(SAMPLE_PHOTOS))
     assert result.parity.compared > 10
@@ -42,7 +44,7 @@ def test_the_built_in_photos_are_the_default(adapted_onnx: Path) -> None:
 )
 def test_the_tolerance_is_the_precisions(by: float, precision: str, passes: bool, adapted_onnx: Path) -> None:
     session = open_session(adapted_onnx)
-    result = verify(session, Shifted(session, by, precision))
+    result = verify(session, Shifted(session, by, precision), comparison_photos())
     assert result.tolerance == TOLERANCES[precision]
     assert result.passed is passes
     assert result.parity.largest_score_difference == pytest.approx(by, abs=1e-3)
@@ -50,7 +52,7 @@ def test_the_tolerance_is_the_precisions(by: float, precision: str, passes: bool
 
 def test_annotations_add_the_ap_of_both(adapted_onnx: Path, mixed_test: Dataset) -> None:
     session = open_session(adapted_onnx)
-    result = verify(session, Shifted(session, 0.4, "fp32"), mixed_test.file.parent, mixed_test.file)
+    result = verify(session, Shifted(session, 0.4, "fp32"), comparison_photos(mixed_test.file.parent, mixed_test.file))
     assert not result.passed
     assert result.reference is not None
     assert result.other is not None
@@ -62,19 +64,19 @@ def test_annotations_add_the_ap_of_both(adapted_onnx: Path, mixed_test: Dataset)
 
 def test_a_pass_on_few_detections_says_so(adapted_onnx: Path, tmp_path: Path) -> None:
     session = open_session(adapted_onnx)
-    assert verify(session, session).doubts == ()
+    assert verify(session, session, comparison_photos()).doubts == ()
     Image.new("RGB", (320, 320)).save(tmp_path / "black.png")
-    blind = verify(session, session, tmp_path)
+    blind = verify(session, session, comparison_photos(tmp_path))
     assert blind.passed
     assert blind.doubts == (
-        "no detections on 1 photos were compared, which says little: give photos of what the model knows",
+        "no detections on 1 photo were compared, which says little: give photos of what the model knows",
     )
 
 
 def test_a_verdict_on_int8_takes_more_detections(adapted_onnx: Path, tmp_path: Path) -> None:
     session = open_session(adapted_onnx)
     photos = photos_in(None)
-    assert verify(session, Shifted(session, 0.05, "int8")).doubts[0].startswith("only 2")
+    assert verify(session, Shifted(session, 0.05, "int8"), comparison_photos()).doubts[0].startswith("only 2")
     with pytest.raises(EdgekitError, match="detections differ") as raised:
         verified(tmp_path / "x.onnx", Shifted(session, 0.3, "int8"), session, photos)
     assert "which says little: give photos of what the model knows: --verify DIR" in str(raised.value.hint)
@@ -87,6 +89,6 @@ def test_an_unknown_precision_counts_as_the_coarsest() -> None:
 
 def test_bad_photos_are_named(tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match="holds no images"):
-        photos_of(tmp_path, None)
+        comparison_photos(tmp_path)
     with pytest.raises(EdgekitError, match="no such folder"):
-        photos_of(tmp_path / "gone", None)
+        comparison_photos(tmp_path / "gone")

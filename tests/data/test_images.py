@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
+from edgekit.data.annotations.photo_files import photo_size
 from edgekit.data.images import PAD, fit, graph_input, list_images, read_image
-from edgekit.data.photo_files import photo_size
 from edgekit.errors import EdgekitError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.data.annotations.coco import read_dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.data.images import list_images
 from edgekit.errors import EdgekitError
 from tests.data.annotations.test_formats import (

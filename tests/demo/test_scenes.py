@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.data.annotations.coco import read_dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.demo import emoji
 from edgekit.demo.emoji import CODE_POINTS, NOTO_FONT
 from edgekit.demo.photo_sets import write_demo_set

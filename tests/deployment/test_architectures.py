@@ -9,9 +9,10 @@ import onnx
 import pytest
 import torch
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.model_names import TORCHVISION
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
-from edgekit.comparison.pairing import parity
+from edgekit.comparison.parity import parity
 from edgekit.data.images import SAMPLE_PHOTOS, list_images, read_image
 from edgekit.demo.stock_export import export_stock
 from edgekit.deployment.assembly.base_graph import to_onnx
@@ -23,7 +24,6 @@ from edgekit.model.predictors import Generation
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import detect
 from edgekit.runtime.torch_session import TorchSession
-from edgekit.static.detector import Shape
 from tests.checkpoints import FASTERRCNN, SIZE, random_detector, write
 
 
@@ -41,7 +41,7 @@ def check(name: str, tmp_path: Path) -> None:
     generation.bbox_pred.bias.data.zero_()
     module = GenerationalRCNN(module.base, [generation]).eval()
     meta = dataclasses.replace(meta, generations=(*meta.generations, ("new 1", "new 2")))
-    graph = to_onnx(module, Shape(SIZE))
+    graph = to_onnx(module, GraphShape(SIZE))
     names = ["boxes", "labels", "scores", "masks"] if module.has_masks else ["boxes", "labels", "scores"]
     assert [o.name for o in graph.graph.output] == names
     assert graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value == 20
@@ -71,8 +71,8 @@ def test_a_foreign_checkpoint_is_what_it_is_said_to_be(tmp_path: Path) -> None:
     """The weights of both MobileNetV3 models have the same names and shapes."""
     path = write(random_detector(FASTERRCNN), tmp_path / "x.pth")
     (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
-    given = {"architecture": FASTERRCNN, "base_classes": tmp_path / "names.txt"}
-    result = export(path, tmp_path / "x.onnx", size=SIZE, **given)  # type: ignore[arg-type]
+    given = {"hints": CheckpointHints(tmp_path / "names.txt", architecture=FASTERRCNN)}
+    result = export(path, tmp_path / "x.onnx", shape=GraphShape(SIZE), **given)  # type: ignore[arg-type]
     meta = read_onnx(result.output)[1]
     assert (meta.architecture, meta.categories[1:]) == (FASTERRCNN, ("a", "b", "c", "d"))
     assert result.verification is not None
@@ -84,7 +84,7 @@ def test_a_foreign_checkpoint_is_what_it_is_said_to_be(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_export_of_a_foreign_checkpoint(tmp_path: Path) -> None:
     path = write(random_detector(FASTERRCNN), tmp_path / "x.pth")
-    result = export(path, tmp_path / "x.onnx", size=SIZE)
+    result = export(path, tmp_path / "x.onnx", shape=GraphShape(SIZE))
     assert result.verification is not None
     assert result.verification.parity.compared > 10
     assert result.input_size == SIZE

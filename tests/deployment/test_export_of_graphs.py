@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.deployment.export.export import export
+from edgekit.deployment.precision.conversion import Conversion
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 
 
 def test_another_precision_is_compared_with_the_graph_itself(adapted_onnx: Path, tmp_path: Path) -> None:
-    result = export(adapted_onnx, tmp_path / "half.onnx", precision="fp16")
+    result = export(adapted_onnx, tmp_path / "half.onnx", conversion=Conversion("fp16"))
     assert result.precision == "fp16"
     assert result.verification is not None
     assert result.verification.parity.compared > 0
@@ -25,14 +27,14 @@ def test_another_precision_is_compared_with_the_graph_itself(adapted_onnx: Path,
     again = export(tmp_path / "half.onnx", tmp_path / "again.onnx")  # as it is
     assert again.node_kinds == result.node_kinds
     with pytest.raises(EdgekitError, match="is fp16 already, int8 was asked for"):
-        export(tmp_path / "half.onnx", tmp_path / "int8.onnx", precision="int8")
+        export(tmp_path / "half.onnx", tmp_path / "int8.onnx", conversion=Conversion("int8"))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": (256, 256)}, "--size cannot change it"),
-        ({"generations": 0, "best_only": True}, "--generations, --best-only cannot change it"),
+        ({"shape": GraphShape((256, 256))}, "--size cannot change it"),
+        ({"generations": 0, "shape": GraphShape(best_only=True)}, "--generations, --best-only cannot change it"),
     ],
 )
 def test_what_needs_the_checkpoint_is_said(
@@ -46,5 +48,5 @@ def test_what_needs_the_checkpoint_is_said(
 def test_a_graph_is_not_replaced_by_another_precision_of_it(adapted_onnx: Path) -> None:
     before = sha256(adapted_onnx)
     with pytest.raises(EdgekitError, match=r"is the input .*give another name"):
-        export(adapted_onnx, adapted_onnx, precision="fp16")
+        export(adapted_onnx, adapted_onnx, conversion=Conversion("fp16"))
     assert sha256(adapted_onnx) == before

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from edgekit.errors import EdgekitError
-from edgekit.files.cache_folder import ABANDONED, DIGESTS, CacheFolder, entry_sha256
+from edgekit.files.cache_folder import DIGESTS, CacheFolder, entry_sha256
 from tests.damage import flip_a_bit
 
 SIZE = 10_000
@@ -110,13 +111,14 @@ def test_what_this_run_uses_is_never_removed(tmp_path: Path) -> None:
 
 
 def test_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
-    for name, age in ((".adding.dead", ABANDONED + 60), (".removing.dead", ABANDONED + 60), (".adding.alive", 60)):
-        write_into = tmp_path / name
-        write_into.mkdir()
-        write(write_into)
-        os.utime(write_into, (time.time() - age,) * 2)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for process in (ended.pid, os.getpid()):
+        half = tmp_path / f".edgekit-{process}-0123.partial" / "half"
+        half.mkdir(parents=True)
+        write(half)
     filled(tmp_path, "x")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".adding.alive", "x"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".edgekit-{os.getpid()}-0123.partial", "x"]
 
 
 def test_the_digest_of_an_entry_is_that_of_its_bytes(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from edgekit.adaptation.features.extraction import extract
 from edgekit.deployment.assembly.appending import append_generation
-from edgekit.deployment.assembly.base_graph import assemble
+from edgekit.deployment.assembly.assembling import assemble
 from edgekit.deployment.assembly.reading_back import extract_trunk
 from edgekit.deployment.assembly.trunk_files import export_trunk
 from edgekit.files import code_digest
@@ -95,10 +95,10 @@ def test_another_version_of_a_tool_counts(tool: str, monkeypatch: pytest.MonkeyP
     before = entry_key(assemble, ["x"])
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0" if name == tool else real(name))
-    code_digest._version.cache_clear()
+    code_digest.installed_version.cache_clear()
     assert entry_key(assemble, ["x"]) != before
     monkeypatch.undo()
-    code_digest._version.cache_clear()
+    code_digest.installed_version.cache_clear()
     assert entry_key(assemble, ["x"]) == before
     assert entry_key(assemble, ["y"]) != before
 

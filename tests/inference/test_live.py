@@ -17,12 +17,13 @@ import pytest
 from rich.console import Console
 
 from edgekit.cli import main
-from edgekit.data.video import Frame, open_video
+from edgekit.data.frames import Frame
+from edgekit.data.video import open_video
 from edgekit.errors import EdgekitError
 from edgekit.inference import predict as module
 from edgekit.inference.live import Stream, watch
 from edgekit.inference.predict import predict
-from edgekit.report.stream_table import stream_table
+from edgekit.report.tables import stream_table
 from tests.videos import FakeCamera, RedSquare, write_video
 
 pytest.importorskip("cv2", reason="needs pip install 'edgekit[video]'")
@@ -84,21 +85,33 @@ def test_frames_that_change_size_stay_in_the_video_and_are_counted(tmp_path: Pat
 
 
 def test_stages_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = "edgekit.inference.live_stages.draw"
-    pause = 0.02
+    """The first frame is drawn until the third has been looked at and the fourth decoded."""
+    looked_at, decoded, waited = threading.Event(), threading.Event(), []
+    video, session = open_video(write_video(tmp_path / "in.avi")), RedSquare()
+    read, infer = video.read, session.infer
+    numbers = iter(range(40))
 
-    def slow(pixels: Any, *_: object) -> Any:
-        time.sleep(pause)
+    def decode() -> Frame | None:
+        frame = read()
+        if frame is not None and frame.number == 3:
+            decoded.set()
+        return frame
+
+    def look(pixels: np.ndarray) -> Any:
+        if next(numbers) == 2:
+            looked_at.set()
+        return infer(pixels)
+
+    def draw(pixels: Any, *_: object) -> Any:
+        waited.append(looked_at.wait(60) and decoded.wait(60))
         return pixels
 
-    monkeypatch.setattr(draw, slow)
-    video = open_video(write_video(tmp_path / "in.avi"))
-    read = video.read
-    monkeypatch.setattr(video, "read", lambda: (time.sleep(pause), read())[1])
-    result = watch(RedSquare(pause), video, tmp_path / "out.avi")
-    one_after_the_other = 40 * 3 * pause
-    assert result.seconds < 0.65 * one_after_the_other
-    assert min(result.decode_ms, result.inference_ms, result.drawing_ms) >= 20
+    monkeypatch.setattr(video, "read", decode)
+    monkeypatch.setattr(session, "infer", look)
+    monkeypatch.setattr("edgekit.inference.live_stages.draw", draw)
+    result = watch(session, video, tmp_path / "out.avi")
+    assert waited == [True] * 40
+    assert min(result.decode_ms, result.inference_ms, result.drawing_ms) > 0
 
 
 def test_a_camera_that_goes_away_leaves_finished_files(tmp_path: Path) -> None:
@@ -185,14 +198,14 @@ def test_photos_as_json_lines(model: RedSquare, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "nothing to look at"),
+        ([], "no input"),
         (["a.mp4", "b.jpg"], "a.mp4 and b.jpg: a video and photos"),
         (["a.mp4", "b.mp4"], "several videos"),
-        (["b.jpg", "--camera", "0"], "both given"),
+        (["b.jpg", "--camera", "0"], "both are inputs"),
         (["a.mp4", "-o", "folder"], "not a name for a video"),
         (["b.jpg", "-o", "x.mp4"], "photos are drawn into a folder"),
         (["b.jpg", "--frames", "3"], "photos are not frames"),
-        (["a.mp4", "--frames", "0"], "nothing to look at"),
+        (["a.mp4", "--frames", "0"], "not a number of frames"),
         (["gone.mp4"], "no such video"),
         (["--camera", "97"], "cannot be opened"),
     ],

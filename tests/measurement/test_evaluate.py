@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.data.annotations.coco import Dataset, Photo
+from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
 from edgekit.measurement.evaluate import score

@@ -42,10 +42,11 @@ def test_recognises_the_architecture_by_its_tensors(name: str) -> None:
     meta = recognise(shapes(name), PATH)
     assert meta.architecture == name.replace("_320", "")
     assert ("--architecture" in meta.recognised["architecture"]) == ("mobilenet" in name)
-    assert recognise(shapes(name), PATH, architecture=name).architecture == name
+    assert recognise(shapes(name), PATH, CheckpointHints(architecture=name)).architecture == name
     assert meta.generations == ((BACKGROUND, "class 1", "class 2", "class 3", "class 4"),)
     assert meta.input_size == (800, 1088)
-    assert recognise(shapes(name), PATH, name).input_size == ((320, 448) if "320" in name else (800, 1088))
+    meta = recognise(shapes(name), PATH, CheckpointHints(architecture=name))
+    assert meta.input_size == ((320, 448) if "320" in name else (800, 1088))
 
 
 @pytest.mark.parametrize("name", [MASKRCNN, FASTERRCNN])
@@ -126,7 +127,7 @@ def test_coco_names_with_gaps(tmp_path: Path) -> None:
 )
 def test_base_classes(text: str, tmp_path: Path) -> None:
     (tmp_path / "names").write_text(text)
-    meta = recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names")
+    meta = recognise(shapes(MASKRCNN), PATH, CheckpointHints(tmp_path / "names"))
     assert meta.generations == ((BACKGROUND, "cat", "dog", "cow", "bird"),)
 
 
@@ -142,7 +143,7 @@ def test_base_classes(text: str, tmp_path: Path) -> None:
 def test_wrong_base_classes(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "names").write_text(text)
     with pytest.raises(EdgekitError, match=message):
-        recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names")
+        recognise(shapes(MASKRCNN), PATH, CheckpointHints(tmp_path / "names"))
 
 
 FOUR = (BACKGROUND, "cat", "dog", "cow", "bird")
@@ -167,18 +168,18 @@ FOUR = (BACKGROUND, "cat", "dog", "cow", "bird")
 )
 def test_class_files_with_ids_or_a_mark(text: str, tmp_path: Path) -> None:
     (tmp_path / "names").write_bytes(text.encode())
-    assert recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names").generations == (FOUR,)
+    assert recognise(shapes(MASKRCNN), PATH, CheckpointHints(tmp_path / "names")).generations == (FOUR,)
 
 
 def test_class_files_in_utf_16(tmp_path: Path) -> None:
     (tmp_path / "names").write_text("\n".join(FOUR), encoding="utf-16")
-    assert recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names").generations == (FOUR,)
+    assert recognise(shapes(MASKRCNN), PATH, CheckpointHints(tmp_path / "names")).generations == (FOUR,)
 
 
 @pytest.mark.parametrize("names", [["2 euro", "1 euro", "5 cent", "10 cent"], ["7up", "4x4", "3 mm", "0 mm"]])
 def test_names_that_begin_with_numbers_stay_whole(names: list[str], tmp_path: Path) -> None:
     (tmp_path / "names").write_text("\n".join(names))
-    meta = recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names")
+    meta = recognise(shapes(MASKRCNN), PATH, CheckpointHints(tmp_path / "names"))
     assert list(meta.categories[1:]) == names
 
 
@@ -186,7 +187,7 @@ def test_ids_with_gaps_are_unused_labels(tmp_path: Path) -> None:
     names = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     used = {i: n for i, n in enumerate(names) if n != "N/A" and i}
     (tmp_path / "names").write_text("\n".join(f"{i}: {n}" for i, n in used.items()))
-    meta = recognise(shapes(FASTERRCNN, 91), PATH, base_classes=tmp_path / "names")
+    meta = recognise(shapes(FASTERRCNN, 91), PATH, CheckpointHints(tmp_path / "names"))
     assert list(meta.categories[1:]) == names[1:]
 
 
@@ -206,7 +207,7 @@ def test_ids_with_gaps_are_unused_labels(tmp_path: Path) -> None:
 def test_class_files_that_are_ambiguous_or_wrong(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "names").write_bytes(text.encode("latin-1"))
     with pytest.raises(EdgekitError, match=message):
-        recognise(shapes(MASKRCNN), PATH, base_classes=tmp_path / "names")
+        recognise(shapes(MASKRCNN), PATH, CheckpointHints(tmp_path / "names"))
 
 
 def test_strangers_are_named() -> None:
@@ -244,10 +245,10 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
 
 
 def test_options_that_edgekits_own_file_answers() -> None:
-    with pytest.raises(EdgekitError, match="says itself"):
+    with pytest.raises(EdgekitError, match="describes itself"):
         load_model("demo", hints=CheckpointHints(architecture=MASKRCNN))
     with pytest.raises(EdgekitError, match="unknown"):
-        recognise(shapes(MASKRCNN), PATH, architecture="maskrcnn")
+        recognise(shapes(MASKRCNN), PATH, CheckpointHints(architecture="maskrcnn"))
 
 
 def test_inspect_says_what_was_recognised(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an empty file": (lambda p: p.write_bytes(b""), "empty"),
     "a web page": (lambda p: p.write_text("<!DOCTYPE html><html>"), "web page"),
     "a Git LFS pointer": (lambda p: p.write_text("version https://git-lfs.github.com/spec/v1"), "Git LFS"),
-    "noise": (lambda p: p.write_bytes(bytes(range(1, 200))), "no checkpoint or is damaged"),
+    "noise": (lambda p: p.write_bytes(bytes(range(1, 200))), "not a checkpoint or is damaged"),
     "NaN": (lambda p: torch.save({"a.bias": torch.tensor([float("nan")])}, p), r"a\.bias holds NaN"),
     "infinity": (lambda p: torch.save({"a.bias": torch.tensor([float("inf")])}, p), r"a\.bias holds NaN or inf"),
 }

@@ -16,10 +16,11 @@ from edgekit.cli import main
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench import run
 from edgekit.measurement.bench.benchmark import Benchmark, Failure, Memory, Power, Streams
+from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.telemetry.summary_of_run import Series
 from edgekit.report.bench_page import page
 from edgekit.report.bench_tables import markdown, remarks
-from edgekit.report.plots import as_file, curves, distribution, over_time
+from edgekit.report.plots import as_file, curves, distribution
 from edgekit.runtime.torch_session import device_here
 from tests.devices import install, write_stand_in
 from tests.measurement.bench.results import benchmark, latency, measured, telemetry
@@ -44,7 +45,6 @@ def test_json_file_markdown_page_and_exit_code(tiny: Path, tmp_path: Path, capsy
     assert "tiny.onnx" in said.out
     result = json.loads(files[0].read_text())
     assert [r["latency"]["runtime"] for r in result["artifacts"]] == [f"onnxruntime {device_here()}"]
-    assert result["telemetry"]["core_share"] < 0.01
     assert all("tiny.onnx" in f.read_text() and "nothing.onnx" in f.read_text() for f in files[1:])
 
 
@@ -128,8 +128,8 @@ def test_fail_if_slower(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_options_reach_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
 
-    def bench(models: Any, **options: Any) -> Benchmark:
-        given.update(options)
+    def bench(models: Any, options: BenchOptions, **others: Any) -> Benchmark:
+        given.update(vars(options) | others)
         return benchmark()
 
     monkeypatch.setattr("edgekit.report.bench.bench", bench)
@@ -160,7 +160,7 @@ def test_the_page_needs_nothing_else_and_escapes_names() -> None:
     assert "x.engine: is broken (mend it)" in text
     without = page(benchmark(*rows))
     assert without.count("<svg") == 1
-    assert "not measured: jtop: this is no Jetson" in without
+    assert "not measured: jtop: this is not a Jetson" in without
 
 
 def test_markdown_says_what_was_not_measured() -> None:
@@ -169,7 +169,7 @@ def test_markdown_says_what_was_not_measured() -> None:
     assert "| b | 180 | 190 | not measured | not measured |" in text
     assert "| artifact | gpu celsius |\n| --- | ---: |\n| a | 50.0 |\n| b | not measured |" in text
     assert "ran alone (means)" not in markdown(benchmark(measured(latency("b"))))
-    assert "| power and energy | not measured (jtop: this is no Jetson) |" in text
+    assert "| power and energy | not measured (jtop: this is not a Jetson) |" in text
 
 
 def test_what_is_not_of_one_size_is_said() -> None:
@@ -194,9 +194,9 @@ def test_plots_draw_the_values() -> None:
     assert len(set(xs)) == 3, "one step a value"
     assert list(xs) == sorted(xs)
     assert list(ys) == sorted(ys, reverse=True), "the share rises, and up is less in SVG"
-    line = points(over_time({"a": ([0.0, 1.0, 2.0], [5.0, 10.0, 5.0])}, "W"))
+    line = points(curves({"a": ([0.0, 1.0, 2.0], [5.0, 10.0, 5.0])}, "seconds", "W"))
     assert line[0][1] == line[2][1] > line[1][1]
-    assert points(over_time({"a": ([1.0], [0.0])}, "W"))
+    assert points(curves({"a": ([1.0], [0.0])}, "seconds", "W"))
 
 
 def test_a_plot_as_a_file_is_xml_with_its_own_style() -> None:
@@ -221,7 +221,7 @@ from edgekit.measurement.bench.forms import Form
 from tests.devices import install
 assert main(["bench", {str(tmp_path / "x.engine")!r}]) == 1
 cuda = install(setattr)
-answer = alone.main(Form({str(engine)!r}, "tiny"), Path({str(PHOTO)!r}))
+answer = alone.measure_memory(Form({str(engine)!r}, "tiny"), Path({str(PHOTO)!r}))
 assert cuda.calls.count("cudaGraphLaunch") == alone.CALLS, answer
 assert answer["resident_mb"] > 0, answer
 """
@@ -233,8 +233,9 @@ assert answer["resident_mb"] > 0, answer
 def test_an_engine_is_benched_whole_on_stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = write_stand_in(tmp_path / "tiny.engine")
     cuda = install(monkeypatch.setattr)
+    monkeypatch.setattr(run, "ALONE", 0.1)
     monkeypatch.setattr(run, "try_alone", lambda form, photo: Memory(1.0, 2.0, 3.0, 4.0))
-    result = run.measure([engine], runs=2, streams=2, sources=[], alone_seconds=0.1)
+    result = run.measure([engine], BenchOptions(runs=2, streams=2), sources=[])
     assert result.failed == ()
     (row,) = result.artifacts
     assert row.latency.runtime == "TensorRT 10.3.0, CUDA graph"

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,6 +40,10 @@ def diagnosed(machine: FakeMachine, root: Path, monkeypatch: pytest.MonkeyPatch,
     return diagnose(machine.facts(root), {"tensorrt": machine.tensorrt or "not here"})
 
 
+def route_of(found: Diagnosis) -> str:
+    return next(a.how for a in found.abilities if a.task.startswith("build engines"))
+
+
 @pytest.mark.parametrize(
     ("name", "route", "adapts"),
     [
@@ -54,7 +57,7 @@ def test_machines(name: str, route: str, adapts: bool, tmp_path: Path, monkeypat
     found = diagnosed(MACHINES[name], tmp_path, monkeypatch)
     can = {a.task: a for a in found.abilities}
     assert found.healthy
-    assert found.trt_route == route
+    assert route_of(found) == route
     assert can["adapt a model"].can is adapts
     assert can["run engines"].can
     assert can["run ONNX"].how == "onnxruntime on CUDA"
@@ -64,33 +67,29 @@ def test_machines(name: str, route: str, adapts: bool, tmp_path: Path, monkeypat
 def test_routes_without_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = replace(DESKTOP, tensorrt=None)
     ahead = diagnosed(nothing, tmp_path / "a", monkeypatch, rtx=True)
-    assert ahead.trt_route == "TensorRT-RTX 1.7.1 for this GPU, compute capability 8.6"
+    assert route_of(ahead) == "TensorRT-RTX 1.7.1 for this GPU, compute capability 8.6"
     none = diagnosed(nothing, tmp_path / "b", monkeypatch)
-    assert none.trt_route == "tensorrt is not installed (pip install it)"
+    assert route_of(none) == "tensorrt is not installed (pip install it)"
     assert not {a.task: a.can for a in none.abilities}["build engines (export --trt)"]
     jetson = diagnosed(replace(ORIN_NANO, tensorrt=None), tmp_path / "c", monkeypatch, rtx=True)
-    assert jetson.trt_route.startswith("TensorRT-RTX 1.7.1 ahead of time, with --compute-capability 8.6, 8.9")
+    assert route_of(jetson).startswith("TensorRT-RTX 1.7.1 ahead of time, with --compute-capability 8.6, 8.9")
 
 
-def test_doctor_here_is_fast_and_imports_no_torch() -> None:
+def test_doctor_here_imports_no_torch_nor_what_it_does_not_need() -> None:
     code = """
 import sys
-sys.modules["torch"] = None  # any import of torch raises
+for name in ("torch", "torchvision", "onnxscript", "cv2", "pycocotools"):
+    sys.modules[name] = None  # any import raises
 from edgekit.cli import main
 sys.exit(main(["doctor", "--json"]))
 """
-    seconds = []
-    for _ in range(2):
-        began = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        seconds.append(time.monotonic() - began)
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert min(seconds) < 3
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert found["healthy"]
     assert {p["name"]: p["runs"] for p in found["providers"]}["CPUExecutionProvider"]
     assert found["packages"]["versions"]["torch"]
-    assert {"system", "gpu", "tensorrt", "abilities", "trt_route", "findings", "seconds"} <= set(found)
+    assert {"system", "gpu", "tensorrt", "abilities", "findings"} <= set(found)
 
 
 def test_exit_code_1_if_something_is_broken(

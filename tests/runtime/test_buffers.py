@@ -25,7 +25,7 @@ def test_inputs_first_each_aligned_and_none_over_another() -> None:
     assert plan.slots[0].tensor == IMAGES
     assert plan.input_bytes == plan.slots[1].offset == 512  # 288 bytes of pixels, aligned
     assert all(slot.offset % ALIGNMENT == 0 for slot in plan.slots)
-    ends = [slot.offset + slot.nbytes for slot in plan.slots]
+    ends = [slot.offset + slot.tensor.nbytes for slot in plan.slots]
     assert all(end <= after.offset for end, after in zip(ends, plan.slots[1:], strict=False))
     assert ends[-1] <= plan.nbytes
 

@@ -19,7 +19,7 @@ from edgekit.runtime.engine_file import (
     sidecar_of,
     write_engine,
 )
-from edgekit.runtime.session import open_session
+from edgekit.runtime.opening import open_session
 from tests.tiny_detector import META, SIZE, SLOTS
 
 DATA = b"an engine's bytes"
@@ -44,19 +44,17 @@ def test_an_engine_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"flavour": "foo"}, "its flavour is 'foo', none of tensorrt, rtx"),
+        ({"flavour": "foo"}, "its flavour is 'foo', not one of tensorrt, rtx"),
         ({"flavour": 3}, "its flavour is 3"),
-        ({"version": "abc"}, "its version is 'abc'"),
-        ({"version": None}, "its version is None"),
-        ({"settings": []}, "its settings are no object"),
+        ({"version": "abc"}, "Invalid version: 'abc'"),
+        ({"version": None}, "is damaged"),
+        ({"settings": []}, "its settings are not an object"),
         ({"compute_capabilities": "8.6"}, "its compute capabilities are 8, ., 6"),
         ({"compute_capabilities": 8.6}, "not iterable"),
-        ({"sha256": 5}, "is no text"),
-        ({"megabytes": "many"}, "are no numbers"),
+        ({"sha256": 5}, "is not the engine that x.engine.json describes"),
         ({"tensors": [{"name": "images", "is_input": True, "shape": ["x"], "dtype": "uint8"}]}, "invalid literal"),
-        ({"tensors": [{"name": "images", "is_input": True, "shape": [1], "dtype": 5}]}, "is no text"),
-        ({"precision": "int8"}, "its precision is int8, the model's fp32"),
-        ({"format": 99}, "of another edgekit's format"),
+        ({"tensors": [{"name": "images", "is_input": True, "shape": [1], "dtype": 5}]}, "which a host cannot hold"),
+        ({"format": 99}, "another version of edgekit"),
         ({"meta": {}}, "metadata is damaged"),
         ({"extra": 1}, "unexpected keyword"),
     ],
@@ -66,7 +64,7 @@ def test_a_damaged_description_is_named_with_what_to_do(change: dict[str, Any], 
     sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | change))
     with pytest.raises(EdgekitError, match=words) as caught:
         open_session(tmp_path / "x.engine")
-    assert caught.value.message.startswith(str(sidecar))
+    assert caught.value.message.startswith(str(tmp_path / "x.engine"))
     assert caught.value.hint
 
 

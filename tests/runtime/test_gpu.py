@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.runtime import gpu
 from edgekit.runtime.gpu import Gpu, NoGpu, first_gpu, first_gpu_uuid
 
 
@@ -45,9 +46,10 @@ def test_a_gpu() -> None:
 @pytest.mark.parametrize(("status", "device", "broken"), [(999, False, True), (803, False, True), (100, True, True),
                                                           (100, False, False)])  # fmt: skip
 def test_a_driver_that_does_not_work_is_broken_and_one_without_a_gpu_is_not(
-    status: int, device: bool, broken: bool, tmp_path: Path
+    status: int, device: bool, broken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = first_gpu(SimpleNamespace(cuInit=lambda flags: status), (str(tmp_path),) if device else ())
+    monkeypatch.setattr(gpu, "DEVICE_FILES", (str(tmp_path),) if device else ())
+    found = first_gpu(SimpleNamespace(cuInit=lambda flags: status))
     assert isinstance(found, NoGpu)
     assert found.broken is broken
 

@@ -13,7 +13,7 @@ from edgekit.measurement.bench.forms import Form
 from edgekit.measurement.bench.profile import profile
 from edgekit.runtime.mask_graphs import sizes
 from edgekit.runtime.onnx_session import OnnxSession
-from edgekit.runtime.session import open_session
+from edgekit.runtime.opening import open_session
 
 VERIFY = Path(__file__).parents[2] / "edgekit" / "assets" / "verify"
 
@@ -34,7 +34,7 @@ def test_sizes_leave_as_few_slots_empty_as_can_be() -> None:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
-    return export("demo", folder / "x.onnx", masks="found", no_verify=True).output
+    return export("demo", folder / "x.onnx", masks="found", verify=False).output
 
 
 @pytest.mark.parametrize("part", ["x.masks-0-4-*.onnx", "x.masks-*.weights"])

@@ -9,19 +9,29 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.adaptation.adapt import adapt
+from edgekit.adaptation.adapt import ExtraData, Learning, adapt
 from edgekit.adaptation.proof import Proof
+from edgekit.comparison.comparison_photos import comparison_photos
 from edgekit.comparison.verification import verify
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
+from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.export.export import export
+from edgekit.deployment.precision.conversion import LEAST_PHOTOS, Conversion
+from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.machine.providers import probe_providers
 from edgekit.report.bench import bench
 from edgekit.runtime.gpu import Gpu
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.torch_session import TorchSession
 
-CALIBRATION = Path(__file__).resolve().parents[2] / "calibration" / "demo.json"
+
+def converting(precision: str, folder: Path) -> Conversion:
+    """The conversion to a precision; for int8 photos are drawn."""
+    if precision == "int8":
+        write_demo_set("base-train", LEAST_PHOTOS, folder / "calibration", seed=7)
+        return Conversion("int8", calibration=folder / "calibration")
+    return Conversion(precision)
 
 
 @pytest.fixture(scope="session")  # before the graphs, so that a skip costs nothing
@@ -38,11 +48,10 @@ def cuda(gpu: Gpu) -> None:
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_a_graph_finds_on_cuda_what_it_finds_on_the_cpu(precision: str, tmp_path: Path) -> None:
-    calibration = {"calibration": CALIBRATION} if precision == "int8" else {}
-    graph = export("demo", tmp_path / "x.onnx", precision=precision, no_verify=True, **calibration).output
+    graph = export("demo", tmp_path / "x.onnx", verify=False, conversion=converting(precision, tmp_path)).output
     session = OnnxSession(graph, "cuda")
     assert session.runtime == "onnxruntime cuda"
-    seen = verify(OnnxSession(graph, "cpu"), session)
+    seen = verify(OnnxSession(graph, "cpu"), session, comparison_photos())
     assert seen.passed, seen.numbers
 
 
@@ -58,9 +67,9 @@ def test_an_export_is_compared_on_the_gpu(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_masks_of_what_was_found_are_made_on_the_gpu(tmp_path: Path) -> None:
-    whole = export("demo", tmp_path / "whole.onnx", no_verify=True).output
-    cut = export("demo", tmp_path / "cut.onnx", masks="found", no_verify=True).output
-    seen = verify(OnnxSession(whole, "cuda"), OnnxSession(cut, "cuda"))
+    whole = export("demo", tmp_path / "whole.onnx", verify=False).output
+    cut = export("demo", tmp_path / "cut.onnx", masks="found", verify=False).output
+    seen = verify(OnnxSession(whole, "cuda"), OnnxSession(cut, "cuda"), comparison_photos())
     assert seen.passed, seen.numbers
     assert seen.parity.mean_mask_iou is not None
 
@@ -70,14 +79,15 @@ def test_masks_of_what_was_found_are_made_on_the_gpu(tmp_path: Path) -> None:
 def test_pytorch_finds_on_cuda_what_the_graph_finds_on_the_cpu(base_onnx: Path) -> None:
     session = TorchSession.load("demo")
     assert session.runtime == "pytorch cuda"
-    seen = verify(OnnxSession(base_onnx, "cpu"), session)
+    seen = verify(OnnxSession(base_onnx, "cpu"), session, comparison_photos())
     assert seen.passed, seen.numbers
 
 
 def proof_of(base: str | Path, output: Path, learned: Dataset, probed: Dataset, trunk: str = "onnx") -> Proof:
     """What a short adaptation of a base says of its old detections."""
     probe = probed.file.parent
-    return adapt(base, learned.file, learned.file.parent, output, epochs=4, trunk=trunk, probe=probe).proof
+    learning = Learning(epochs=4, trunk=trunk)
+    return adapt(base, learned.file, learned.file.parent, output, learning=learning, extra=ExtraData(probe=probe)).proof
 
 
 @pytest.mark.parametrize("trunk", ["onnx", "torch"])
@@ -104,7 +114,7 @@ def test_a_graphs_old_detections_do_not_change_on_a_gpu(
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_bench_measures_the_gpu(base_onnx: Path) -> None:
-    result = bench(["demo", base_onnx], runs=20, providers=("cpu", "cuda"))
+    result = bench(["demo", base_onnx], BenchOptions(runs=20, providers=("cpu", "cuda")))
     assert not result.failed
     assert [a.latency.runtime for a in result.artifacts] == ["pytorch cuda", "onnxruntime cpu", "onnxruntime cuda"]
     for artifact in result.artifacts:
@@ -129,8 +139,8 @@ def test_a_graph_finds_the_same_to_the_last_bit_again(base_onnx: Path) -> None:
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
 def test_a_run_recorded_as_a_cuda_graph_finds_the_same(precision: str, masks: str, tmp_path: Path) -> None:
-    calibration = {"calibration": CALIBRATION} if precision == "int8" else {}
-    graph = export("demo", tmp_path / "x.onnx", precision=precision, masks=masks, no_verify=True, **calibration).output
+    conversion = converting(precision, tmp_path)
+    graph = export("demo", tmp_path / "x.onnx", masks=masks, verify=False, conversion=conversion).output
     recorded, plain = OnnxSession(graph, "cuda"), OnnxSession(graph, "cuda", trace=str(tmp_path / "trace"))
     assert recorded.recorded is not None
     assert plain.recorded is None

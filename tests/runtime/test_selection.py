@@ -8,8 +8,9 @@ import pytest
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.errors import EdgekitError
-from edgekit.runtime.selection import Selected, best_only
-from edgekit.runtime.session import Outputs, Session, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.selection import Selected, Selection, best_only
+from edgekit.runtime.session import Outputs, Session
 from tests.devices import install, write_stand_in
 
 META = ModelMeta("x", (("__background__", "dog", "cat"), ("frog",)), (320, 320))
@@ -73,7 +74,7 @@ def test_it_passes_on_all_of_a_session(adapted: Path) -> None:
 
 def test_closing_it_closes_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = install(monkeypatch.setattr)
-    selected = open_session(write_stand_in(tmp_path / "tiny.engine"), best_only=True)
+    selected = open_session(write_stand_in(tmp_path / "tiny.engine"), Selection(best_only=True))
     assert selected.batch == 1
     assert len(cuda.held) == 2
     selected.close()
@@ -81,8 +82,8 @@ def test_closing_it_closes_the_engine(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_session_until_a_generation() -> None:
-    session = open_session("demo", generations=0, best_only=True)
+    session = open_session("demo", Selection(generations=0, best_only=True))
     assert session.meta.new_classes == ()
     assert session.infer(np.zeros((320, 320, 3), np.uint8)).scores.shape == (0,)
     with pytest.raises(EdgekitError, match="has 0 added generations, not 2"):
-        open_session("demo", generations=2)
+        open_session("demo", Selection(generations=2))

@@ -6,7 +6,7 @@ import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
-from edgekit.runtime.session import open_session
+from edgekit.runtime.opening import open_session
 from tests.checkpoints import FASTERRCNN, random_detector, write
 from tests.tiny_detector import write_tiny_detector
 
@@ -19,5 +19,5 @@ def test_a_foreign_checkpoint_is_what_it_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_a_graph_says_itself_what_it_is(tmp_path: Path) -> None:
-    with pytest.raises(EdgekitError, match="says itself what it is"):
+    with pytest.raises(EdgekitError, match="describes itself"):
         open_session(write_tiny_detector(tmp_path / "x.onnx"), hints=CheckpointHints(architecture=FASTERRCNN))

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
-from edgekit.model.architectures import ARCHITECTURES
+from edgekit.model.architectures import ARCHITECTURES, build_detector
 from edgekit.static.norms import folded
 
 NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
@@ -17,7 +17,7 @@ NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 def drawn(name: str) -> FasterRCNN:
     """The architecture with norms that scale and shift, each channel otherwise."""
     torch.manual_seed(0)
-    model = ARCHITECTURES[name].build(4).eval()
+    model = build_detector(name, 4).eval()
     for norm in model.modules():
         if isinstance(norm, NORMS):
             for tensor in (norm.weight.data, norm.running_var):

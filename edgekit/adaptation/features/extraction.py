@@ -15,7 +15,7 @@ from edgekit.adaptation.features.feature_cache import FeatureCache
 from edgekit.adaptation.features.frozen_trunk import Trunk
 from edgekit.adaptation.features.rois import ViewFeatures, view_features
 from edgekit.adaptation.features.views import plain_view, varied_view
-from edgekit.data.annotations.coco import Photo
+from edgekit.data.annotations.dataset import Photo
 from edgekit.files.code_digest import entry_key
 from edgekit.files.whole_files import sha256
 from edgekit.processes import Processes
@@ -34,31 +34,38 @@ class PhotoFeatures:
         return ViewFeatures(**self.cache.read(self.keys[view % len(self.keys)]))
 
 
+@dataclass(frozen=True)
+class Extractor:
+    """What turns photos into features: the frozen trunk, the classes to learn by label, and the canvas's size.
+
+    Of the classes, those with labels from ``first_mask`` on teach masks.
+    """
+
+    trunk: Trunk
+    coder: BoxCoder
+    labels: Mapping[str, int]
+    size: tuple[int, int]
+    seed: int
+    first_mask: int = 1
+
+
 def extract(
-    trunk: Trunk,
-    coder: BoxCoder,
     photos: Sequence[Photo],
-    labels: Mapping[str, int],
-    size: tuple[int, int],
     views: int,
-    seed: int,
+    by: Extractor,
     cache: FeatureCache,
     ranks: Processes,
     track: Track = silent,
     what: str = "computing RoI features",
-    first_mask: int = 1,
 ) -> list[PhotoFeatures]:
     """Compute what the cache lacks of ``views`` views of every photo, and return where it all is.
 
-    ``labels`` names the classes to learn with their labels, of which those from ``first_mask`` on teach masks. A view
-    depends on the photo's bytes, what is annotated in it, the trunk and the seed, and on no other photo.
+    A view depends on the photo's bytes, what is annotated in it, the trunk and the seed, and on no other photo.
     """
-    identities = [_identity(photo, labels) for photo in photos]
-    # Where only classes with masks to learn are annotated, the draws are the same whatever the other labels are.
-    firsts = [first_mask * any(labels.get(a.category, first_mask) < first_mask for a in p.annotations) for p in photos]
+    identities = [_identity(photo, by.labels) for photo in photos]
     keys = [
-        tuple(_key(trunk, identity, view, seed, first) for view in range(views))
-        for identity, first in zip(identities, firsts, strict=True)
+        tuple(_key(by, photo, identity, view) for view in range(views))
+        for photo, identity in zip(photos, identities, strict=True)
     ]
     cache.used.update(key for photo_keys in keys for key in photo_keys)  # those that other processes write, too
     mine = ranks.share(list(zip(photos, identities, keys, strict=True)))
@@ -68,11 +75,12 @@ def extract(
             missing = [i for i, key in enumerate(photo_keys) if not cache.holds(key)]
             if not missing:
                 continue
-            plain = plain_view(photo, labels, size)
+            plain = plain_view(photo, by.labels, by.size)
             for i in missing:
-                rng = np.random.default_rng([seed, int(identity[:12], 16), i])
+                rng = np.random.default_rng([by.seed, int(identity[:12], 16), i])
                 view = varied_view(plain, rng) if i else plain
-                cache.write(photo_keys[i], view_features(trunk, coder, view, rng, first_mask).tensors())
+                features = view_features(by.trunk, by.coder, view, rng, by.first_mask)
+                cache.write(photo_keys[i], features.tensors())
 
     ranks.together(compute)
     return [PhotoFeatures(cache, photo_keys) for photo_keys in keys]
@@ -87,5 +95,7 @@ def _identity(photo: Photo, labels: Mapping[str, int]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _key(trunk: Trunk, identity: str, view: int, seed: int, first_mask: int) -> str:
-    return entry_key(extract, [trunk.key, identity, view, seed if view else 0, first_mask])
+def _key(by: Extractor, photo: Photo, identity: str, view: int) -> str:
+    # Where only classes with masks to learn are annotated, the draws are the same whatever the other labels are.
+    others = any(by.labels.get(a.category, by.first_mask) < by.first_mask for a in photo.annotations)
+    return entry_key(extract, [by.trunk.key, identity, view, by.seed if view else 0, by.first_mask * others])

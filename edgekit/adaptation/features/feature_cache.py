@@ -12,11 +12,32 @@ from safetensors.torch import save_file
 
 from edgekit.errors import EdgekitError
 from edgekit.files.cache_folder import CacheFolder
-from edgekit.files.whole_files import output_folder
+from edgekit.files.whole_files import default_cache, output_folder
 
 FILE = "features.safetensors"
 ELSEWHERE = "free space or give another folder with --cache; the same command then goes on"
 MAPPED = 30_000  # entries at once: Linux lets a process map 65,530 files
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Where trunks and features are kept (default: edgekit's cache folder), and the most the features may take."""
+
+    cache: Path | None = None
+    cache_gb: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.cache_gb <= 0:
+            raise EdgekitError(f"--cache-gb {self.cache_gb}: leaves no room", "give a size above 0")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of all caches."""
+        return self.cache or default_cache()
+
+    def features(self) -> FeatureCache:
+        """The cache of features in it."""
+        return FeatureCache(self.folder / "features", self.cache_gb)
 
 
 @dataclass

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from edgekit.artifacts.safetensors_files import tensors_sha256
+from edgekit.artifacts.value_names import BOXES, IMAGES, INNER, TABLE
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.onnx_session import open_ort, ort_version
 from edgekit.runtime.torch_session import device_here
 
 PROPOSALS = 256  # a view's RoIs at most: the RPN's best, the annotated objects among them
-MASK_ROIS = 12  # RoIs a view that masks are learned from
-PREDICTORS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.")  # all other tensors are the trunk's
+MASK_ROIS = 12  # RoIs per view that masks are learned from
 
 
 class Trunk(Protocol):
@@ -50,19 +48,19 @@ class TorchTrunk:
 
     @torch.inference_mode()
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
-        """See ``Trunk``."""
+        """Run the backbone, the FPN and the RPN; the levels are PyTorch's."""
         levels, (proposals,) = self.module.trunk(torch.tensor(pixels, device=self.device)[None])
         return levels, proposals[:PROPOSALS].cpu().numpy()
 
     @torch.inference_mode()
     def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """See ``Trunk``."""
+        """Run RoI pooling and the box head."""
         rois = [torch.tensor(boxes, device=self.device)]
         return self.module.box_features(levels, rois, self.size).cpu().numpy()
 
     @torch.inference_mode()
     def mask_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """See ``Trunk``."""
+        """Run RoI pooling and the mask head."""
         if not self.module.has_masks:
             return np.zeros((len(boxes), 0, 0, 0), np.float32)
         rois = [torch.tensor(boxes, device=self.device)]
@@ -85,25 +83,19 @@ class OnnxTrunk:
         self.key = f"{sha256} {size} {self.runtime} {ort_version()} {PROPOSALS}"
 
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
-        """See ``Trunk``."""
-        table, proposals, proposed = self.body.run(["table", "proposals", "proposed"], {"images": pixels[None]})
+        """Run ``body.onnx``; the levels are one table of their cells."""
+        table, proposals, proposed = self.body.run(list(INNER[:3]), {IMAGES: pixels[None]})
         return table, proposals[proposed > 0][:PROPOSALS]
 
     def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """See ``Trunk``."""
+        """Run ``box_head.onnx``."""
         return _in_parts(self.box_head, levels, boxes)
 
     def mask_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """See ``Trunk``."""
+        """Run ``mask_head.onnx``, if there is one."""
         if self.mask_head is None:
             return np.zeros((len(boxes), 0, 0, 0), np.float32)
         return _in_parts(self.mask_head, levels, boxes)
-
-
-def trunk_sha256(tensors: Mapping[str, np.ndarray]) -> str:
-    """The SHA-256 of a model's trunk: of all tensors but the predictors'."""
-    kept = {n: t for n, t in tensors.items() if not n.startswith("edgekit.") and not any(p in n for p in PREDICTORS)}
-    return tensors_sha256(kept)
 
 
 def _in_parts(session: Any, table: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -114,6 +106,6 @@ def _in_parts(session: Any, table: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         chosen = boxes[start : start + part]
         filled = np.zeros((part, 4), np.float32)
         filled[: len(chosen)] = chosen
-        (features,) = session.run(None, {"table": table, "boxes": filled})
+        (features,) = session.run(None, {TABLE: table, BOXES: filled})
         outputs.append(features[: len(chosen)])
     return np.concatenate(outputs)

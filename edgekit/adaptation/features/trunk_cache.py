@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, PROPOSALS, OnnxTrunk
-from edgekit.artifacts.metadata import ModelMeta
 from edgekit.deployment.edits.winograd import gains_here
 from edgekit.errors import EdgekitError
 from edgekit.files.cache_folder import CacheFolder, entry_sha256
 from edgekit.files.code_digest import entry_key
 from edgekit.measurement.machine.system import processor
-from edgekit.model.predictors import Predictors
 from edgekit.runtime.gpu import nvidia_device
 from edgekit.runtime.onnx_session import ort_version
 
@@ -24,25 +22,23 @@ TIMINGS_GB = 0.001
 TRIES = 3
 
 
-class Frozen(Protocol):
-    """What a trunk is exported of."""
-
-    meta: ModelMeta
-    predictors: Predictors
-    trunk_sha256: str
-
-
 def exported_trunk(
-    base: Frozen, runtime: str, cache: Path, made_by: Callable[..., Any], make: Callable[[Path, bool], None]
+    about: list[Any],
+    size: tuple[int, int],
+    runtime: str,
+    cache: Path,
+    made_by: Callable[..., Any],
+    make: Callable[[Path, bool], None],
 ) -> OnnxTrunk:
-    """The trunk from the cache, in which ``make`` writes it into a folder, by Winograd's method or not, where it is not
-    there; ``made_by`` is the function that does it.
+    """The trunk from the cache; where it is not there, ``make`` writes it into a folder, by Winograd's method or not.
 
-    "onnx" runs it on CUDA where that can be used, else on the CPU; "tensorrt" is onnxruntime's provider of this name.
+    It is kept under ``about``, which says whose trunk it is, the input ``size`` and the code of ``made_by``, the
+    function that ``make`` calls. "onnx" runs it on CUDA where that can be used, else on the CPU; "tensorrt" is
+    onnxruntime's provider of this name.
     """
-    size, provider = base.meta.input_size, "tensorrt" if runtime == "tensorrt" else ""
-    winograd, masks = _by_winograd(cache), base.predictors.mask_predictor is not None
-    about = [base.trunk_sha256, size, masks, PROPOSALS, TRUNK_ROIS, MASK_ROIS, "winograd" if winograd else "plain"]
+    provider = "tensorrt" if runtime == "tensorrt" else ""
+    winograd = _by_winograd(cache)
+    about = [*about, size, PROPOSALS, TRUNK_ROIS, MASK_ROIS, "winograd" if winograd else "plain"]
     trunks, key = CacheFolder(cache / "trunks", LIMIT_GB), entry_key(made_by, about)
     for _ in range(TRIES):
         entry = trunks.find(key) or trunks.add(key, lambda folder: make(folder, winograd))
@@ -58,7 +54,7 @@ def exported_trunk(
 def _by_winograd(cache: Path) -> bool:
     """Whether to export a trunk for the CPU, by Winograd's method: where that gains, and no GPU will run it.
 
-    It is timed once for a machine, so that later runs decide alike.
+    It is timed once per machine, so that later runs decide alike.
     """
     if nvidia_device():
         return False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from edgekit.data.annotations.coco import Annotation, Photo
+from edgekit.data.annotations.dataset import Annotation, Photo
 from edgekit.data.images import PAD, fit
 
 LEAST_VISIBLE = 0.3  # an object that keeps less of its area in a view is left out of it

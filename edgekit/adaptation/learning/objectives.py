@@ -12,11 +12,11 @@ import torch
 from torch.nn import functional as F
 
 from edgekit.adaptation.features.rois import IGNORED, ViewFeatures
-from edgekit.adaptation.learning.old_rows import old_likenesses
+from edgekit.adaptation.learning.old_rows import synthetic_negatives
 from edgekit.model.predictors import Generation, Predictors, merged
 
 NEGATIVE_WEIGHT = 4.0  # of the RoIs without a new object: fewer false detections, the same AP (docs/log.md)
-LIKENESSES = 2  # negatives made of the old rows, for each RoI (docs/log.md)
+SYNTHETIC = 2  # synthetic negatives per RoI without an object (docs/log.md)
 L2_WEIGHT = 1.0  # of the squared distance of the old rows to their start (L2-SP, arXiv:1802.01483)
 DISTILLATION_WEIGHT = 1.0  # of the base model's outputs on the same RoIs (LwF, arXiv:1606.09282)
 
@@ -28,10 +28,10 @@ class Batch:
     box: torch.Tensor  # [R, F]
     labels: torch.Tensor  # [R]
     deltas: torch.Tensor  # [R, 4]
-    sources: torch.Tensor  # [L, F]: RoIs without an object, to make likenesses of old objects of
-    draws: torch.Tensor  # [L, 2] in [0, 1), what likenesses
-    kept: torch.Tensor  # bool [R, F], half of it True: the features that the adapter's scores see (docs/log.md)
-    likeness_kept: torch.Tensor  # bool [L, F]
+    sources: torch.Tensor  # [S, F]: RoIs without an object, of which synthetic negatives are made
+    draws: torch.Tensor  # [S, 2] in [0, 1): which ones
+    kept: torch.Tensor  # bool [R, F], half of it True: what dropout leaves to the adapter's scores (docs/log.md)
+    synthetic_kept: torch.Tensor  # bool [S, F]
     mask: torch.Tensor  # [M, C, 14, 14]
     mask_labels: torch.Tensor  # [M]
     mask_targets: torch.Tensor  # [M, 28, 28]
@@ -40,12 +40,11 @@ class Batch:
 class Objective(Protocol):
     """What a training step minimises."""
 
-    def counts(self, batch: Batch) -> torch.Tensor:
-        """How many RoIs with an object, and how many for masks, the batch has: [2]. The losses are sums over RoIs,
-        divided by these (summed over all processes)."""
+    first: int  # RoIs of the labels from this on show objects that are learned
 
     def losses(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
-        """Classification, box, mask and protection loss: [4]."""
+        """Classification, box, mask and protection loss, [4]: sums over RoIs, divided by ``counts``, [2], of RoIs with
+        an object and of those for masks, in all processes."""
 
 
 def collate(chosen_views: list[tuple[ViewFeatures, torch.Generator]], mask_rois: int) -> Batch:
@@ -61,11 +60,11 @@ def _chosen(view: ViewFeatures, generator: torch.Generator, mask_rois: int) -> t
     learned = view.labels != IGNORED
     box, labels = view.box[learned].float(), view.labels[learned]
     empty = torch.nonzero(labels == 0)[:, 0]
-    draws = torch.rand((LIKENESSES * len(empty), 3), generator=generator)
+    draws = torch.rand((SYNTHETIC * len(empty), 3), generator=generator)
     sources = box[empty[(len(empty) * draws[:, 0]).long()]]
-    kept, likeness_kept = _halves(len(box) + len(sources), box.shape[1], generator).split([len(box), len(sources)])
+    kept, synthetic_kept = _halves(len(box) + len(sources), box.shape[1], generator).split([len(box), len(sources)])
     return (
-        *(box, labels, view.deltas[learned], sources, draws[:, 1:], kept, likeness_kept),
+        *(box, labels, view.deltas[learned], sources, draws[:, 1:], kept, synthetic_kept),
         *(view.mask[masks].float(), view.mask_labels[masks], view.mask_targets[masks].float()),
     )
 
@@ -80,21 +79,16 @@ class ExactObjective:
     """The newest generation's rows against one logit that stands for everything before it.
 
     The rows alone and the rows with their adapter are trained side by side: the first are what torchvision's layout
-    can hold, the second what edgekit runs. Likenesses of old objects (see ``old_likenesses``) are negatives besides the
-    RoIs.
+    can hold, the second what edgekit runs. Negatives are, besides RoIs, ``synthetic_negatives``.
     """
 
     def __init__(self, predictors: Predictors, generation: Generation) -> None:
         self.predictors, self.generation = predictors, generation
         self.first = predictors.first_label(len(predictors.generations) + 1)
 
-    def counts(self, batch: Batch) -> torch.Tensor:
-        """See ``Objective``."""
-        return torch.tensor([(batch.labels >= self.first).sum(), (batch.mask_labels >= self.first).sum()])
-
     def losses(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
-        """See ``Objective``."""
-        box, kept, labels, others = self._negatives_too(batch)
+        """The losses of the rows alone plus those of the rows with their adapter; nothing is protected."""
+        box, kept, labels, others = self._with_negatives(batch)
         generation, shown = self.generation, batch.labels >= self.first
         scores = [generation.cls_score(box)]
         deltas = [generation.bbox_pred(batch.box[shown])]
@@ -105,25 +99,26 @@ class ExactObjective:
         weights = torch.ones(1 + generation.classes)
         weights[0] = NEGATIVE_WEIGHT
         # torchvision samples three negatives for each RoI with an object; the same balance keeps the losses' scales.
-        classification = sum(
-            F.cross_entropy(torch.cat([others, s], dim=1), labels, weights, reduction="sum") for s in scores
-        ) / (4 * counts[0].clamp(min=1))
+        count = 4 * counts[0].clamp(min=1)
+        classification = (
+            sum(F.cross_entropy(torch.cat([others, s], dim=1), labels, weights, reduction="sum") for s in scores)
+            / count
+        )
         columns = batch.labels[shown] - self.first
-        regression = sum(_box_loss(d, columns, batch.deltas[shown]) for d in deltas) / (4 * counts[0].clamp(min=1))
+        regression = sum(_box_loss(d, columns, batch.deltas[shown]) for d in deltas) / count
         zero = torch.zeros(())
         mask = self._mask_loss(batch) / counts[1].clamp(min=1) if generation.mask_fcn_logits is not None else zero
         return torch.stack([torch.as_tensor(v) for v in (classification, regression, mask, zero)])
 
     @torch.no_grad()
-    def _negatives_too(self, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """RoIs and likenesses of old objects, for the scores: features [N, F], which are kept [N, F], labels [N] (0
-        without a new object) and the logit [N, 1] that stands for all old classes."""
+    def _with_negatives(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """RoIs and synthetic negatives for the scores: features [N, F], which are kept [N, F], labels [N] (0 without a
+        new object) and the logit [N, 1] that stands for all old classes."""
         new = (batch.labels - self.first + 1).clamp(min=0)
-        before = self.predictors.logits(batch.box)
-        likenesses = old_likenesses(self.predictors, batch.sources, batch.draws)
-        others = merged(torch.cat([before, self.predictors.logits(likenesses)]))
-        box, kept = torch.cat([batch.box, likenesses]), torch.cat([batch.kept, batch.likeness_kept])
-        labels = torch.cat([new, torch.zeros(len(likenesses), dtype=torch.int64)])
+        synthetic = synthetic_negatives(self.predictors, batch.sources, batch.draws)
+        others = merged(torch.cat([self.predictors.logits(batch.box), self.predictors.logits(synthetic)]))
+        box, kept = torch.cat([batch.box, synthetic]), torch.cat([batch.kept, batch.synthetic_kept])
+        labels = torch.cat([new, torch.zeros(len(synthetic), dtype=torch.int64)])
         return box, kept, labels, others
 
     def _mask_loss(self, batch: Batch) -> torch.Tensor:
@@ -149,14 +144,11 @@ class JointObjective:
         self.predictors, self.generation = predictors, generation
         self.protect, self.processes = protect, processes
         self.before = copy.deepcopy(predictors).requires_grad_(False)
-        self.first = predictors.first_label(len(predictors.generations) + 1)
-
-    def counts(self, batch: Batch) -> torch.Tensor:
-        """See ``Objective``."""
-        return torch.tensor([(batch.labels > 0).sum(), (batch.mask_labels > 0).sum()])
+        self.first = 1
+        self.first_new = predictors.first_label(len(predictors.generations) + 1)
 
     def losses(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
-        """See ``Objective``."""
+        """The losses of all rows, and the protection of the old ones."""
         with torch.no_grad():
             before = self.before.logits(batch.box)
         old = self.predictors.box_predictor
@@ -185,13 +177,13 @@ class JointObjective:
             distance = torch.stack([((now - then) ** 2).sum() for now, then in pairs]).sum()
             return L2_WEIGHT * distance / self.processes  # each process adds its part
         if self.protect == "distill":
-            without_new = batch.labels < self.first
+            without_new = batch.labels < self.first_new
             target = F.softmax(before[without_new], dim=1)
-            kept = F.log_softmax(logits[without_new][:, : self.first], dim=1)
+            kept = F.log_softmax(logits[without_new][:, : self.first_new], dim=1)
             scores = F.kl_div(kept, target, reduction="sum")
             old_deltas = self.before.box_predictor.bbox_pred(batch.box[without_new])
             seen = target.repeat_interleave(4, dim=1)  # boxes of classes that the base model does not see do not count
-            boxes = (seen * (deltas[without_new][:, : 4 * self.first] - old_deltas) ** 2)[:, 4:].sum()
+            boxes = (seen * (deltas[without_new][:, : 4 * self.first_new] - old_deltas) ** 2)[:, 4:].sum()
             return DISTILLATION_WEIGHT * (scores + boxes) / count
         return torch.zeros(())
 

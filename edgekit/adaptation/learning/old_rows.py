@@ -1,4 +1,4 @@
-"""The old classes' rows, and features that they would take for their own: what is left of data that nobody has."""
+"""The old classes' rows, and synthetic negatives made of them in place of old data that is no longer there."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def complete_rows(predictors: Predictors, features: torch.Tensor) -> None:
             generation.mask_fcn_logits.load_state_dict(adapter.mask.mask_fcn_logits.state_dict())
 
 
-def old_likenesses(predictors: Predictors, features: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Features [L, F] moved until the old rows take each for one of their classes.
+def synthetic_negatives(predictors: Predictors, features: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Features [S, F] moved until the old rows take each for one of their classes.
 
-    ``draws`` [L, 2] in [0, 1) choose the class and how sure the rows become. The direction is the class's row less the
+    ``draws`` [S, 2] in [0, 1) choose the class and how sure the rows become. The direction is the class's row less the
     background's: where a classifier has been trained to its end, the mean features of its classes differ along its
     rows (neural collapse, arXiv:2008.08186), so the rows are what is left of the old data. Features stay at or above
     zero, as the box head's last ReLU leaves them.

@@ -11,16 +11,17 @@ import torch
 from torch import nn
 
 from edgekit.adaptation.features.extraction import PhotoFeatures
+from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.adaptation.learning.objectives import Objective, collate
 from edgekit.errors import EdgekitError
 from edgekit.processes import Processes
 from edgekit.progress import Track, silent
 
-BATCH = 4  # photos a step (docs/log.md)
+BATCH = 4  # photos per step (docs/log.md)
 NOISE = 0.02  # of the held-out score: an epoch less than this below the best so far is as good, and trained longer
 CHECKED = 5  # every so many epochs, and the first and the last, are measured on held-out photos
-LEAST = 16  # views an epoch: few photos are shown several times, in different views (docs/log.md)
-MASK_ROIS = 4  # RoIs a view and step that the mask rows learn from
+LEAST = 16  # views per epoch: few photos are shown several times, in different views (docs/log.md)
+MASK_ROIS = 4  # RoIs per view and step that the mask rows learn from
 WARM_UP = 0.05  # of the steps
 WEIGHT_DECAY = 1e-4  # AdamW's
 
@@ -51,48 +52,34 @@ def train(
     groups: Sequence[tuple[list[nn.Parameter], float]],
     objective: Objective,
     photos: Sequence[PhotoFeatures],
-    epochs: int,
-    lr: float,
-    seed: int,
+    learning: Learning,
     ranks: Processes,
     held_out: Callable[[], float] | None = None,
     track: Track = silent,
 ) -> Training:
-    """Fit groups of (parameters, share of the peak learning rate ``lr``) of ``trained`` with AdamW.
+    """Fit groups of (parameters, share of the peak learning rate) of ``trained`` with AdamW.
 
     An epoch shows every photo, few photos several times, each time its next view (modulo their number). ``held_out``
     says after an epoch how good the model is; the weights of the last epoch that is as good as the best are kept, or,
     without it, of the last. A loss that is not finite ends the training with the weights kept so far, or raises where
     there are none.
     """
-    optimizer = torch.optim.AdamW(
-        [{"params": p, "share": share} for p, share in groups if p], lr=lr, weight_decay=WEIGHT_DECAY
-    )
-    parameters = [p for group, _ in groups for p in group]
-    shuffler = torch.Generator().manual_seed(seed)
-    repeats = math.ceil(LEAST / len(photos))
-    batches = math.ceil(repeats * len(photos) / BATCH)
-    steps, step = epochs * batches, 0
-    history: list[Epoch] = []
+    epochs, history, stopped = learning.epochs, list[Epoch](), None
+    steps = _Steps(groups, objective, photos, learning, ranks)
     best = _Best(copy.deepcopy(trained.state_dict()))
     trained.train()
     for epoch in track(range(epochs), "training the new rows"):
-        sums = torch.zeros(4)
-        for chosen in torch.randperm(repeats * len(photos), generator=shuffler).split(BATCH):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * group["share"] * share_of_peak(step, steps)
-            sums += _step(objective, optimizer, parameters, photos, chosen.tolist(), epoch * repeats, seed, ranks)
-            step += 1
-        losses = [round(float(v) / batches, 5) for v in sums]
+        losses = steps.epoch(epoch)
         if not all(math.isfinite(v) for v in losses):
-            advice = f"the loss became {sum(losses)} in epoch {epoch + 1}: use a smaller --lr than {lr:g}"
+            wrong, remedy = (
+                f"the loss became {sum(losses)} in epoch {epoch + 1}",
+                f"use a smaller --lr than {learning.lr:g}",
+            )
             if not history:
-                raise EdgekitError(f"the loss became {sum(losses)} in epoch 1", f"use a smaller --lr than {lr:g}")
-            trained.load_state_dict(best.state)
-            trained.eval()
-            return Training(tuple(history), best.epoch, advice)
-        last = epoch + 1 == epochs
-        checked = held_out is not None and (epoch == 0 or last or (epoch + 1) % CHECKED == 0)
+                raise EdgekitError(wrong, remedy)
+            stopped = f"{wrong}: {remedy}"
+            break
+        checked = epoch == 0 or epoch + 1 == epochs or (epoch + 1) % CHECKED == 0
         score = held_out() if held_out and checked else None
         classification, box, mask, protection = losses
         history.append(Epoch(epoch + 1, classification, box, mask, protection, score and round(score, 5)))
@@ -102,7 +89,7 @@ def train(
             best = _Best(copy.deepcopy(trained.state_dict()), epoch + 1, max(score, best.score))
     trained.load_state_dict(best.state)
     trained.eval()
-    return Training(tuple(history), best.epoch)
+    return Training(tuple(history), best.epoch, stopped)
 
 
 def share_of_peak(step: int, steps: int) -> float:
@@ -122,35 +109,58 @@ class _Best:
     score: float = -math.inf
 
 
-def _step(
-    objective: Objective,
-    optimizer: torch.optim.Optimizer,
-    parameters: list[nn.Parameter],
-    photos: Sequence[PhotoFeatures],
-    chosen: list[int],
-    first_view: int,
-    seed: int,
-    ranks: Processes,
-) -> torch.Tensor:
-    """One step on the chosen photos, shared out over the processes; returns the losses [4]."""
-    mine = ranks.share(chosen)
-    counts, losses = torch.zeros(2), torch.zeros(4)
-    batch = None
-    if mine:
-        # The choice of RoIs depends on the photo and the view alone, so that any number of processes makes the same.
-        shown = [(i % len(photos), first_view + i // len(photos)) for i in mine]
-        batch = collate([(photos[i].load(v), _generator(seed, v, i)) for i, v in shown], MASK_ROIS)
-        counts = objective.counts(batch).float()
-    counts = ranks.sum(counts)
-    optimizer.zero_grad()
-    if batch is not None:
-        losses = objective.losses(batch, counts)
-        losses.sum().backward()
-    ranks.sum_gradients(parameters)
-    losses = ranks.sum(losses.detach().clone())
-    if torch.isfinite(losses).all():
-        optimizer.step()
-    return losses
+class _Steps:
+    """The optimiser's steps, epoch by epoch, each on a few photos that the processes share out."""
+
+    def __init__(
+        self,
+        groups: Sequence[tuple[list[nn.Parameter], float]],
+        objective: Objective,
+        photos: Sequence[PhotoFeatures],
+        learning: Learning,
+        ranks: Processes,
+    ) -> None:
+        self.objective, self.photos, self.learning, self.ranks = objective, photos, learning, ranks
+        self.parameters = [p for group, _ in groups for p in group]
+        settings = [{"params": p, "share": share} for p, share in groups if p]
+        self.optimizer = torch.optim.AdamW(settings, lr=learning.lr, weight_decay=WEIGHT_DECAY)
+        self.shuffler = torch.Generator().manual_seed(learning.seed)
+        self.repeats = math.ceil(LEAST / len(photos))
+        self.batches = math.ceil(self.repeats * len(photos) / BATCH)
+
+    def epoch(self, number: int) -> list[float]:
+        """Show every photo ``repeats`` times; returns the mean losses [4]."""
+        sums, step = torch.zeros(4), number * self.batches
+        shown = torch.randperm(self.repeats * len(self.photos), generator=self.shuffler)
+        for chosen in shown.split(BATCH):
+            for group in self.optimizer.param_groups:
+                share = share_of_peak(step, self.learning.epochs * self.batches)
+                group["lr"] = self.learning.lr * group["share"] * share
+            sums += self._step(chosen.tolist(), number * self.repeats)
+            step += 1
+        return [round(float(v) / self.batches, 5) for v in sums]
+
+    def _step(self, chosen: list[int], first_view: int) -> torch.Tensor:
+        mine = self.ranks.share(chosen)
+        counts, losses = torch.zeros(2), torch.zeros(4)
+        batch = None
+        if mine:
+            # The choice of RoIs depends on photo and view alone, so that any number of processes makes the same.
+            count, seed = len(self.photos), self.learning.seed
+            shown = [(i % count, first_view + i // count) for i in mine]
+            batch = collate([(self.photos[i].load(v), _generator(seed, v, i)) for i, v in shown], MASK_ROIS)
+            first = self.objective.first
+            counts = torch.tensor([(batch.labels >= first).sum(), (batch.mask_labels >= first).sum()]).float()
+        counts = self.ranks.sum(counts)
+        self.optimizer.zero_grad()
+        if batch is not None:
+            losses = self.objective.losses(batch, counts)
+            losses.sum().backward()
+        self.ranks.sum_gradients(self.parameters)
+        losses = self.ranks.sum(losses.detach().clone())
+        if torch.isfinite(losses).all():
+            self.optimizer.step()
+        return losses
 
 
 def _generator(seed: int, view: int, photo: int) -> torch.Generator:

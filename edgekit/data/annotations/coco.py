@@ -1,46 +1,19 @@
-"""COCO JSON read, checked and written; and the one entry that reads a set in any format."""
+"""COCO JSON: read, checked and written."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
-
-import numpy as np
+from typing import Any
 
 from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
-from edgekit.data.annotations.formats import detect_format
-from edgekit.data.annotations.labelme import is_labelme, read_labelme
+from edgekit.data.annotations.labelme import is_labelme
 from edgekit.data.annotations.objects import make_annotation
-from edgekit.data.annotations.voc import read_voc
-from edgekit.data.annotations.yolo import read_yolo
 from edgekit.errors import EdgekitError
-from edgekit.files.reading import check_folder, read_text, refuse_special
+from edgekit.files.reading import read_text, refuse_special
 from edgekit.files.whole_files import write_text
-
-__all__ = ["Annotation", "Dataset", "Photo", "read_coco", "read_dataset", "readable", "write_dataset"]
-
-
-def read_dataset(annotations: Path, images: Path, split: str = "") -> Dataset:
-    """Read annotated photos: COCO JSON, or a YOLO, LabelMe or Pascal VOC folder, told by what ``annotations`` is.
-
-    The photos are those in the folder ``images``; ``split`` picks one of the splits that a YOLO data.yaml names
-    (train, val, test) instead, other formats have none. Raises an ``EdgekitError`` that names file and line or id for
-    what cannot be: see ``make_annotation`` for objects.
-    """
-    check_folder(images, "give the folder that holds the photos")
-    readers: dict[str, Callable[[Path, Path], Dataset]] = {
-        "coco": read_coco,
-        "yolo": lambda a, i: read_yolo(a, i, split),
-        "labelme": read_labelme,
-        "voc": read_voc,
-    }
-    dataset = readers[detect_format(annotations)](annotations, images)
-    if not any(p.annotations for p in dataset.photos):
-        raise EdgekitError(f"{annotations}: holds no annotations", "annotate at least one object of each class")
-    return dataset
 
 
 def read_coco(annotations: Path, images: Path) -> Dataset:
@@ -81,42 +54,6 @@ def read_coco(annotations: Path, images: Path) -> Dataset:
         )
     photos = tuple(Photo(i, files[i], *sizes[i], tuple(objects[i])) for i in sorted(files))
     return Dataset(annotations, tuple(names.values()), photos)
-
-
-class Readable(Protocol):
-    """A photo in a file."""
-
-    def read(self) -> np.ndarray:
-        """The pixels, RGB uint8 [H, W, 3]; raises EdgekitError."""
-
-
-AnyPhoto = TypeVar("AnyPhoto", bound=Readable)
-
-
-def readable(
-    photos: Iterable[AnyPhoto],
-    skip_bad: bool,
-    check: Callable[[AnyPhoto, np.ndarray], tuple[AnyPhoto | None, str]] | None = None,
-) -> tuple[list[AnyPhoto], list[str]]:
-    """The photos whose files can be read, and what is wrong with the others; raises on these unless ``skip_bad``.
-
-    ``check`` is given each photo with its pixels; it returns what of the photo is to be used, and what is wrong.
-    """
-    good, bad = [], []
-    for photo in photos:
-        try:
-            pixels = photo.read()
-        except EdgekitError as error:
-            if not skip_bad:
-                raise EdgekitError(error.message, f"{error.hint}, or give --skip-bad-images") from None
-            bad.append(error.message)
-        else:
-            used, wrong = check(photo, pixels) if check else (photo, "")
-            good += [] if used is None else [used]
-            bad += [wrong] if wrong else []
-    if not good:
-        raise EdgekitError(f"none of the {len(bad)} photos can be used: {bad[0]}" if bad else "no photos", "check them")
-    return good, bad
 
 
 def write_dataset(dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""What is an annotated photo, whatever format it came in?"""
+"""Annotated photos, whatever format they came in."""
 
 from __future__ import annotations
 

@@ -1,22 +1,44 @@
-"""Which annotation format is this path in?"""
+"""Annotated photos in any format: which one it is, told by the path, and the reader of each."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from edgekit.data.annotations.labelme import is_labelme
-from edgekit.data.annotations.voc import xml_files
-from edgekit.data.annotations.yolo import find_config
+from edgekit.data.annotations.coco import read_coco
+from edgekit.data.annotations.dataset import Dataset
+from edgekit.data.annotations.labelme import is_labelme, read_labelme
+from edgekit.data.annotations.voc import read_voc, xml_files
+from edgekit.data.annotations.yolo import find_config, read_yolo
 from edgekit.errors import EdgekitError
-from edgekit.files.reading import list_files, read_text
+from edgekit.files.reading import check_folder, list_files, read_text
 
-Format = Literal["coco", "yolo", "labelme", "voc"]
 KNOWN = "a COCO JSON file, YOLO's data.yaml or its folder, or a folder of labelme's JSON or Pascal VOC's XML files"
 
 
-def detect_format(path: Path) -> Format:
+def read_dataset(annotations: Path, images: Path, split: str = "") -> Dataset:
+    """Read annotated photos: COCO JSON, or a YOLO, LabelMe or Pascal VOC folder, told by what ``annotations`` is.
+
+    The photos are those in the folder ``images``; ``split`` picks one of the splits that a YOLO data.yaml names
+    (train, val, test) instead, other formats have none. Raises an ``EdgekitError`` that names file and line or id for
+    what cannot be: see ``make_annotation`` for objects.
+    """
+    check_folder(images, "give the folder that holds the photos")
+    readers: dict[str, Callable[[Path, Path], Dataset]] = {
+        "coco": read_coco,
+        "yolo": lambda a, i: read_yolo(a, i, split),
+        "labelme": read_labelme,
+        "voc": read_voc,
+    }
+    dataset = readers[detect_format(annotations)](annotations, images)
+    if not any(p.annotations for p in dataset.photos):
+        raise EdgekitError(f"{annotations}: holds no annotations", "annotate at least one object of each class")
+    return dataset
+
+
+def detect_format(path: Path) -> str:
     """The format of an annotations file or folder; raises where it is none that edgekit reads."""
     if path.is_dir():
         return _of_folder(path)
@@ -29,7 +51,7 @@ def detect_format(path: Path) -> Format:
     return "coco"
 
 
-def _of_folder(folder: Path) -> Format:
+def _of_folder(folder: Path) -> str:
     if find_config(folder):
         return "yolo"
     if xml_files(folder):

@@ -1,4 +1,4 @@
-"""How does one read a folder of the labelme tool? One JSON file a photo, polygons, rectangles, circles and masks."""
+"""Folders of the labelme tool: one JSON file per photo, with polygons, rectangles, circles and masks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
+from edgekit.data.annotations.dataset import Annotation, Dataset
 from edgekit.data.annotations.objects import make_annotation
-from edgekit.data.photo_files import find_photo, photo_size, refuse_twice
+from edgekit.data.annotations.photo_files import AnnotationFile, dataset_of, find_photo, photo_size
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text
 
@@ -34,13 +34,10 @@ def read_labelme(folder: Path, images: Path) -> Dataset:
     Polygons, circles and masks are masks; a rectangle is a box without a mask. Shapes of one label and ``group_id`` are
     one object; there, beside another shape, a rectangle is part of the mask.
     """
-    found = [_read(file, images) for file in list_files(folder, [".json"])]
-    refuse_twice((file, path) for file, path, _, _ in found)
-    photos = tuple(Photo(i, path, *size, rows) for i, (_, path, size, rows) in enumerate(found, start=1))
-    return Dataset(folder, tuple(sorted({a.category for p in photos for a in p.annotations})), photos)
+    return dataset_of(folder, [_read(file, images) for file in list_files(folder, [".json"])])
 
 
-def _read(file: Path, images: Path) -> tuple[Path, Path, tuple[int, int], tuple[Annotation, ...]]:
+def _read(file: Path, images: Path) -> AnnotationFile:
     try:
         document = json.loads(read_text(file))
     except (OSError, ValueError) as error:
@@ -109,7 +106,7 @@ def _pixels(where: str, shape: dict[str, Any], kind: str, size: tuple[int, int])
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as image:
             patch = np.asarray(image.convert("L")) > 0
     except OSError as error:
-        raise EdgekitError(f"{where}: its mask is no PNG ({error})", "draw it again, or delete it") from None
+        raise EdgekitError(f"{where}: its mask is not a PNG ({error})", "draw it again, or delete it") from None
     left, top = (round(min(float(p[axis]) for p in shape["points"])) for axis in (0, 1))
     y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + len(patch), size[0]), min(left + patch.shape[1], size[1])
     full = np.zeros(size, np.uint8, order="F")

@@ -1,4 +1,4 @@
-"""Is this annotated object a box and a mask that one can learn from? Checks one, clips it to its photo, encodes it."""
+"""One annotated object: its box and mask are checked, clipped to the photo and encoded."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _encode_polygons(where: str, polygons: Sequence[Sequence[float]], size: tupl
             raise EdgekitError(f"{where}: a polygon has {len(polygon)} numbers, an odd count", "export it again")
         points = np.array(polygon, np.float64).reshape(-1, 2)
         if not np.isfinite(points).all():
-            raise EdgekitError(f"{where}: a polygon has a coordinate that is no number", "draw it again, or delete it")
+            raise EdgekitError(f"{where}: a coordinate of a polygon is not a number", "draw it again, or delete it")
         if len(np.unique(points, axis=0)) < 3:
             raise EdgekitError(f"{where}: a polygon has fewer than 3 points", "draw it again, or delete it")
         if crosses_itself(points):

@@ -1,4 +1,4 @@
-"""Does a polygon outline one shape, or does it cross itself?"""
+"""Whether a polygon outlines one shape or crosses itself."""
 
 from __future__ import annotations
 

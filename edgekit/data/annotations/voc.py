@@ -1,13 +1,13 @@
-"""How does one read a Pascal VOC folder? One XML file a photo, boxes only."""
+"""Pascal VOC folders: one XML file per photo, with boxes only."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
+from edgekit.data.annotations.dataset import Annotation, Dataset
 from edgekit.data.annotations.objects import make_annotation
-from edgekit.data.photo_files import find_photo, photo_size, refuse_twice
+from edgekit.data.annotations.photo_files import AnnotationFile, dataset_of, find_photo, photo_size
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files
 
@@ -23,13 +23,11 @@ def read_voc(folder: Path, images: Path) -> Dataset:
 
     Pixels count from 1 and xmax, ymax are inside the box (VOC2012 development kit, section 5).
     """
-    found = [_read(xml, (images, images / "JPEGImages", xml.parent)) for xml in xml_files(folder)]
-    refuse_twice((xml, path) for xml, path, _, _ in found)
-    photos = tuple(Photo(i, path, *size, rows) for i, (_, path, size, rows) in enumerate(found, start=1))
-    return Dataset(folder, tuple(sorted({a.category for p in photos for a in p.annotations})), photos)
+    places = (images, images / "JPEGImages")
+    return dataset_of(folder, [_read(xml, (*places, xml.parent)) for xml in xml_files(folder)])
 
 
-def _read(xml: Path, folders: tuple[Path, ...]) -> tuple[Path, Path, tuple[int, int], tuple[Annotation, ...]]:
+def _read(xml: Path, folders: tuple[Path, ...]) -> AnnotationFile:
     try:
         root = ET.parse(xml).getroot()
     except (OSError, ET.ParseError) as error:

@@ -1,4 +1,4 @@
-"""How does one read a YOLO dataset? data.yaml names the classes, a text file a photo holds boxes and polygons."""
+"""YOLO datasets: data.yaml names the classes, one text file per photo holds boxes and polygons."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import yaml
 
 from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
 from edgekit.data.annotations.objects import make_annotation
+from edgekit.data.annotations.photo_files import photo_size
 from edgekit.data.images import SUFFIXES
-from edgekit.data.photo_files import photo_size
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text, refuse_special
 
@@ -37,7 +37,7 @@ def read_yolo(path: Path, images: Path, split: str = "") -> Dataset:
     of the photo's size (https://docs.ultralytics.com/datasets/segment).
     """
     config = find_config(path)
-    assert config is not None, f"{path} is no YOLO dataset"
+    assert config is not None, f"{path} is not a YOLO dataset"
     document = _read_yaml(config)
     names = _names(config, document)
     labels = path if path.is_dir() and not (path / config.name).is_file() else None
@@ -79,7 +79,7 @@ class _TextOnly(yaml.BaseLoader):
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """See ``yaml.BaseLoader``; raises for a key given twice."""
+        """Read a mapping as text; raises where it has a key twice."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
@@ -104,7 +104,7 @@ def _names(config: Path, document: dict[str, Any]) -> dict[int, str]:
     try:
         names = {int(k): str(v) for k, v in (listed.items() if isinstance(listed, dict) else enumerate(listed))}
     except (TypeError, ValueError):
-        raise EdgekitError(f"{config}: a class has an id that is no number", "count the classes from 0") from None
+        raise EdgekitError(f"{config}: a class has an id that is not a number", "count the classes from 0") from None
     empty = next((i for i, name in names.items() if not name), None)
     if empty is not None:
         raise EdgekitError(f"{config}: class {empty} has no name", "write one")
@@ -185,7 +185,7 @@ def _row(where: str, words: list[str], names: dict[int, str], size: tuple[int, i
     try:
         number, values = float(words[0]), [float(w) for w in words[1:]]
     except ValueError:
-        raise EdgekitError(f"{where}: holds a word that is no number", "export the annotations again") from None
+        raise EdgekitError(f"{where}: holds a word that is not a number", "export the annotations again") from None
     if number not in names:
         raise EdgekitError(
             f"{where}: class {words[0]} is not one of data.yaml's", f"they are {min(names)} to {max(names)}"

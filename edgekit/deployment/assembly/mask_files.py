@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.metadata import METADATA_KEY, ModelMeta
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.artifacts.value_names import MASKS
 from edgekit.deployment.edits.for_cpu import rewrite_for_cpu
 from edgekit.deployment.edits.int32_labels import has_int32_labels
 from edgekit.deployment.edits.mask_cut import cut_masks
@@ -22,7 +23,7 @@ from edgekit.files.whole_files import sha256, writing
 if TYPE_CHECKING:
     import onnx
 
-MASKS = ("all", "found")
+MASK_CHOICES = ("all", "found")
 SHARED_BYTES = 1024  # weights of at least this size are in the shared file
 NAMED = 16  # hexadecimal digits of a file's SHA-256 that are in its name
 ALIGNMENT = 4096  # of a tensor in it, so that it can be mapped into memory
@@ -39,8 +40,8 @@ class Written:
 
 def check_cut(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> None:
     """Raise if the masks of a graph, exported from or read at ``path``, cannot be made by graphs of their own."""
-    if all(o.name != "masks" for o in graph.graph.output):
-        raise EdgekitError(f"--masks found: {meta.architecture} makes no masks", "leave it")
+    if all(o.name != MASKS for o in graph.graph.output):
+        raise EdgekitError(f"--masks found: {meta.architecture} makes no masks", "omit it")
     if uses_winograd(graph):
         raise EdgekitError(
             f"--masks found: {path} is made for CPUs already", "give the graph it was made from, and --target cpu here"
@@ -50,7 +51,7 @@ def check_cut(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> None:
             f"--masks found: {path} has int32 labels", "give the graph it was made from, or omit --masks"
         )
     if canvases_of(graph) > 1:
-        raise EdgekitError(f"--masks found: {path} takes {canvases_of(graph)} canvases a run", "give a graph for one")
+        raise EdgekitError(f"--masks found: {path} takes {canvases_of(graph)} images per run", "give a graph for one")
 
 
 def write(output: Path, graph: onnx.ModelProto, meta: ModelMeta, masks: str, for_cpu: bool = False) -> Written:

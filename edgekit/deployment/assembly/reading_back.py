@@ -1,19 +1,21 @@
-"""Read an exported graph back: its heads as modules, its trunk as a graph of its own."""
+"""Exported graphs read back: their heads as modules, their trunk as a graph of its own."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import torch
+from onnx import numpy_helper
 from torch import nn
 from torchvision.models.detection import FasterRCNN
 
 from edgekit.artifacts.graph_shapes import shapes_of
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.onnx_files import read_whole_onnx
-from edgekit.artifacts.value_names import INNER
+from edgekit.artifacts.onnx_files import OnnxFile, refuse_parts
+from edgekit.artifacts.value_names import IMAGES, INNER, TABLE
 from edgekit.deployment.assembly.trunk_files import BODY, save, save_heads
 from edgekit.deployment.edits.int32_labels import has_int32_labels
 from edgekit.errors import EdgekitError
@@ -24,52 +26,46 @@ from edgekit.static.norms import folded
 from edgekit.static.roi_align import LevelTable
 from edgekit.static.static_trunk import BoxFeatures, MaskFeatures, channels_first, feature_shapes, pooled_table
 
-if TYPE_CHECKING:
-    import onnx
-
 # How their weights' names begin in the graph; ROWS of a box head with another order of weights (``channels_last``).
 HEADS, ADDED, ROWS = "model.base.roi_heads.", "model.predictors.added.", "trunk.box.box_head."
 UINT8 = "adapt the checkpoint, or a graph exported without --input and --labels; give these when exporting the result"
 AGAIN = "export it again from its checkpoint with this edgekit"
 
 
-def read_heads(path: Path) -> tuple[GenerationalRCNN, ModelMeta]:
+def read_heads(file: OnnxFile) -> GenerationalRCNN:
     """Rebuild the heads and all generations of an exported graph from its weights.
 
     The module has no backbone and no RPN: only ``heads`` and ``predictors`` work. Batch norms are part of the layers
     before them, as in the graph; fp16 weights come back as float32.
     """
-    graph, meta = read_whole_onnx(path)
+    graph, meta, path = file.graph, file.meta, file.path
+    refuse_parts(meta, path)
     if meta.input_type != "uint8":  # what the adaptation feeds to a trunk
         raise EdgekitError(f"{path}: takes float32 images, so no classes can be added to it", UINT8)
     if has_int32_labels(graph):
         raise EdgekitError(f"{path}: its labels are int32, so no classes can be added to it", UINT8)
-    return heads_of(graph, meta, path), meta
+    return heads_of(graph, meta, path)
 
 
-def extract_trunk(path: Path, folder: Path, rois: int = 272, mask_rois: int = 12, for_cpu: bool = False) -> None:
-    """Write an exported graph's trunk to ``folder`` as ``trunk_export.export_trunk`` does, at the graph's own size.
+def extract_trunk(file: OnnxFile, folder: Path, rois: int = 272, mask_rois: int = 12, for_cpu: bool = False) -> None:
+    """Write an exported graph's trunk to ``folder`` as ``trunk_files.export_trunk`` does, at the graph's own size.
 
     The body is the graph's own nodes and has all its proposals; the heads are exported from the rebuilt ones.
     """
-    import onnx
-
-    graph, meta = read_whole_onnx(path)
+    graph, meta, path = file.graph, file.meta, file.path
     module = heads_of(graph, meta, path)
     shapes = inner_shapes(graph, path)
-    body = onnx.utils.Extractor(graph).extract_model(["images"], list(INNER[:3]))
-    rename(body.graph, dict(zip(INNER, BODY, strict=False)))
-    levels = table_of(meta, shapes, path)
+    whole = ir.from_proto(graph)
+    body = ir.Model(ir.convenience.extract(whole.graph, [IMAGES], list(BODY)), ir_version=whole.ir_version)
+    levels = level_table(meta, shapes, path)
     mask = MaskFeatures(module.heads, levels) if module.has_masks else None
-    save(body, folder / "body.onnx", for_cpu)
-    box, channels = BoxFeatures(module.heads, levels), shapes["trunk.table"][1]
+    save(ir.to_proto(body), folder / "body.onnx", for_cpu)
+    box, channels = BoxFeatures(module.heads, levels), shapes[TABLE][1]
     save_heads(folder, box, mask, channels, rois, mask_rois, for_cpu)
 
 
 def heads_of(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> GenerationalRCNN:
-    """See ``read_heads``."""
-    from onnx import numpy_helper
-
+    """The heads and generations of a graph that was read from ``path``."""
     if meta.architecture not in ARCHITECTURES:
         raise EdgekitError(f"{path}: unknown architecture {meta.architecture}", "update edgekit")
     kept = [t for t in graph.graph.initializer if t.name.startswith((HEADS, ADDED, ROWS))]
@@ -102,14 +98,14 @@ def _without_weights(meta: ModelMeta) -> FasterRCNN:
     return without_weights(meta.architecture, meta.group_sizes[0], True, meta.batch_norm_eps)
 
 
-def table_of(meta: ModelMeta, shapes: dict[str, list[int]], path: Path) -> LevelTable:
+def level_table(meta: ModelMeta, shapes: dict[str, list[int]], path: Path) -> LevelTable:
     """The table of a model's FPN levels: a backbone without weights has their shapes.
 
     Raises EdgekitError if the graph's, of the ``inner_shapes`` given, is another.
     """
     base = _without_weights(meta)
     levels = pooled_table(base, feature_shapes(base, meta.input_size), meta.input_size)
-    if shapes["trunk.table"][0] != levels.cells:
+    if shapes[TABLE][0] != levels.cells:
         raise EdgekitError(f"{path}: lays its features out as an older edgekit did", AGAIN)
     return levels
 
@@ -135,12 +131,3 @@ def inner_shapes(graph: onnx.ModelProto, path: Path) -> dict[str, list[int]]:
     if missing:
         raise EdgekitError(f"{path}: has no {', '.join(missing)}", AGAIN)
     return {name: found[name] for name in INNER}
-
-
-def rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Rename values throughout a graph."""
-    for node in graph.node:
-        node.input[:] = [names.get(n, n) for n in node.input]
-        node.output[:] = [names.get(n, n) for n in node.output]
-    for value in [*graph.initializer, *graph.input, *graph.output, *graph.value_info]:
-        value.name = names.get(value.name, value.name)

@@ -7,39 +7,47 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+import onnx
+import onnx_ir as ir
 import torch
 from torch import nn
 
+from edgekit.deployment.edits.editing import constant, is_weight
 from edgekit.deployment.edits.static_check import check_static
-
-if TYPE_CHECKING:
-    import onnx
 
 OPSET = 18
 
 
 def static_onnx(
-    module: nn.Module, inputs: tuple[torch.Tensor, ...], input_names: Sequence[str], output_names: Sequence[str]
+    module: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    inner: Sequence[str] = (),
 ) -> onnx.ModelProto:
-    """The graph of a module for inputs of these shapes; raises RuntimeError if it holds what TensorRT cannot run."""
+    """The graph of a module for inputs of these shapes; raises RuntimeError if it holds what TensorRT cannot run.
+
+    The module's last outputs become values named ``inner``, which are no outputs. Weights have the parameters' names.
+    """
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
             inputs,
             input_names=list(input_names),
-            output_names=list(output_names),
+            output_names=[*output_names, *inner],
             opset_version=OPSET,
             dynamo=True,
         )
     assert program is not None
+    name_weights(program.model.graph, module)
+    program.model.graph.outputs[len(output_names) :] = []
     graph = program.model_proto
     check_static(graph)
     return graph
 
 
-def name_parameters(graph: onnx.ModelProto, module: nn.Module) -> None:
+def name_weights(graph: ir.Graph, module: nn.Module) -> None:
     """Name the weights in a module's graph so that they can be found again.
 
     A parameter that ``module`` has under several names gets the first of them. Every layer has a bias of its own,
@@ -48,25 +56,20 @@ def name_parameters(graph: onnx.ModelProto, module: nn.Module) -> None:
     first: dict[int, str] = {}
     named = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
     names = {name: first.setdefault(id(tensor), name) for name, tensor in named}
-    for tensor in graph.graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
-    for value in graph.graph.value_info:
-        value.name = names.get(value.name, value.name)
-    held = {t.name: t for t in graph.graph.initializer}
-    for node in graph.graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        if node.op_type in ("Conv", "ConvTranspose", "Gemm") and len(node.input) == 3:
-            weight, bias = node.input[1:]
-            own = f"{weight.removesuffix('.weight')}.bias"
-            if weight.endswith(".weight") and bias in held and bias != own and own not in held:
-                copy = graph.graph.initializer.add()
-                copy.CopyFrom(held[bias])
-                copy.name, held[own] = own, copy
-            if weight.endswith(".weight") and own in held:
-                node.input[2] = own
-    used = {name for node in graph.graph.node for name in node.input}
-    for tensor in [t for t in graph.graph.initializer if t.name not in used]:
-        graph.graph.initializer.remove(tensor)
+    for value in list(graph.initializers.values()):
+        name = names.get(value.name, value.name)
+        if name != value.name and name in graph.initializers:
+            value.replace_all_uses_with(graph.initializers[name])
+        else:
+            value.name = name
+    for node in graph:
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm") and len(node.inputs) == 3:
+            weight, bias = node.inputs[1:]
+            if is_weight(bias) and weight.name.endswith(".weight"):
+                own = constant(graph, f"{weight.name.removesuffix('.weight')}.bias", bias.const_value.numpy())
+                node.replace_input_with(2, own)
+    for value in [v for v in graph.initializers.values() if not v.uses()]:
+        del graph.initializers[value.name]
 
 
 @contextlib.contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import onnx
 import torch
 
+from edgekit.artifacts.value_names import BOXES, FEATURES, IMAGES, INNER, TABLE
 from edgekit.deployment.assembly.tracing import static_onnx
 from edgekit.deployment.edits.for_cpu import rewrite_for_cpu
 from edgekit.files.whole_files import output_folder
@@ -14,10 +15,7 @@ from edgekit.model.generations import GenerationalRCNN
 from edgekit.static.norms import folded
 from edgekit.static.static_trunk import BoxFeatures, MaskFeatures, StaticTrunk
 
-if TYPE_CHECKING:
-    import onnx
-
-BODY = ("table", "proposals", "proposed")
+BODY = INNER[:3]  # what the body gives: the table, the proposals, and which are real
 
 
 def export_trunk(
@@ -31,8 +29,8 @@ def export_trunk(
 ) -> None:
     """Write a module's trunk for canvases of ``size`` (H, W) as three static ONNX files into ``folder``.
 
-    - ``body.onnx``: images uint8 [1, H, W, 3] -> table [cells, C], proposals [P, 4] and proposed [P] (1 where real),
-      P at most ``proposals``;
+    - ``body.onnx``: images uint8 [1, H, W, 3] -> ``BODY``: table [cells, C], proposals [P, 4] and proposed [P] (1 where
+      real), P at most ``proposals``;
     - ``box_head.onnx``: table, boxes [rois, 4] -> features [rois, F];
     - ``mask_head.onnx``: table, boxes [mask_rois, 4] -> features [mask_rois, C, 14, 14]; absent of a Faster R-CNN.
 
@@ -40,7 +38,7 @@ def export_trunk(
     """
     trunk = StaticTrunk(folded(module), size, min(proposals, module.base.rpn.post_nms_top_n()))
     images = torch.zeros(1, *size, 3, dtype=torch.uint8)
-    save(static_onnx(trunk, (images,), ["images"], BODY), folder / "body.onnx", for_cpu)
+    save(static_onnx(trunk, (images,), [IMAGES], BODY), folder / "body.onnx", for_cpu)
     channels = int(module.base.backbone.out_channels)
     save_heads(folder, trunk.box, trunk.mask, channels, rois, mask_rois, for_cpu)
 
@@ -54,14 +52,12 @@ def save_heads(
     for name, head, count in parts:
         if head is not None:
             boxes = torch.tensor([0.0, 0.0, 64.0, 64.0]).repeat(count, 1)
-            graph = static_onnx(head, (table, boxes), ["table", "boxes"], ["features"])
+            graph = static_onnx(head, (table, boxes), [TABLE, BOXES], [FEATURES])
             save(graph, folder / f"{name}.onnx", for_cpu)
 
 
 def save(graph: onnx.ModelProto, path: Path, for_cpu: bool) -> None:
     """Write a trunk's ONNX graph."""
-    import onnx
-
     if for_cpu:
         rewrite_for_cpu(graph)
     output_folder(path.parent)

@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import onnx
+import onnx_ir as ir
 
+from edgekit.deployment.edits.editing import editing
 from edgekit.deployment.edits.products import use_products
-from edgekit.deployment.edits.rewriting import Rewriting
 from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.edits.winograd import use_winograd
 
-if TYPE_CHECKING:
-    import onnx
 
-
-def rewrite_for_cpu(graph: onnx.ModelProto) -> None:
+def rewrite_for_cpu(model: onnx.ModelProto) -> None:
     """Rewrite a float32 graph, in place, if one of its convolutions is large enough to gain.
 
     All weights stay as they are, under their names.
     """
-    if use_winograd(graph):
-        use_products(graph.graph)
-        join_at_once(graph.graph)
-        check_static(graph)
+    if use_winograd(model):
+        with editing(model) as graph:
+            use_products(graph)
+            join_at_once(graph)
+        check_static(model)
 
 
-def rewrite_for_8_bits(graph: onnx.GraphProto, kept: frozenset[str]) -> dict[str, str]:
+def rewrite_for_8_bits(model: onnx.ModelProto, kept: frozenset[str]) -> dict[str, str]:
     """Rewrite what is to be quantised for a CPU, in place; see ``use_products``."""
-    join_at_once(graph)
-    return use_products(graph, kept, eight_bits=True)
+    with editing(model) as graph:
+        join_at_once(graph)
+        return use_products(graph, kept, eight_bits=True)
 
 
-def join_at_once(graph: onnx.GraphProto) -> None:
+def join_at_once(graph: ir.Graph) -> None:
     """Have each Concat take the parts of those it joins; they come in groups because of a limit that GPUs have."""
-    from onnx import helper
+    for node in graph:
+        if node.op_type == "Concat":
+            parts: list[ir.Value | None] = []
+            for value in node.inputs:
+                inner = value.producer()
+                same = inner is not None and inner.op_type == "Concat" and _axis(inner) == _axis(node)
+                parts += inner.inputs if same else [value]
+            node.resize_inputs(len(parts))
+            for place, value in enumerate(parts):
+                node.replace_input_with(place, value)
 
-    writer = Rewriting(graph, "")
-    parts: dict[str, list[str]] = {}
-    for source in graph.node:
-        node = source
-        if source.op_type == "Concat":
-            axis = helper.get_node_attr_value(source, "axis")
-            node = type(source).FromString(source.SerializeToString())
-            node.input[:] = [i for name in source.input for i in parts.get(f"{name} {axis}", [name])]
-            parts[f"{source.output[0]} {axis}"] = list(node.input)
-        writer.nodes.append(node)
-    writer.finish()
+
+def _axis(node: ir.Node) -> int | None:
+    return node.attributes.get_int("axis")

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
-from edgekit.artifacts.graph_shapes import dims_of
+import numpy as np
+import onnx
+import onnx_ir as ir
+
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.value_names import INNER, OUTPUTS
-from edgekit.deployment.edits.graph_search import constants_of, leading_to
+from edgekit.artifacts.value_names import BOXES, INNER, LABELS, MASKS, OUTPUTS, mask_values
+from edgekit.deployment.edits.editing import constant, dims_in, is_weight, nodes_leading_to, remove_unused_nodes
 from edgekit.deployment.edits.static_check import check_static
-
-if TYPE_CHECKING:
-    import onnx
 
 SLOTS = (4, 16)  # boxes that one run of a mask graph takes
 SHAPED, BROADCASTING = ("Reshape", "Expand"), ("Where", "Add", "Sub", "Mul", "Div", "Min", "Max", "Greater")
-JOINING = ("Concat", "Unsqueeze", "Identity")  # what puts the generations' masks together
 
 
 @dataclass(frozen=True)
@@ -33,160 +31,71 @@ class Cut:
     masks: dict[tuple[int, int], onnx.ModelProto]
 
 
-def cut_masks(graph: onnx.ModelProto, meta: ModelMeta, slots: Iterable[int] = SLOTS) -> Cut:
+def cut_masks(model: onnx.ModelProto, meta: ModelMeta, slots: Iterable[int] = SLOTS) -> Cut:
     """Cut a graph for one canvas a run, of any precision, before its mask branches.
 
     Nodes and weights stay what they are, so a branch computes for a slot what it did in the whole graph; only the
     number of slots, the leading dimension of all that a branch computes, differs.
     """
-    branches = _branches(graph.graph)
+    whole = ir.from_proto(model)
+    values = ir.convenience.create_value_mapping(whole.graph)
+    outputs = OUTPUTS[:3]
+    detecting = nodes_leading_to(values[name] for name in (*outputs, *INNER))
     sizes = meta.group_sizes
-    first_labels = [0, *accumulate(sizes)][: len(sizes)]
-    if len(branches) != len(sizes):
-        raise RuntimeError(f"{len(branches)} mask branches for {len(sizes)} generations")
-    rest = [*OUTPUTS[:3], *INNER]
-    detecting = leading_to(graph.graph.node, rest)
     masks, features = {}, dict[str, None]()
-    for number, (branch, first) in enumerate(zip(branches, first_labels, strict=True)):
-        own = leading_to(graph.graph.node, [branch]) - detecting
-        nodes = [n for n in graph.graph.node if n.name in own]
-        border = _Border.of(graph.graph, nodes)
-        features |= dict.fromkeys(border.features)
-        for count in sorted({min(s, border.slots) for s in slots}):
-            masks[number, count] = _mask_graph(graph, nodes, border, branch, first, count)
-    return Cut(_detector(graph, detecting, list(features)), masks)
+    for number, first in enumerate([0, *accumulate(sizes)][: len(sizes)]):
+        boxes, channels, made = mask_values(number)
+        branch = nodes_leading_to([values[made]]) - detecting
+        read = {v.name for n in branch for v in n.inputs if v is not None and not is_weight(v)}
+        own = {v.name for n in branch for v in n.outputs}
+        border = sorted(read - own - {boxes, channels})
+        features |= dict.fromkeys(border)
+        for count in sorted({min(s, dims_in(values[boxes])[0]) for s in slots}):
+            part = ir.convenience.extract(whole.graph, [*border, boxes, channels], [made])
+            _take_slots(part, count)
+            _name_ends(part, first)
+            masks[number, count] = _finished(part, whole)
+    inner = [name for name in INNER if name not in features]  # nothing may read them, but they stay
+    detector = ir.convenience.extract(whole.graph, list(whole.graph.inputs), [*outputs, *features, *inner])
+    detector.outputs[len(detector.outputs) - len(inner) :] = []
+    return Cut(_finished(detector, whole), masks)
 
 
-@dataclass(frozen=True)
-class _Border:
-    """The values that a mask branch reads from the detector: its slots' boxes and channels, and the features."""
-
-    boxes: str
-    channels: str
-    features: tuple[str, ...]
-    slots: int
-
-    @classmethod
-    def of(cls, graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> _Border:
-        """Find them among what ``nodes`` read and do not make."""
-        from onnx import TensorProto
-
-        infos, held = _infos(graph), constants_of(graph)
-        made = {o for n in nodes for o in n.output}
-        read = dict.fromkeys(i for n in nodes for i in n.input if i and i not in made and i not in held)
-        kinds = {name: (infos[name].type.tensor_type.elem_type, dims_of(infos[name])) for name in read}
-        channels = [n for n, (kind, dims) in kinds.items() if kind == TensorProto.INT64 and len(dims) == 1]
-        slots = kinds[channels[0]][1][0] if channels else 0
-        boxes = [n for n, kind in kinds.items() if kind == (TensorProto.FLOAT, [slots, 4])]
-        features = tuple(n for n in read if n not in (*channels, *boxes))
-        if len(channels) != 1 or len(boxes) != 1 or not features:
-            raise RuntimeError(f"a mask branch reads {kinds}")
-        return cls(boxes[0], channels[0], features, slots)
-
-
-def _branches(graph: onnx.GraphProto) -> list[str]:
-    """Each generation's masks [D, 28, 28], which nodes that only join make the output of."""
-    producers = {o: n for n in graph.node for o in n.output}
-
-    def leaves(name: str) -> list[str]:
-        node = producers[name]
-        if node.op_type not in JOINING:
-            return [name]
-        return [x for i in node.input if i in producers for x in leaves(i)]
-
-    return leaves("masks")
-
-
-def _detector(graph: onnx.ModelProto, detecting: frozenset[str], features: list[str]) -> onnx.ModelProto:
-    """The graph without its mask branches, and with ``features`` as further outputs."""
-    infos = _infos(graph.graph)
-    nodes = [n for n in graph.graph.node if n.name in detecting]
-    outputs = [*(o for o in graph.graph.output if o.name != "masks"), *(infos[f] for f in features)]
-    return _model(graph, nodes, list(graph.graph.input), outputs, constants_of(graph.graph))
-
-
-def _mask_graph(
-    graph: onnx.ModelProto, nodes: list[onnx.NodeProto], border: _Border, branch: str, first: int, count: int
-) -> onnx.ModelProto:
-    """A mask branch for ``count`` slots; ``first`` is the label of its channel 0."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    held, infos = constants_of(graph.graph), _infos(graph.graph)
-    inputs = [infos[f] for f in border.features]
-    inputs.append(helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [count, 4]))
-    inputs.append(helper.make_tensor_value_info("labels", TensorProto.INT64, [count]))
-    dims = [count, *dims_of(infos[branch])[1:]]
-    outputs = [helper.make_tensor_value_info("masks", infos[branch].type.tensor_type.elem_type, dims)]
-    renamed = {border.boxes: "boxes", border.channels: "labels", branch: "masks"}
-    begin = []
-    if first:
-        import numpy as np
-
-        held["first_label"] = numpy_helper.from_array(np.array(first, np.int64), "first_label")
-        begin.append(helper.make_node("Sub", ["labels", "first_label"], ["channels"], "channels"))
-        renamed[border.channels] = "channels"
-    resized = _with_slots(nodes, border, infos, held, count)
-    for node in resized:
-        node.input[:] = [renamed.get(i, i) for i in node.input]
-        node.output[:] = [renamed.get(o, o) for o in node.output]
-    whole = _model(graph, [*begin, *resized], inputs, outputs, held)
-    needed = leading_to(whole.graph.node, ["masks"])
-    part = _model(graph, [n for n in whole.graph.node if n.name in needed], inputs, outputs, held)
-    del part.graph.value_info[:]  # the shapes of the whole graph's slots
-    part = onnx.shape_inference.infer_shapes(part, check_type=True, strict_mode=True, data_prop=True)
-    check_static(part)
-    return part
-
-
-def _with_slots(
-    nodes: list[onnx.NodeProto],
-    border: _Border,
-    infos: dict[str, onnx.ValueInfoProto],
-    held: dict[str, onnx.TensorProto],
-    count: int,
-) -> list[onnx.NodeProto]:
-    """Copies of a branch's nodes for ``count`` slots; constants of another size are added to ``held``.
+def _take_slots(branch: ir.Graph, count: int) -> None:
+    """Have a mask branch, whose last inputs are its slots' boxes and channels, take ``count`` slots.
 
     Slots are the leading dimension, or a factor of it, of every value that depends on them. The whole graph pools its
     slots in parts: here the first part has all.
     """
-    slots = {border.boxes: border.slots, border.channels: border.slots}  # of every value that depends on them
-    alias: dict[str, str] = {}
-    copies = []
-    for source in nodes:
-        node = type(source).FromString(source.SerializeToString())
-        here = max((slots[i] for i in source.input if i in slots), default=0)
+    boxes, channels = branch.inputs[-2:]
+    slots = dict.fromkeys((boxes, channels), dims_in(boxes)[0])  # of every value that depends on them
+    parting = []
+    for node in branch:
+        here = max((slots[v] for v in node.inputs if v in slots), default=0)
         if not here:
-            copies.append(node)
             continue
-        slots |= dict.fromkeys(source.output, here)
-        if source.op_type in ("Split", "Concat") and _axis(source) == 0:
-            read = sum(dims_of(infos[i])[0] for i in source.input if i in slots)
-            filled = sum(slots.get(i, 0) for i in source.input)
-            slots |= {o: filled * dims_of(infos[o])[0] // read for o in source.output}
-            alias[source.output[0]] = alias.get(source.input[0], source.input[0])
+        slots |= dict.fromkeys(node.outputs, here)
+        if node.op_type in ("Split", "Concat") and node.attributes.get_int("axis", 0) == 0:
+            parting.append(node)
+            read = sum(dims_in(v)[0] for v in node.inputs if v in slots)
+            filled = sum(slots.get(v, 0) for v in node.inputs)
+            slots |= {v: filled * dims_in(v)[0] // read for v in node.outputs}
             continue
-        for place, name in enumerate(source.input):
-            node.input[place] = alias.get(name, name)
-            if name in held:
-                node.input[place] = _resized(source, place, here, count, held)
-        copies.append(node)
-    return copies
+        for place, value in enumerate(node.inputs):
+            if is_weight(value):
+                node.replace_input_with(place, _resized(branch, node, place, here, count))
+    for node in parting:
+        node.outputs[0].replace_all_uses_with(node.inputs[0])
+    for value in {v for n in branch for v in n.outputs} - set(branch.outputs):
+        value.shape = None  # of all slots
+    for value in (boxes, channels, *branch.outputs):
+        value.shape = ir.Shape([count, *dims_in(value)[1:]])
 
 
-def _resized(
-    node: onnx.NodeProto,
-    place: int,
-    slots: int,
-    count: int,
-    held: dict[str, onnx.TensorProto],
-) -> str:
-    """The name of a node's constant for ``count`` slots, its own if it does not depend on their number ``slots``."""
-    from onnx import numpy_helper
-
-    name = node.input[place]
-    values = numpy_helper.to_array(held[name])
+def _resized(branch: ir.Graph, node: ir.Node, place: int, slots: int, count: int) -> ir.Value:
+    """A node's constant for ``count`` slots, itself if it does not depend on their number ``slots``."""
+    value = node.inputs[place]
+    values = value.const_value.numpy()
     if node.op_type in SHAPED and place == 1 and values[0] > (1 if node.op_type == "Expand" else 0):
         if values[0] % slots:
             raise RuntimeError(f"{node.name}: the shape {values.tolist()} of a value of {slots} slots")
@@ -195,38 +104,29 @@ def _resized(
     elif node.op_type in BROADCASTING and values.ndim > 1 and len(values) == slots:
         other = values[:count]
     else:
-        return name
-    key = f"{name}.{slots}.of.{count}"
-    held[key] = numpy_helper.from_array(other, key)
-    return key
+        return value
+    return constant(branch, f"{value.name}.{slots}.of.{count}", other)
 
 
-def _model(
-    like: onnx.ModelProto,
-    nodes: list[onnx.NodeProto],
-    inputs: list[onnx.ValueInfoProto],
-    outputs: list[onnx.ValueInfoProto],
-    held: dict[str, onnx.TensorProto],
-) -> onnx.ModelProto:
-    """Nodes as a model, with those of the constants ``held`` and of the shapes of ``like`` that they have."""
-    from onnx import helper
-
-    used = {i for n in nodes for i in n.input}
-    made = {o for n in nodes for o in n.output} - {o.name for o in outputs}
-    graph = helper.make_graph(
-        nodes,
-        like.graph.name,
-        inputs,
-        outputs,
-        [tensor for name, tensor in held.items() if name in used],
-        value_info=[v for v in like.graph.value_info if v.name in made],
-    )
-    return helper.make_model(graph, opset_imports=list(like.opset_import), ir_version=like.ir_version)
+def _name_ends(branch: ir.Graph, first: int) -> None:
+    """Name a mask branch's inputs and output, and have it take labels; ``first`` is that of channel 0."""
+    boxes, channels = branch.inputs[-2:]
+    boxes.name, branch.outputs[0].name = BOXES, MASKS
+    if not first:
+        channels.name = LABELS
+        return
+    labels = ir.val(LABELS, channels.dtype, channels.shape)
+    first_label = constant(branch, "first_label", np.array(first, np.int64))
+    shift = ir.node("Sub", [labels, first_label], name="channels", outputs=[ir.val("channels")])
+    channels.replace_all_uses_with(shift.outputs[0])
+    branch.inputs[-1] = labels
+    branch.insert_before(branch[0], shift)
 
 
-def _infos(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
-    return {v.name: v for v in [*graph.value_info, *graph.input, *graph.output]}
-
-
-def _axis(node: onnx.NodeProto) -> int:
-    return next((a.i for a in node.attribute if a.name == "axis"), 0)
+def _finished(graph: ir.Graph, whole: ir.Model) -> onnx.ModelProto:
+    """A part as a model, checked."""
+    part = ir.Model(graph, ir_version=whole.ir_version)
+    remove_unused_nodes(part)
+    model = onnx.shape_inference.infer_shapes(ir.to_proto(part), check_type=True, strict_mode=True, data_prop=True)
+    check_static(model)
+    return model

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import time
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.deployment.edits.rewriting import Rewriting
+from edgekit.deployment.edits.editing import Replacement, constant, dims_in, editing, graph_of, is_weight
 from edgekit.runtime.onnx_session import open_ort
-
-if TYPE_CHECKING:
-    import onnx
 
 PREFIX = "winograd."  # of the constants' names
 TILE = 4  # outputs a side
@@ -42,22 +41,20 @@ AT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0,
 TILES, FILTERS, OUTPUTS = (np.kron(m, m).astype(np.float32) for m in (BT, G, AT))
 
 
-def use_winograd(graph: onnx.ModelProto) -> int:
+def use_winograd(model: onnx.ModelProto) -> int:
     """Replace a static float32 graph's large 3x3 convolutions, in place; returns how many.
 
     Their weights stay in the graph under their names: a runtime transforms them when it loads it, to four times their
     size in memory. Results differ by rounding, some 1e-5 of the values' size.
     """
-    writer, count = _Writer(graph.graph, PREFIX), 0
-    for node in graph.graph.node:
-        if _large(node, writer.shapes, writer.held):
-            writer.replace(node)
-            count += 1
-        else:
-            writer.nodes.append(node)
-    if count:
-        writer.finish()
-    return count
+    if not any(map(_large, graph_of(model))):
+        return 0
+    with editing(model) as graph:
+        large = [node for node in graph if _large(node)]
+        transformed: dict[ir.Value, ir.Value] = {}  # weights
+        for node in large:
+            _replace(graph, node, transformed)
+    return len(large)
 
 
 def gains_here() -> bool:
@@ -65,8 +62,6 @@ def gains_here() -> bool:
 
     It is the processor that decides: the narrower its vectors, the more time products take and the more this saves.
     """
-    from onnx import TensorProto, helper, numpy_helper
-
     shape, weights = (1, 256, 60, 80), np.zeros((256, 256, 3, 3), np.float32)
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xy"]
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"], "conv", pads=[1] * 4)]
@@ -89,71 +84,54 @@ def uses_winograd(graph: onnx.ModelProto) -> bool:
     return any(t.name.startswith(PREFIX) for t in graph.graph.initializer)
 
 
-def _large(node: onnx.NodeProto, shapes: dict[str, list[int]], held: dict[str, onnx.TensorProto]) -> bool:
+def _large(node: ir.Node) -> bool:
     """Whether a node is a convolution that gains: 3x3 with a border of 1, all channels with all, of some size."""
-    from onnx import helper
-
-    if node.op_type != "Conv" or node.input[1] not in held:
+    if node.op_type != "Conv" or not is_weight(node.inputs[1]):
         return False
-    filters, channels, *kernel = held[node.input[1]].dims
-    has = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    plain = (has.get("strides", [1, 1]), has.get("dilations", [1, 1]), has.get("group", 1)) == ([1, 1], [1, 1], 1)
-    if kernel != [3, 3] or not plain or has.get("pads") != [1] * 4 or min(filters, channels) < LEAST_CHANNELS:
+    filters, channels, *kernel = dims_in(node.inputs[1])
+    has = node.attributes
+    ones = [*has.get_ints("strides", [1, 1]), *has.get_ints("dilations", [1, 1]), has.get_int("group", 1)] == [1] * 5
+    border = list(has.get_ints("pads", [])) == [1] * 4
+    if kernel != [3, 3] or not ones or not border or min(filters, channels) < LEAST_CHANNELS:
         return False
-    return prod([9, filters, *shapes[node.input[0]]]) >= LEAST_WORK
+    return prod([9, filters, *dims_in(node.inputs[0])]) >= LEAST_WORK
 
 
-class _Writer(Rewriting):
-    """Writes what computes a convolution by Winograd's method."""
+def _replace(graph: ir.Graph, node: ir.Node, transformed: dict[ir.Value, ir.Value]) -> None:
+    """Compute a convolution of values [N, C, H, W] to [N, K, H, W] with channels last in between.
 
-    def replace(self, node: onnx.NodeProto) -> None:
-        """Write a convolution of values [N, C, H, W] to [N, K, H, W], with channels last in between.
+    Whoever gathers tiles, multiplies them and lays outputs side by side then moves whole rows of channels. What makes
+    the tiles is a convolution in three dimensions, the third of which is the channels.
+    """
+    new = Replacement(graph, node)
+    (n, c, h, w), k = dims_in(node.inputs[0]), dims_in(node.inputs[1])[0]
+    down, across = -(-h // TILE), -(-w // TILE)  # tiles a side
+    tall, wide, tiles = TILE * down, TILE * across, n * down * across
+    border = READ - TILE - 1
+    ends = [1, 1, 0, tall - h + border, wide - w + border, 0]
 
-        Whoever gathers tiles, multiplies them and lays outputs side by side then moves whole rows of channels. What
-        makes the tiles is a convolution in three dimensions, the third of which is the channels.
-        """
-        (n, c, h, w), k = self.shapes[node.input[0]], self.held[node.input[1]].dims[0]
-        down, across = -(-h // TILE), -(-w // TILE)  # tiles a side
-        tall, wide, tiles = TILE * down, TILE * across, n * down * across
-        x = f"{node.output[0]}.winograd"
-        border = READ - TILE - 1
-        strides, ends = [TILE, TILE, 1], [1, 1, 0, tall - h + border, wide - w + border, 0]
+    volume = new.reshape(new.transpose(node.inputs[0], 0, 2, 3, 1), n, 1, h, w, c)
+    reading = constant(graph, f"{PREFIX}tiles", TILES.reshape(READ**2, 1, READ, READ, 1))
+    tiled = new.op("Conv", volume, reading, strides=[TILE, TILE, 1], pads=ends)  # [N, 36, down, across, C]
+    if n > 1:
+        tiled = new.transpose(tiled, 1, 0, 2, 3, 4)
+    inputs = new.reshape(tiled, READ**2, tiles, c)
+    if node.inputs[1] not in transformed:
+        transformed[node.inputs[1]] = _weights(new, node.inputs[1], k, c)
+    products = new.op("MatMul", inputs, transformed[node.inputs[1]])  # [36, tiles, K]
+    outputs = constant(graph, f"{PREFIX}outputs", OUTPUTS)
+    summed = new.op("MatMul", outputs, new.reshape(products, READ**2, tiles * k))
+    joined = new.transpose(new.reshape(summed, TILE, TILE, n, down, across, k), 2, 3, 0, 4, 1, 5)
+    made = new.reshape(joined, n, tall, wide, k)
+    if (tall, wide) != (h, w):
+        made = new.op("Slice", made, new.numbers(0, 0), new.numbers(h, w), new.numbers(1, 2))
+    for bias in node.inputs[2:]:
+        made = new.op("Add", made, bias)
+    new.finish(new.transpose(made, 0, 3, 1, 2))
 
-        pixels = self.node("Transpose", [node.input[0]], f"{x}.pixels", (n, h, w, c), perm=[0, 2, 3, 1])
-        volume = self._shaped(pixels, f"{x}.volume", n, 1, h, w, c)
-        reading = self.constant("tiles", TILES.reshape(READ**2, 1, READ, READ, 1))
-        grid = (down, across, c)
-        tiled = self.node("Conv", [volume, reading], f"{x}.tiled", (n, READ**2, *grid), strides=strides, pads=ends)
-        if n > 1:
-            together = f"{tiled}.together"
-            tiled = self.node("Transpose", [tiled], together, (READ**2, n, *grid), perm=[1, 0, 2, 3, 4])
-        inputs = self._shaped(tiled, f"{x}.inputs", READ**2, tiles, c)
-        weights = self._weights(node.input[1], k, c)
-        products = self.node("MatMul", [inputs, weights], f"{x}.products", (READ**2, tiles, k))
-        flat = self._shaped(products, f"{x}.products.flat", READ**2, tiles * k)
-        outputs = self.constant("outputs", OUTPUTS)
-        summed = self.node("MatMul", [outputs, flat], f"{x}.summed", (TILE**2, tiles * k))
-        split = self._shaped(summed, f"{x}.summed.split", TILE, TILE, n, down, across, k)
-        beside = (n, down, TILE, across, TILE, k)
-        joined = self.node("Transpose", [split], f"{x}.joined", beside, perm=[2, 3, 0, 4, 1, 5])
-        made = self._shaped(joined, f"{x}.images", n, tall, wide, k)
-        if (tall, wide) != (h, w):
-            corner = [self.numbers(0, 0), self.numbers(h, w), self.numbers(1, 2)]
-            made = self.node("Slice", [made, *corner], f"{x}.cut", (n, h, w, k))
-        for bias in node.input[2:]:
-            made = self.node("Add", [made, bias], f"{x}.added", (n, h, w, k))
-        self.node("Transpose", [made], node.output[0], (n, k, h, w), perm=[0, 3, 1, 2])
 
-    def _shaped(self, value: str, name: str, *shape: int) -> str:
-        return self.node("Reshape", [value, self.numbers(*shape)], name, shape)
-
-    def _weights(self, weight: str, k: int, c: int) -> str:
-        """The transformed weights [36, C, K]: of constants only, so that runtimes compute it once, on loading."""
-        made = f"{weight}.winograd"
-        if made not in self.shapes:
-            turned = self.node("Transpose", [weight], f"{made}.turned", (3, 3, c, k), perm=[2, 3, 1, 0])
-            rows = self._shaped(turned, f"{made}.rows", 9, c * k)
-            filters = self.constant("filters", FILTERS)
-            transformed = self.node("MatMul", [filters, rows], f"{made}.transformed", (READ**2, c * k))
-            self._shaped(transformed, made, READ**2, c, k)
-        return made
+def _weights(new: Replacement, weight: ir.Value, k: int, c: int) -> ir.Value:
+    """The transformed weights [36, C, K]: of constants only, so that runtimes compute it once, on loading."""
+    rows = new.reshape(new.transpose(weight, 2, 3, 1, 0), 9, c * k)
+    filters = constant(new.graph, f"{PREFIX}filters", FILTERS)
+    return new.reshape(new.op("MatMul", filters, rows), READ**2, c, k)

@@ -1,32 +1,31 @@
-"""The options of an export: what they are about, whether they go together, and is there what they name?
-
-All that can be checked is checked before any long work.
-"""
+"""The options of an export, and the checks that they go together, which come before any long work."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.outputs import check_outputs
 from edgekit.data.images import INPUT_TYPES, list_images
-from edgekit.deployment.assembly.mask_files import MASKS
+from edgekit.deployment.assembly.mask_files import MASK_CHOICES
 from edgekit.deployment.edits.int32_labels import LABEL_TYPES
 from edgekit.deployment.export.triton import check_repository
 from edgekit.deployment.precision.calibration import table_of
 from edgekit.deployment.precision.calibration_sets import read_set
-from edgekit.deployment.precision.conversion import PRECISIONS
+from edgekit.deployment.precision.conversion import PRECISIONS, Conversion
 from edgekit.deployment.precision.quantise import TARGETS
-from edgekit.deployment.tensorrt.build_options import Options, check_options
+from edgekit.deployment.tensorrt.build_options import EngineOptions, check_options
 from edgekit.deployment.tensorrt.target import Target, choose_target
 from edgekit.errors import EdgekitError
+from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.engine_file import SUFFIX, sidecar_of
 
 SUFFIXES = {"onnx": (".onnx", SUFFIX), "torchvision": (".pth", ".pt", ".safetensors")}
-# The options of the conversion that one to a precision looks at; that of a checkpoint to fp32 shapes it for a target.
+# The options that a conversion to a precision looks at; that of a checkpoint to fp32 is for a target.
 USED = {
     "none": (),
     "fp32": ("--target",),
@@ -36,86 +35,33 @@ USED = {
 
 
 @dataclass(frozen=True)
-class _Group:
-    """Options about one thing, by the names and with the defaults of ``export``'s parameters."""
-
-    def given(self) -> list[str]:
-        """Those that are not at their defaults, as the command line names them."""
-        return [_option(f.name) for f in fields(self) if getattr(self, f.name) != f.default]
-
-
-@dataclass(frozen=True)
-class Reading(_Group):
-    """What of a checkpoint is taken, and what it does not say of itself."""
-
-    generations: int | None = None
-    base_classes: Path | None = None
-    architecture: str | None = None
-
-
-@dataclass(frozen=True)
-class Shaping(_Group):
-    """The graph's form, which a finished graph has already."""
-
-    size: tuple[int, int] | None = None
-    batch: int = 1
-    proposals: int | None = None
-    detections: int | None = None
-    best_only: bool = False
-
-
-@dataclass(frozen=True)
-class Converting(_Group):
-    """How a precision is reached."""
-
-    target: str = "tensorrt"
-    calibration: Path | None = None
-    keep: tuple[str, ...] = ("auto",)
-
-
-@dataclass(frozen=True)
-class Building(_Group):
-    """How an engine is built."""
-
-    compute_capability: tuple[str, ...] = ()
-    workspace_mb: int | None = None
-    timing_cache: Path | None = None
-    version_compatible: bool = False
-    hardware_compatible: bool = False
-
-
-@dataclass(frozen=True)
-class Request:
-    """All that was asked of an export of ``model`` to the graph ``onnx_file``."""
+class ExportRequest:
+    """The parameters of ``export``."""
 
     model: str | Path
-    onnx_file: Path
-    reading: Reading
-    shaping: Shaping
-    converting: Converting
-    building: Building
+    output: Path
+    format: str
+    hints: CheckpointHints
+    generations: int | None
+    shape: GraphShape
+    conversion: Conversion
+    engine: EngineOptions
     input: str | None
     labels: str | None
     masks: str
-    given_precision: str | None
-    trt: str | None
     triton: Path | None
-    verify: Path | None
-    no_verify: bool
+    verify: Path | bool
     force: bool
 
     @property
-    def inputs(self) -> list[Any]:
-        """All that is read."""
-        return [self.model, self.reading.base_classes, self.converting.calibration, self.verify]
+    def onnx_file(self) -> Path:
+        """The graph's file; an engine lies beside its graph."""
+        return self.output.with_suffix(".onnx")
 
-    @cached_property
-    def outputs(self) -> list[Path]:
-        """All files to write, in the order in which they are to take their places, but those of masks."""
-        engine, calibration = self.onnx_file.with_suffix(SUFFIX), self.converting.calibration
-        given = calibration is not None and calibration.is_file() and read_set(calibration) is None  # a finished table
-        table = [table_of(self.onnx_file)] if self.precision == "int8" and not given else []
-        return [*table, *((engine, sidecar_of(engine)) if self.trt else ()), self.onnx_file]
+    @property
+    def engine_file(self) -> Path:
+        """The engine's file, if one is asked for."""
+        return self.output.with_suffix(SUFFIX)
 
     @cached_property
     def path(self) -> Path:
@@ -123,111 +69,138 @@ class Request:
         return resolve(self.model)
 
     @property
-    def precision(self) -> str | None:
-        """The precision to convert to; an engine has its graph's."""
-        return self.given_precision or self.trt
+    def photos(self) -> Path | None:
+        """The user's folder of photos to compare on."""
+        return self.verify if isinstance(self.verify, Path) else None
 
     @property
-    def kept(self) -> tuple[str, ...]:
-        """What stays in float32: names of blocks, "auto", or nothing."""
-        return () if self.converting.keep == ("none",) else self.converting.keep
+    def precision(self) -> str | None:
+        """The precision to convert to; an engine has its graph's."""
+        return self.conversion.precision or self.engine.trt
 
-    def check_weights_only(self) -> None:
-        """Raise for options of the graph, for a format that has none."""
-        forms = {"masks": self.masks != "all", "precision": self.given_precision, "trt": self.trt}
-        files = {"triton": self.triton, "verify": self.verify}
-        given = [*self.shaping.given(), *self.converting.given(), *self.building.given()]
-        given += named(**forms, **files, input=self.input, labels=self.labels)
-        if given:
-            raise EdgekitError(
-                f"--format torchvision: holds weights only, no {', '.join(given)}", "leave the graph's options"
-            )
+    @property
+    def inputs(self) -> list[Any]:
+        """All that is read."""
+        return [self.model, self.hints.base_classes, self.conversion.calibration, self.photos]
 
-    def check(self) -> Target | None:
-        """What an engine will be built by and for, None if none is asked for; raises for what cannot be."""
-        self._check_precision()
-        check_used(self.precision or "fp32", self.converting)
-        self._check_masks()
-        device = self._check_engine()
-        if self.verify is not None:
-            list_images(self.verify)
-        if self.triton is not None:
-            check_repository(self.triton, self.onnx_file.stem, self.inputs, self.force)
-        check_outputs(self.outputs, self.inputs, self.force)
-        return device
+    @cached_property
+    def engine_only(self) -> bool:
+        """Whether the model is the graph that the engine lies beside: it is not written again."""
+        model, graph = Path(self.model), self.onnx_file
+        is_graph = model.suffix.lower() == ".onnx" and model.exists() and graph.exists()
+        return self.engine.trt is not None and is_graph and model.samefile(graph)
 
-    def _check_precision(self) -> None:
-        """Raise for an unknown precision or recipe, and for two that differ."""
-        trt, precision, target = self.trt, self.given_precision, self.converting.target
-        known: dict[str, tuple[str | None, tuple[str, ...]]]
-        known = {"--trt": (trt, PRECISIONS), "--precision": (precision, PRECISIONS)}
-        known |= {"--target": (target, TARGETS)}
-        for option, (value, names) in known.items():
-            if value is not None and value not in names:
-                raise EdgekitError(f"{option} {value}: unknown", f"give one of: {', '.join(names)}")
-        if trt and precision not in (None, trt):
-            raise EdgekitError(f"--trt {trt} --precision {precision}: differ", "an engine has its graph's precision")
-        if trt and target != "tensorrt":
-            raise EdgekitError(f"--trt {trt} --target {target}: differ", "leave --target")
-
-    def _check_masks(self) -> None:
-        """Raise for an unknown choice of masks and for one that does not go with other options."""
-        if self.masks not in MASKS:
-            raise EdgekitError(f"--masks {self.masks}: unknown", f"give one of: {', '.join(MASKS)}")
-        others = named(batch=self.shaping.batch > 1, trt=self.trt, triton=self.triton, labels=self.labels == "int32")
-        if self.masks == "found" and others:
-            raise EdgekitError(f"--masks found: does not go with {', '.join(others)}", "leave one of them")
-
-    def _check_engine(self) -> Target | None:
-        """See ``check``."""
-        if self.trt is None:
-            if given := self.building.given():
-                raise EdgekitError(f"{', '.join(given)}: is about an engine", "give its precision: --trt fp16")
-            return None
-        check_one_canvas(self.shaping.batch)
-        asked = self.building
-        device = choose_target(asked.compute_capability)
-        check_options(Options(asked.workspace_mb, asked.version_compatible, asked.hardware_compatible), device)
-        if self.triton is not None and device.tensorrt.flavour == "rtx":
-            raise EdgekitError(
-                "--triton: Triton's TensorRT backend cannot load engines of TensorRT-RTX",
-                "leave --trt: Triton's onnxruntime backend serves the graph; or build with TensorRT on the device",
-            )
-        return device
+    @cached_property
+    def outputs(self) -> list[Path]:
+        """The files to write, in the order in which they take their places, without those of masks."""
+        graph = [] if self.engine_only else [self.onnx_file]
+        engine = [self.engine_file, sidecar_of(self.engine_file)] if self.engine.trt else []
+        calibration = self.conversion.calibration
+        given = calibration is not None and calibration.is_file() and read_set(calibration) is None  # a finished table
+        table = [table_of(self.onnx_file)] if self.precision == "int8" and graph and not given else []
+        return [*table, *engine, *graph]
 
 
-def named(**options: Any) -> list[str]:
-    """The options that say something, as the command line names them."""
-    return [_option(name) for name, value in options.items() if value not in (None, False, 0)]
+def check_request(request: ExportRequest) -> Target | None:
+    """Return what an engine will be built by and for, None without one; raise for what cannot be asked."""
+    _check_names(request)
+    if request.format == "torchvision":
+        _check_weights_only(request)
+        check_outputs([request.output], request.inputs, request.force)
+        return None
+    _check_precision(request)
+    _check_masks(request)
+    device = _check_engine(request)
+    if request.photos is not None:
+        list_images(request.photos)
+    if request.triton is not None:
+        check_repository(request.triton, request.onnx_file.stem, request.inputs, request.force)
+    check_outputs(request.outputs, request.inputs, request.force)
+    return device
 
 
-def check_form(format: str, output: Path, trt: str | None, input_type: str | None, label_type: str | None) -> None:
-    """Raise for an unknown format or type, and for an output whose name is not one of the format's."""
-    if input_type not in (None, *INPUT_TYPES):
-        raise EdgekitError(f"--input {input_type}: unknown", f"give one of: {', '.join(INPUT_TYPES)}")
-    if label_type not in (None, *LABEL_TYPES):
-        raise EdgekitError(f"--labels {label_type}: unknown", f"give one of: {', '.join(LABEL_TYPES)}")
-    if format not in SUFFIXES:
-        raise EdgekitError(f"--format {format}: unknown", f"give one of: {', '.join(SUFFIXES)}")
-    if output.suffix.lower() not in SUFFIXES[format]:
-        raise EdgekitError(f"{output}: not a name for this format", f"end it in {' or '.join(SUFFIXES[format])}")
-    if output.suffix.lower() == SUFFIX and not trt:
-        raise EdgekitError(f"{output}: is an engine's name", "say its precision: --trt fp16")
+def given(*records: CheckpointHints | GraphShape | Conversion | EngineOptions, **values: Any) -> list[str]:
+    """The options that are not at their defaults, as the command line names them."""
+    names = [f.name for record in records for f in fields(record) if getattr(record, f.name) != f.default]
+    names += [name for name, value in values.items() if value not in (None, False)]
+    return [f"--{name.replace('_', '-')}" for name in names]
 
 
-def check_used(precision: str, converting: Converting) -> None:
-    """Raise for options of the conversion that one to ``precision`` ("none": there is none) does not look at."""
-    unused = [name for name in converting.given() if name not in USED[precision]]
+def check_used(precision: str, conversion: Conversion) -> None:
+    """Raise for options that a conversion to ``precision`` ("none": there is none) does not look at."""
+    unused = [name for name in given(replace(conversion, precision=None)) if name not in USED[precision]]
     if unused:
         which = " or ".join(p for p in USED if set(unused) <= set(USED[p]))
-        raise EdgekitError(f"{', '.join(unused)}: has no use here, as nothing is converted to {which}", "leave it")
+        raise EdgekitError(f"{', '.join(unused)}: has no use here, as nothing is converted to {which}", "omit it")
 
 
 def check_one_canvas(batch: int) -> None:
-    """Raise for an engine of several canvases a run."""
+    """Raise for an engine of several canvases per run."""
     if batch > 1:
-        raise EdgekitError(f"--trt: an engine takes one canvas a run, not {batch}", "leave --batch")
+        raise EdgekitError(f"--trt: an engine takes one image per run, not {batch}", "omit --batch")
 
 
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _check_names(request: ExportRequest) -> None:
+    """Raise for a name that is not one of those an option knows, and for an output that is not of the format."""
+    engine, conversion = request.engine, request.conversion
+    known: dict[str, tuple[str | None, tuple[str, ...]]] = {
+        "--format": (request.format, tuple(SUFFIXES)),
+        "--input": (request.input, INPUT_TYPES),
+        "--labels": (request.labels, LABEL_TYPES),
+        "--masks": (request.masks, MASK_CHOICES),
+        "--trt": (engine.trt, PRECISIONS),
+        "--precision": (conversion.precision, PRECISIONS),
+        "--target": (conversion.target, TARGETS),
+    }
+    for option, (value, names) in known.items():
+        if value is not None and value not in names:
+            raise EdgekitError(f"{option} {value}: unknown", f"give one of: {', '.join(names)}")
+    output, suffixes = request.output, SUFFIXES[request.format]
+    if output.suffix.lower() not in suffixes:
+        raise EdgekitError(f"{output}: not a name for this format", f"end it in {' or '.join(suffixes)}")
+    if output.suffix.lower() == SUFFIX and not engine.trt:
+        raise EdgekitError(f"{output}: is an engine's name", "give its precision, e.g. --trt fp16")
+
+
+def _check_weights_only(request: ExportRequest) -> None:
+    """Raise for options of a graph, which a state dict has not."""
+    files = {"triton": request.triton, "verify": request.photos}
+    types = {"input": request.input, "labels": request.labels, "masks": request.masks != "all"}
+    if options := given(request.shape, request.conversion, request.engine, **files, **types):
+        raise EdgekitError(f"--format torchvision: holds weights only, no {', '.join(options)}", "omit these options")
+
+
+def _check_precision(request: ExportRequest) -> None:
+    """Raise for a precision and a target that differ, and for options that they do not look at."""
+    trt, conversion = request.engine.trt, request.conversion
+    if trt and conversion.precision not in (None, trt):
+        message = f"--trt {trt} --precision {conversion.precision}: differ"
+        raise EdgekitError(message, "an engine has its graph's precision: omit --precision")
+    if trt and conversion.target != "tensorrt":
+        raise EdgekitError(f"--trt {trt} --target {conversion.target}: differ", "omit --target")
+    check_used(request.precision or "fp32", conversion)
+
+
+def _check_masks(request: ExportRequest) -> None:
+    """Raise for options that do not go with masks made by graphs of their own."""
+    wide, narrow = request.shape.batch > 1, request.labels == "int32"
+    others = given(batch=wide, trt=request.engine.trt, triton=request.triton, labels=narrow)
+    if request.masks == "found" and others:
+        raise EdgekitError(f"--masks found: does not go with {', '.join(others)}", "omit one of them")
+
+
+def _check_engine(request: ExportRequest) -> Target | None:
+    """Return what the engine will be built by and for; raise for what that does not know."""
+    if request.engine.trt is None:
+        if options := given(request.engine):
+            raise EdgekitError(f"{', '.join(options)}: is about an engine", "give its precision, e.g. --trt fp16")
+        return None
+    check_one_canvas(request.shape.batch)
+    device = choose_target(request.engine.compute_capability)
+    check_options(request.engine, device)
+    if request.triton is not None and device.tensorrt.flavour == "rtx":
+        raise EdgekitError(
+            "--triton: Triton's TensorRT backend cannot load engines of TensorRT-RTX",
+            "omit --trt: Triton's onnxruntime backend serves the graph; or build with TensorRT on the device",
+        )
+    return device

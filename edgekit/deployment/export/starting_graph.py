@@ -1,4 +1,4 @@
-"""What an export starts from: a graph, and the session that its detections are compared with."""
+"""The graph that an export starts from, and the session that its detections are compared with."""
 
 from __future__ import annotations
 
@@ -19,32 +19,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A graph, what it is, and ``reference``: of the finished graph's metadata, the session to compare it with."""
+class StartingGraph:
+    """A graph and what it is; ``reference`` opens the session to compare a graph of given metadata with."""
 
     graph: onnx.ModelProto
     meta: ModelMeta
     reference: Callable[[ModelMeta], Session]
 
 
-def of_graph(path: Path, precision: str | None, fixed: Sequence[str]) -> Source:
-    """A graph that was exported before, to be compared with itself; nothing of it needs PyTorch.
+def of_graph(path: Path, precision: str | None, checkpoint_options: Sequence[str]) -> StartingGraph:
+    """A graph that was exported before, to be compared with itself; this needs no PyTorch.
 
-    Raises if ``fixed`` names any options that were given, since only a checkpoint can follow them, or if the graph has
-    another reduced precision than ``precision``.
+    Raises for options that only a checkpoint can follow, and if it cannot be converted to ``precision``.
     """
-    if fixed:
-        raise EdgekitError(f"{path}: is a finished graph, {', '.join(fixed)} cannot change it", "export the checkpoint")
+    if checkpoint_options:
+        names = ", ".join(checkpoint_options)
+        raise EdgekitError(f"{path}: is a finished graph, {names} cannot change it", "export the checkpoint")
     graph, meta = read_whole_onnx(path)
-    if precision not in (None, meta.precision) and meta.precision != "fp32":
-        raise EdgekitError(
-            f"{path}: is {meta.precision} already, {precision} was asked for", "give the fp32 graph it was made from"
-        )
-    if precision not in (None, meta.precision) and meta.input_type != "uint8":
-        raise EdgekitError(
-            f"{path}: takes float32 images, and precision is set before that",
-            f"give the graph it was made from: --precision {precision} --input {meta.input_type}",
-        )
-    if precision not in (None, meta.precision) and uses_winograd(graph):
-        raise EdgekitError(f"{path}: is made for CPUs in fp32", "give the graph it was made from, without --target")
-    return Source(graph, meta, lambda _: OnnxSession(path))
+    if precision not in (None, meta.precision):
+        _check_convertible(path, graph, meta, str(precision))
+    return StartingGraph(graph, meta, lambda _: OnnxSession(path))
+
+
+def _check_convertible(path: Path, graph: onnx.ModelProto, meta: ModelMeta, precision: str) -> None:
+    """Raise for a graph that was given its last form already."""
+    reason = None
+    if meta.precision != "fp32":
+        reason = f"is {meta.precision} already, {precision} was asked for"
+    elif meta.input_type != "uint8":
+        reason = "takes float32 images, and a precision is set before that"
+    elif uses_winograd(graph):
+        reason = "is made for CPUs in fp32"
+    if reason:
+        raise EdgekitError(f"{path}: {reason}", "give the fp32 graph that it was made from")

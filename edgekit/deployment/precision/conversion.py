@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
-from edgekit.deployment.edits.graph_search import matching
+from edgekit.deployment.edits.editing import graph_of
+from edgekit.deployment.edits.layers import matching
 from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.precision.calibration import Table, calibrate, canvas, extremes, fits, read_table
-from edgekit.deployment.precision.calibration_sets import photos_of, read_set
+from edgekit.deployment.precision.calibration_sets import photos_of_set, read_set
 from edgekit.deployment.precision.half import half_values, oversized, to_fp16, too_large
 from edgekit.deployment.precision.keep import Search, find_keep
-from edgekit.deployment.precision.quantise import calibrated_values, prepare, quantise
+from edgekit.deployment.precision.quantise import calibrated_values, quantise, with_own_biases
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.progress import Track, silent
@@ -36,102 +35,100 @@ JUDGED_PHOTOS = 64  # of the calibration's, to compare the result on
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """The precision that a graph is converted to, and how."""
+
+    precision: str | None = None  # "fp16" or "int8"; None, "fp32": none
+    target: str = "tensorrt"  # what an int8 graph is made for, or "cpu"
+    calibration: Path | None = None  # folder of photos, description of a calibration set, or calibration table
+    keep: tuple[str, ...] = (AUTO,)  # blocks or layers that stay float32; "auto": those that cost accuracy; "none"
+
+    @property
+    def explicit(self) -> tuple[str, ...]:
+        """The blocks and layers that are named to stay float32."""
+        return tuple(k for k in self.keep if k not in (AUTO, "none"))
+
+    @property
+    def searches(self) -> bool:
+        """Whether what stays float32 is found by measurement."""
+        return AUTO in self.keep
+
+
+@dataclass(frozen=True)
 class Converted:
-    """A graph in its new precision; ``kept`` are the blocks and layers in float32, ``notes`` what to know of it."""
+    """A graph in its new precision, the blocks and layers that are ``kept`` in float32, and what to know of it."""
 
     model: onnx.ModelProto
-    precision: str
-    target: str | None  # whose 8-bit recipe; None of fp32 and fp16
-    kept: tuple[str, ...]
-    table: Path | None  # the calibration table's file, if it has one
-    table_sha256: str | None
+    kept: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def convert(
     model: onnx.ModelProto,
-    precision: str,
-    *,
+    conversion: Conversion,
     input_size: tuple[int, int],
-    target: str = "tensorrt",
-    calibration: Path | None = None,
-    keep: Sequence[str] = (),
     table: Path | None = None,
     track: Track = silent,
 ) -> Converted:
-    """Turn a float32 graph to "fp16" or "int8"; "fp32" is the graph itself.
+    """Convert a float32 graph to "fp16" or "int8"; "fp32" is the graph itself.
 
-    ``calibration`` is a folder of photos, the description of a calibration set (see calibration/README.md) or a table
-    made before; int8 needs it, fp16 looks at the photos that come with edgekit by default. ``table`` is where to keep
-    the ranges: they are measured again only for another graph or photos. ``target``: see ``quantise``. ``keep`` names
-    blocks or layers that stay float32; "auto" finds by measurement those that cost accuracy.
+    int8 needs a ``calibration``; fp16 looks at the photos that come with edgekit by default. ``table`` is where the
+    measured ranges are kept: they are measured again only for another graph or photos.
     """
+    precision, calibration = conversion.precision or "fp32", conversion.calibration
     if precision not in PRECISIONS:
         raise EdgekitError(f"--precision {precision}: unknown", f"give one of: {', '.join(PRECISIONS)}")
-    explicit = tuple(k for k in keep if k != AUTO)
-    matching(model.graph, explicit)  # raises for an unknown one before any work
+    matching(graph_of(model), conversion.explicit)  # raises for an unknown one before any work
     if precision == "fp32":
-        return Converted(model, precision, None, (), None, None)
-    check_calibration(calibration, precision, keep)
-    with photos_meant(calibration, track) as folder:
-        if precision == "fp16":
-            return _fp16(model, input_size, folder or SAMPLE_PHOTOS, explicit, AUTO in keep, track)
-        assert calibration is not None
-        prepared = prepare(model)
-        if folder is None:
-            ranges, table = read_table(calibration), calibration
-            fits(ranges, prepared, calibration)
-        else:
-            ranges = calibrate(prepared, calibrated_values(prepared), folder, input_size, table=table, track=track)
-        return _int8(prepared, ranges, folder, target, explicit, AUTO in keep, table, track)
+        return Converted(model)
+    check_calibration(conversion)
+    folder = photos_meant(calibration)
+    if precision == "fp16":
+        return _fp16(model, conversion, input_size, folder or SAMPLE_PHOTOS, track)
+    assert calibration is not None
+    prepared = with_own_biases(model)
+    if folder is None:
+        ranges = read_table(calibration)
+        fits(ranges, prepared, calibration)
+    else:
+        ranges = calibrate(prepared, calibrated_values(prepared), folder, input_size, table=table, track=track)
+    return _int8(prepared, conversion, ranges, folder, track)
 
 
-def check_calibration(calibration: Path | None, precision: str, keep: Sequence[str]) -> None:
-    """Raise if ``calibration`` is not what a conversion to "fp16" or "int8" needs (see ``convert``)."""
+def check_calibration(conversion: Conversion) -> None:
+    """Raise if the calibration is not what a conversion to fp16 or int8 needs."""
+    calibration, int8 = conversion.calibration, conversion.precision == "int8"
     if calibration is None:
-        if precision == "int8":
+        if int8:
             raise EdgekitError("--precision int8: needs photos to calibrate on", "give a folder of some: --calibration")
         return
-    if calibration.suffix.lower() != ".json":
-        photos = list_images(calibration)  # raises if it is empty or no folder
-        if precision == "int8" and AUTO in keep:
-            _check_enough(calibration, [sha256(p) for p in photos])
-        return
-    if (described := read_set(calibration)) is not None:
-        if precision == "int8" and AUTO in keep:
-            _check_enough(calibration, described.images.values())
+    folder = photos_meant(calibration)
+    if folder is not None:
+        given = len({sha256(p) for p in list_images(folder)})
+        if int8 and conversion.searches and given < LEAST_PHOTOS:
+            raise EdgekitError(
+                f"{calibration}: --keep auto for int8 needs at least {LEAST_PHOTOS} different photos, not {given}",
+                "give more, 30 to 100 like those the model will see; or say what stays in float32: --keep none, or "
+                "blocks",
+            )
         return
     read_table(calibration)
-    if precision != "int8":
-        raise EdgekitError(f"{calibration}: is a table for int8, {precision} looks at photos", "give a folder of some")
-    if AUTO in keep:
+    if not int8:
+        message = f"{calibration}: is a table for int8, {conversion.precision} looks at photos"
+        raise EdgekitError(message, "give a folder of photos")
+    if conversion.searches:
         raise EdgekitError(
             "--keep auto: needs photos, not a table alone",
             "give --keep none or the blocks to keep, or --calibration a folder of photos",
         )
 
 
-def _check_enough(calibration: Path, digests: Iterable[str]) -> None:
-    """Raise if there are too few different photos to find by what to keep."""
-    given = len(set(digests))
-    if given < LEAST_PHOTOS:
-        raise EdgekitError(
-            f"{calibration}: --keep auto for int8 needs at least {LEAST_PHOTOS} different photos, not {given}",
-            "give more, 30 to 100 like those the model will see; or say what stays in float32: --keep none, or blocks",
-        )
-
-
-@contextlib.contextmanager
-def photos_meant(calibration: Path | None, track: Track = silent) -> Iterator[Path | None]:
-    """The folder of photos that ``calibration`` means, for as long as the block lasts; None for a table."""
-    described = read_set(calibration) if calibration is not None and calibration.suffix.lower() == ".json" else None
+def photos_meant(calibration: Path | None) -> Path | None:
+    """The folder of photos that ``calibration`` means; None for a table."""
     if calibration is None or calibration.suffix.lower() != ".json":
-        yield calibration
-    elif described is None:
-        yield None
-    else:
-        with tempfile.TemporaryDirectory() as drawn:
-            yield photos_of(described, calibration, Path(drawn), track)
+        return calibration
+    described = read_set(calibration)
+    return photos_of_set(described, calibration) if described is not None else None
 
 
 def searched_photos(photos: Sequence[Path]) -> list[Path]:
@@ -148,43 +145,31 @@ def judging_photos(folder: Path) -> list[Path]:
 
 
 def _fp16(
-    model: onnx.ModelProto, size: tuple[int, int], folder: Path, explicit: tuple[str, ...], auto: bool, track: Track
+    model: onnx.ModelProto, conversion: Conversion, size: tuple[int, int], folder: Path, track: Track
 ) -> Converted:
-    """See ``convert``."""
-    ranges = extremes(model, half_values(model.graph), folder, size, track)
-    large = too_large(model.graph, ranges)
+    ranges = extremes(model, half_values(model), folder, size, track)
+    large = too_large(model, ranges)
 
     def build(kept: tuple[str, ...]) -> onnx.ModelProto:
-        return to_fp16(model, (*explicit, *kept), large)
+        return to_fp16(model, (*conversion.explicit, *kept), large)
 
-    search = _search(model, build, folder, size, track) if auto else None
+    search = _search(model, build, folder, size, track) if conversion.searches else None
     found = search.kept if search else ()
-    beyond = tuple(sorted({*large, *oversized(model.graph)}))
+    beyond = tuple(sorted({*large, *oversized(graph_of(model))}))
     notes = [f"values or weights beyond half's range: {', '.join(beyond)} stay float32"] if beyond else []
-    kept = (*explicit, *found, *beyond)
-    return Converted(_checked(build(found)), "fp16", None, kept, None, None, (*notes, *_notes(search)))
+    return Converted(_checked(build(found)), (*conversion.explicit, *found, *beyond), (*notes, *_notes(search)))
 
 
 def _int8(
-    prepared: onnx.ModelProto,
-    ranges: Table,
-    folder: Path | None,
-    target: str,
-    explicit: tuple[str, ...],
-    auto: bool,
-    table: Path | None,
-    track: Track,
+    prepared: onnx.ModelProto, conversion: Conversion, ranges: Table, folder: Path | None, track: Track
 ) -> Converted:
-    """See ``convert``."""
-
     def build(kept: tuple[str, ...]) -> onnx.ModelProto:
-        return quantise(prepared, ranges, target, (*explicit, *kept))
+        return quantise(prepared, ranges, conversion.target, (*conversion.explicit, *kept))
 
-    search = _search(prepared, build, folder, ranges.input_size, track) if auto and folder else None
+    search = _search(prepared, build, folder, ranges.input_size, track) if conversion.searches and folder else None
     found = search.kept if search else ()
     notes = (f"calibrated on {len(ranges.images)} photos", *_notes(search))
-    digest = sha256(table) if table is not None else None
-    return Converted(_checked(build(found)), "int8", target, (*explicit, *found), table, digest, notes)
+    return Converted(_checked(build(found)), (*conversion.explicit, *found), notes)
 
 
 def _search(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 
-from edgekit.deployment.edits.graph_search import constants_of, consumers, feature_nodes, layers, matching
+from edgekit.artifacts.value_names import INNER
+from edgekit.deployment.edits.editing import constant, editing, graph_of, is_weight
+from edgekit.deployment.edits.layers import feature_nodes, layers, matching
 
 if TYPE_CHECKING:
-    import onnx
-
     from edgekit.deployment.precision.calibration import Range
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -31,142 +33,101 @@ def to_fp16(model: onnx.ModelProto, keep: Sequence[str] = (), overflowing: Colle
     layer with such a weight stays float32 of itself.
     """
     half = deepcopy(model)
-    in_half = half_nodes(half.graph, matching(half.graph, keep) | oversized(half.graph) | set(overflowing))
-    _write(half, in_half)
+    with editing(half) as graph:
+        in_half = half_nodes(graph, matching(graph, keep) | oversized(graph) | set(overflowing))
+        _Border(graph, in_half).write()
     return half
 
 
-def half_values(graph: onnx.GraphProto) -> tuple[str, ...]:
+def half_values(model: onnx.ModelProto) -> tuple[str, ...]:
     """The values that ``to_fp16`` would compute in half, without those that only hold other values in another order."""
-    from onnx import TensorProto
-
-    in_half = half_nodes(graph)
+    graph = graph_of(model)
     computed = {layer.node for layer in layers(graph)}
-    computed |= {n.name for n in graph.node if n.name in in_half and n.op_type in ("Add", "Mul")}
-    floats = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT}
-    return tuple(o for n in graph.node if n.name in computed for o in n.output if o in floats)
+    nodes = [n for n in half_nodes(graph) if n.name in computed or n.op_type in ("Add", "Mul")]
+    return tuple(n.outputs[0].name for n in nodes if n.outputs[0].dtype == ir.DataType.FLOAT)
 
 
-def too_large(graph: onnx.GraphProto, ranges: Mapping[str, Range]) -> tuple[str, ...]:
+def too_large(model: onnx.ModelProto, ranges: Mapping[str, Range]) -> tuple[str, ...]:
     """The names of the nodes whose values, by their measured ranges, come too near to the largest half."""
     large = {name for name, r in ranges.items() if max(-r.min, r.max) > LARGEST / HEADROOM}
-    return tuple(n.name for n in graph.node if large & set(n.output))
+    return tuple(n.name for n in model.graph.node if large & set(n.output))
 
 
-def oversized(graph: onnx.GraphProto) -> frozenset[str]:
+def oversized(graph: ir.Graph) -> frozenset[str]:
     """The layers with a weight or bias that half cannot hold."""
-    from onnx import numpy_helper
-
-    constants = constants_of(graph)
     names = {layer.node for layer in layers(graph)}
-    large: dict[str, bool] = {}
-    found = set()
-    for node in graph.node:
-        if node.name not in names:
-            continue
-        for name in node.input[1:]:
-            if name in constants and name not in large:
-                large[name] = not bool((np.abs(numpy_helper.to_array(constants[name])) <= LARGEST).all())
-            if large.get(name):
-                found.add(node.name)
-    return frozenset(found)
+    return frozenset(n.name for n in graph if n.name in names and any(map(_beyond_half, n.inputs[1:])))
 
 
-def half_nodes(graph: onnx.GraphProto, in_float: frozenset[str] = frozenset()) -> frozenset[str]:
-    """The names of the nodes to compute in half: layers and what follows them as features, but for ``in_float``."""
-    found = {layer.node for layer in layers(graph)} - in_float
+def _beyond_half(value: Any) -> bool:
+    return is_weight(value) and not bool((np.abs(value.const_value.numpy()) <= LARGEST).all())
+
+
+def half_nodes(graph: ir.Graph, in_float: frozenset[str] = frozenset()) -> list[ir.Node]:
+    """The nodes to compute in half: layers and what follows them as features, but for ``in_float``."""
+    names = {layer.node for layer in layers(graph)} - in_float
     between = feature_nodes(graph) - in_float
-    halves = {o for n in graph.node if n.name in found for o in n.output}
-    for node in graph.node:
-        if node.name in between and any(i in halves for i in node.input):
-            found.add(node.name)
-            halves.update(node.output)
-    return frozenset(found)
+    found = []
+    halves = {v for n in graph if n.name in names for v in n.outputs}
+    for node in graph:
+        if node.name in names or (node.name in between and halves.intersection(node.inputs)):
+            found.append(node)
+            halves.update(node.outputs)
+    return found
 
 
-def _write(model: onnx.ModelProto, in_half: frozenset[str]) -> None:
-    """Give ``in_half`` nodes half inputs and outputs, with a Cast wherever a value crosses the border."""
-    from onnx import TensorProto, helper
+class _Border:
+    """Gives ``in_half`` nodes half inputs and outputs, with a Cast wherever a value crosses the border."""
 
-    from edgekit.artifacts.value_names import INNER
+    def __init__(self, graph: ir.Graph, in_half: list[ir.Node]) -> None:
+        self.graph, self.in_half = graph, set(in_half)
+        self.halved: dict[ir.Value, ir.Value] = {}  # float values, and what a Cast has made of them
 
-    graph = model.graph
-    infos = {v.name: v for v in [*graph.value_info, *graph.output, *graph.input]}
-    constants, readers = constants_of(graph), consumers(graph)
-    public = {o.name for o in graph.output} | set(INNER)
-    nodes: list[onnx.NodeProto] = []
-    ready: set[str] = set()  # float values that a Cast has made a half of
-    produced = {o for n in graph.node if n.name in in_half for o in n.output}
-    renamed: dict[str, str] = {}
-    halved: set[str] = set()
-    for source in graph.node:
-        node = type(source).FromString(source.SerializeToString())
-        nodes.append(node)
-        if node.name not in in_half:
-            continue
-        for place, name in enumerate(source.input):
-            if place and node.op_type in ONLY_FIRST:
-                continue
-            if name in constants:
-                if constants[name].data_type == TensorProto.FLOAT:
-                    node.input[place] = _half_constant(graph, constants, readers, in_half, halved, name)
-            elif name in produced:
-                node.input[place] = renamed.get(name, name)
-            elif name in infos and infos[name].type.tensor_type.elem_type == TensorProto.FLOAT:
-                if name not in ready:
-                    nodes.insert(-1, helper.make_node("Cast", [name], [name + SUFFIX], f"to_half {name}", to=10))
-                    graph.value_info.append(_info(infos[name], name + SUFFIX))
-                    ready.add(name)
-                node.input[place] = name + SUFFIX
-        for place, name in enumerate(source.output):
-            outside = any(n.name not in in_half for n in readers.get(name, []))
-            if name in public or outside:
-                renamed[name] = node.output[place] = name + SUFFIX
-                nodes.append(helper.make_node("Cast", [name + SUFFIX], [name], f"to_float {name}", to=1))
-                graph.value_info.append(_info(infos[name], name + SUFFIX))
+    def write(self) -> None:
+        """Write the types, casts and constants."""
+        for node in [n for n in self.graph if n in self.in_half]:
+            for place, value in enumerate(node.inputs):
+                data = not place or node.op_type not in ONLY_FIRST
+                if data and value is not None and value.dtype == ir.DataType.FLOAT:
+                    node.replace_input_with(place, self._half(value, node))
+            for value in node.outputs:
+                self._give_out(value, node)
+
+    def _half(self, value: ir.Value, reader: ir.Node) -> ir.Value:
+        """A float value, or constant, in half."""
+        if value not in self.halved:
+            name = f"{value.name}{SUFFIX}"
+            if is_weight(value):
+                made = self._half_constant(value)
             else:
-                infos[name].type.tensor_type.elem_type = TensorProto.FLOAT16
-    del graph.node[:]
-    graph.node.extend(nodes)
-    for name in halved:
-        if name in infos:
-            infos[name].type.tensor_type.elem_type = TensorProto.FLOAT16
+                made = self._cast(value, ir.val(name, ir.DataType.FLOAT16, value.shape), f"to_half {value.name}")
+                reader.prepend(made.producer())
+            self.halved[value] = made
+        return self.halved[value]
 
+    def _half_constant(self, value: ir.Value) -> ir.Value:
+        """A constant in half, under its name; a copy of it where a float32 node reads it too."""
+        array = np.clip(value.const_value.numpy(), -LARGEST, LARGEST)  # only bounds of a Clip are beyond
+        array = array.astype(np.float16)
+        if any(n not in self.in_half or n.op_type in ONLY_FIRST for n in value.consumers()):
+            return constant(self.graph, f"{value.name}{SUFFIX}", array)
+        value.const_value, value.dtype = ir.tensor(array, name=value.name), ir.DataType.FLOAT16
+        return value
 
-def _half_constant(
-    graph: onnx.GraphProto,
-    constants: dict[str, onnx.TensorProto],
-    readers: dict[str, list[onnx.NodeProto]],
-    in_half: frozenset[str],
-    halved: set[str],
-    name: str,
-) -> str:
-    """Turn an initialiser to half, or a copy of it where a float32 node reads it too; the name to read it by."""
-    from onnx import numpy_helper
+    def _give_out(self, value: ir.Value, node: ir.Node) -> None:
+        """Make a node's output half, and a float one of it for those that read that."""
+        outside = [(user, place) for user, place in value.uses() if user not in self.in_half]
+        value.dtype = ir.DataType.FLOAT16
+        if outside or value.is_graph_output() or value.name in INNER:
+            name = value.name
+            value.name = f"{name}{SUFFIX}"
+            full = self._cast(value, ir.val(name, ir.DataType.FLOAT, value.shape), f"to_float {name}")
+            node.append(full.producer())
+            for user, place in outside:
+                user.replace_input_with(place, full)
+            for place, output in enumerate(self.graph.outputs):
+                if output is value:
+                    self.graph.outputs[place] = full
 
-    if name in halved:
-        return name
-    shared = any(n.name not in in_half or n.op_type in ONLY_FIRST for n in readers[name])
-    target = name + SUFFIX if shared else name
-    if shared and target in constants:
-        return target
-    array = np.clip(numpy_helper.to_array(constants[name]), -LARGEST, LARGEST)  # only bounds of a Clip are beyond
-    tensor = numpy_helper.from_array(array.astype(np.float16), target)
-    if shared:
-        graph.initializer.append(tensor)
-        constants[target] = graph.initializer[-1]
-    else:
-        constants[name].CopyFrom(tensor)
-        halved.add(name)
-    return target
-
-
-def _info(like: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
-    """The same value in half under another name."""
-    from onnx import TensorProto, ValueInfoProto
-
-    info = ValueInfoProto()
-    info.CopyFrom(like)
-    info.name = name
-    info.type.tensor_type.elem_type = TensorProto.FLOAT16
-    return info
+    def _cast(self, value: ir.Value, made: ir.Value, name: str) -> ir.Value:
+        return ir.node("Cast", [value], {"to": made.dtype}, outputs=[made], name=name).outputs[0]

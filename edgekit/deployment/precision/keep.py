@@ -10,8 +10,9 @@ import numpy as np
 
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.value_names import OUTPUTS
-from edgekit.comparison.pairing import box_iou
-from edgekit.deployment.edits.graph_search import blocks
+from edgekit.data.detections import box_iou
+from edgekit.deployment.edits.editing import graph_of
+from edgekit.deployment.edits.layers import blocks
 from edgekit.progress import Track, silent
 from edgekit.runtime.onnx_session import open_ort
 
@@ -46,10 +47,10 @@ def find_keep(
     """Keep the block that costs most, and the next, until detections differ from ``model``'s by less than ``bound``.
 
     ``build`` makes the graph in low precision with some blocks kept. Each block's cost is measured alone, with all
-    others kept, on some of the ``canvases``, uint8 [1, H, W, 3]. In the end, those without which the difference stays
-    within the bound are dropped again.
+    others kept, on some of the ``canvases``, uint8 [1, H, W, 3]. Those that help at once come
+    first; in the end those without which the difference stays within the bound are dropped again.
     """
-    names = blocks(model.graph)
+    names = blocks(graph_of(model))
     reference = detections(model, canvases)
     of_all = difference(reference, detections(build(()), canvases))
     if of_all <= bound:
@@ -62,9 +63,18 @@ def find_keep(
     ranked = sorted(costs, key=lambda n: -costs[n])
     kept: tuple[str, ...] = ()
     left = of_all
+    put_off: tuple[str, ...] = ()  # what alone does not help may help together
     for name in track(ranked[:-1], "choosing what to keep"):
         if left <= bound:
             continue
+        with_it = difference(reference, detections(build((*kept, name)), canvases))
+        if with_it < left:
+            kept, left = (*kept, name), with_it
+        else:
+            put_off = (*put_off, name)
+    for name in put_off:
+        if left <= bound:
+            break
         kept = (*kept, name)
         left = difference(reference, detections(build(kept), canvases))
     for name in track(kept[::-1], "dropping what need not be kept"):

@@ -6,20 +6,19 @@ import logging
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 
-from edgekit.artifacts.graph_shapes import dims_of
+from edgekit.deployment.edits.editing import constant, editing, graph_of, is_weight
 from edgekit.deployment.edits.enlarging import copy_rows
 from edgekit.deployment.edits.for_cpu import rewrite_for_8_bits
-from edgekit.deployment.edits.graph_search import constants_of, feature_nodes, layers, matching
+from edgekit.deployment.edits.layers import feature_nodes, layers, matching
 from edgekit.deployment.edits.products import ends
 from edgekit.deployment.precision.calibration import Table
 from edgekit.errors import EdgekitError
-
-if TYPE_CHECKING:
-    import onnx
 
 Ranges = dict[str, tuple[np.float32, np.float32]]  # of a value: its smallest and largest
 
@@ -60,41 +59,44 @@ CPU = Recipe(
 TARGETS = ("tensorrt", "cpu")
 
 
-def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph that is calibrated and quantised: each layer with a bias of its own."""
+def with_own_biases(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph that is calibrated and quantised: each layer with a bias of its own.
+
+    A bias in 32 bits has the scale of its layer's input.
+    """
     prepared = deepcopy(model)
-    constants = constants_of(prepared.graph)
-    seen: set[str] = set()
-    for node in prepared.graph.node:
-        if node.op_type not in TENSORRT.layers or len(node.input) < 3 or node.input[2] not in constants:
-            continue
-        if node.input[2] in seen:  # a bias in 32 bits has the scale of its layer's input
-            own = prepared.graph.initializer.add()
-            own.CopyFrom(constants[node.input[2]])
-            own.name = node.input[2] = f"{node.input[2]}.of.{node.name}"
-        seen.add(node.input[2])
+    seen: set[ir.Value] = set()
+    with editing(prepared) as graph:
+        for node in graph:
+            if node.op_type not in TENSORRT.layers or len(node.inputs) < 3 or not is_weight(node.inputs[2]):
+                continue
+            bias = node.inputs[2]
+            if bias in seen:
+                own = constant(graph, f"{bias.name}.of.{node.name}", bias.const_value.numpy())
+                node.replace_input_with(2, own)
+            seen.add(bias)
     return prepared
 
 
 def calibrated_values(prepared: onnx.ModelProto) -> tuple[str, ...]:
     """The values whose ranges either target's recipe asks for."""
-    names = {x.node for x in layers(prepared.graph)}
-    between = feature_nodes(prepared.graph)
-    constants = {t.name for t in prepared.graph.initializer}
+    graph = graph_of(prepared)
+    names, between = {x.node for x in layers(graph)}, feature_nodes(graph)
     found: dict[str, None] = {}
-    for node in prepared.graph.node:
+    for node in graph:
         if node.name in names:
-            found |= dict.fromkeys((node.input[0], node.output[0]))
+            found |= dict.fromkeys((node.inputs[0].name, node.outputs[0].name))
         elif node.name in between and node.op_type in CPU.between:
-            data = node.input[:1] if node.op_type in ("Clip", "Resize") else node.input
-            found |= dict.fromkeys([i for i in data if i and i not in constants] + list(node.output))
+            data = node.inputs[:1] if node.op_type in ("Clip", "Resize") else node.inputs
+            read = [v.name for v in data if v is not None and not is_weight(v)]
+            found |= dict.fromkeys([*read, *(v.name for v in node.outputs)])
     return tuple(found)
 
 
 def quantise(
     prepared: onnx.ModelProto, table: Table, target: str = "tensorrt", keep: Sequence[str] = ()
 ) -> onnx.ModelProto:
-    """A copy of a graph from ``prepare`` with Q/DQ around its layers, but for those that ``keep`` names.
+    """A copy of a graph from ``with_own_biases`` with Q/DQ around its layers, but for those that ``keep`` names.
 
     ``target`` is "tensorrt" or "cpu" (see ``TENSORRT`` and ``CPU``). Weights are signed, symmetric, one scale per
     channel. What decides boxes and scores without being a layer stays float32. Raises EdgekitError for an unknown
@@ -102,34 +104,30 @@ def quantise(
     """
     if target not in TARGETS:
         raise EdgekitError(f"--target {target}: unknown", f"give one of: {', '.join(TARGETS)}")
-    kept = matching(prepared.graph, keep)
-    copy = type(prepared)()
-    copy.CopyFrom(prepared)
+    kept = matching(graph_of(prepared), keep)
+    copy = deepcopy(prepared)
     ranges = {n: (np.float32(r.min), np.float32(r.max)) for n, r in table.tensors.items()}
-    return _for_cpu(copy, ranges, kept) if target == "cpu" else _for_tensorrt(copy, ranges, kept)
-
-
-def _for_tensorrt(model: onnx.ModelProto, ranges: Ranges, kept: frozenset[str]) -> onnx.ModelProto:
-    """Only the inputs of layers are quantised."""
-    return _with_qdq(model, ranges, _chosen(model.graph, TENSORRT, kept), TENSORRT)
+    return _for_cpu(copy, ranges, kept) if target == "cpu" else _with_qdq(copy, ranges, TENSORRT, kept)
 
 
 def _for_cpu(model: onnx.ModelProto, ranges: Ranges, kept: frozenset[str]) -> onnx.ModelProto:
     """Outputs of layers are quantised too, so that onnxruntime fuses them to its 8-bit kernels; scores, deltas and mask
     logits, for which 256 levels would be too few, are products with float results."""
-    same = rewrite_for_8_bits(model.graph, kept)
+    same = rewrite_for_8_bits(model, kept)
     held = ranges | {made: ranges[value] for made, value in same.items() if value in ranges}
-    quantised = _with_qdq(model, held, _chosen(model.graph, CPU, kept | ends(model.graph, kept)), CPU)
-    copy_rows(quantised.graph)
+    quantised = _with_qdq(model, held, CPU, kept | ends(graph_of(model), kept))
+    with editing(quantised) as graph:
+        copy_rows(graph)
     return quantised
 
 
-def _with_qdq(model: onnx.ModelProto, ranges: Ranges, chosen: frozenset[str], recipe: Recipe) -> onnx.ModelProto:
-    """The model, changed in place, with Q/DQ around the ``chosen`` nodes."""
+def _with_qdq(model: onnx.ModelProto, ranges: Ranges, recipe: Recipe, kept: frozenset[str]) -> onnx.ModelProto:
+    """The model, changed in place, with Q/DQ around what the recipe quantises, without ``kept``."""
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+    chosen = _chosen(graph_of(model), recipe, kept)
     if not chosen:
         raise EdgekitError("--keep: leaves no layer to quantise", "keep fewer, or use --precision fp16")
     options: dict[str, Any] = {
@@ -156,39 +154,16 @@ def _with_qdq(model: onnx.ModelProto, ranges: Ranges, chosen: frozenset[str], re
         quantizer.model.topological_sort()
     finally:
         logging.disable(logging.NOTSET)
-    return _with_shapes(quantizer.model.model)
+    return onnx.shape_inference.infer_shapes(quantizer.model.model, strict_mode=True, data_prop=True)
 
 
-def _chosen(graph: onnx.GraphProto, recipe: Recipe, kept: frozenset[str]) -> frozenset[str]:
+def _chosen(graph: ir.Graph, recipe: Recipe, kept: frozenset[str]) -> frozenset[str]:
     """The nodes to quantise: layers of the recipe's kinds, and what lies between two of them."""
     between = feature_nodes(graph)
     chosen = {x.node for x in layers(graph) if x.kind in recipe.layers} - kept
-    produced = {o for n in graph.node if n.name in chosen for o in n.output}
-    for node in graph.node:
-        if node.name in between and node.op_type in recipe.between and any(i in produced for i in node.input):
+    produced = {v for n in graph if n.name in chosen for v in n.outputs}
+    for node in graph:
+        if node.name in between and node.op_type in recipe.between and produced.intersection(node.inputs):
             chosen.add(node.name)
-            produced.update(node.output)
+            produced.update(node.outputs)
     return frozenset(chosen)
-
-
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Complete the shapes of the values that quantisation added, from the values they stand for."""
-    from onnx import TensorProto
-
-    graph = model.graph
-    infos = {v.name: v for v in [*graph.input, *graph.value_info, *graph.output]}
-    constants = constants_of(graph)
-    for node in graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.output[0] in infos:
-            continue
-        info = graph.value_info.add()
-        info.name = node.output[0]
-        kind = TensorProto.FLOAT if node.op_type == "DequantizeLinear" else constants[node.input[2]].data_type
-        info.type.tensor_type.elem_type = kind
-        source = node.input[0]
-        dims = dims_of(infos[source]) if source in infos else list(constants[source].dims)
-        info.type.tensor_type.shape.SetInParent()
-        for size in dims:
-            info.type.tensor_type.shape.dim.add().dim_value = size
-        infos[info.name] = info
-    return model

@@ -13,16 +13,16 @@ from edgekit.artifacts.onnx_files import read_whole_onnx
 from edgekit.deployment.edits.suppression import counts_in_half
 from edgekit.deployment.tensorrt.build_options import (
     LEAST_WORKSPACE_MB,
-    Options,
+    EngineOptions,
     check_options,
     configure,
     set_workspace,
     workspace_for,
 )
 from edgekit.deployment.tensorrt.build_progress import Phases, monitor, watched
-from edgekit.deployment.tensorrt.network import parse, tensors_of
+from edgekit.deployment.tensorrt.network import network_tensors, parse
 from edgekit.deployment.tensorrt.target import Target, choose_target
-from edgekit.deployment.tensorrt.timing_cache import attach, cache_entry, keep
+from edgekit.deployment.tensorrt.timing_cache import kept_timings
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.progress import Track, silent
@@ -36,48 +36,31 @@ NO_MEMORY = re.compile(r"out ?of ?memory|MemoryAllocation|insuff?icient memory|m
 NO_IMPLEMENTATION, LITTLE_WORKSPACE = "Could not find any implementation", "insufficient workspace"
 
 
-def build(
-    onnx_path: Path,
-    output: Path,
-    *,
-    compute_capability: Sequence[str] = (),
-    workspace_mb: int | None = None,
-    timing_cache: Path | None = None,
-    version_compatible: bool = False,
-    hardware_compatible: bool = False,
-    track: Track = silent,
-) -> Engine:
+def build(onnx_path: Path, output: Path, options: EngineOptions = EngineOptions(), track: Track = silent) -> Engine:
     """Compile an exported graph to ``output`` (.engine) with its description beside it.
 
-    ``compute_capability`` names the GPUs to compile for ahead of time with TensorRT-RTX ("8.6"); without it the
-    engine is for this machine's GPU. ``workspace_mb`` bounds the builder's scratch memory, by default what is free,
-    and less is tried when it does not suffice. ``timing_cache`` is a folder for the timings that later builds reuse.
-    ``version_compatible`` engines load in later releases, ``hardware_compatible`` ones on Ampere and newer.
-    A failed or interrupted build leaves what is at ``output``.
+    It has the graph's precision, whatever ``options.trt`` says. Less workspace is tried where it does not suffice. A
+    failed or interrupted build leaves what is at ``output``.
     """
     if output.suffix.lower() != SUFFIX:
         raise EdgekitError(f"{output}: not a name for an engine", f"end it in {SUFFIX}")
     started = time.monotonic()
-    output = output.absolute()
-    options = Options(workspace_mb, version_compatible, hardware_compatible)
     graph, meta = read_whole_onnx(onnx_path)
-    target = choose_target(compute_capability)
+    target = choose_target(options.compute_capability)
     check_options(options, target)
     tensorrt = target.tensorrt
     halved = counts_in_half(graph) if tensorrt.flavour == "rtx" and TURING in target.compute_capabilities else 0
     builder = tensorrt.module.Builder(tensorrt.logger)
     network, parser = parse(tensorrt, builder, graph.SerializeToString(), onnx_path)
     del graph
-    tensors = tensors_of(tensorrt.module, network)
+    tensors = network_tensors(tensorrt.module, network)
     check_detector(onnx_path, meta, tensors)
     config = builder.create_builder_config()
-    settings = {**configure(config, options, target), "nms_products_in_half": halved}
-    timings_entry = cache_entry(timing_cache, target)
-    timings = attach(config, timings_entry)
-    data, allowed = _compile(builder, network, config, options, target, onnx_path, track)
-    keep(config, timings_entry, timings)
+    settings = {**configure(config, options, target), "nms_products_in_half": halved, "layers": network.num_layers}
+    with kept_timings(config, options.timing_cache, target):
+        data, allowed = _compile(builder, network, config, options, target, onnx_path, track)
     engine = Engine(
-        path=output,
+        path=output.absolute(),
         meta=meta,
         flavour=tensorrt.flavour,
         version=tensorrt.version,
@@ -86,7 +69,7 @@ def build(
         sha256=hashlib.sha256(data).hexdigest(),
         onnx_sha256=sha256(onnx_path),
         tensors=tensors,
-        settings={**settings, "workspace_mb": allowed, "layers": network.num_layers},
+        settings={**settings, "workspace_mb": allowed},
         seconds=round(time.monotonic() - started, 2),
         megabytes=round(len(data) / 1e6, 3),
     )
@@ -96,7 +79,7 @@ def build(
 
 
 def _compile(
-    builder: Any, network: Any, config: Any, options: Options, target: Target, onnx_path: Path, track: Track
+    builder: Any, network: Any, config: Any, options: EngineOptions, target: Target, onnx_path: Path, track: Track
 ) -> tuple[memoryview, int | None]:
     """A network's engine, and the workspace in MB that it was built within."""
     trt, title = target.tensorrt.module, target.tensorrt.title

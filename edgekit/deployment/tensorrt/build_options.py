@@ -1,8 +1,9 @@
-"""What a builder is told, of what its version of TensorRT knows: flags, targets, workspace."""
+"""The options of a build, and how the builder is told them: flags, targets, workspace."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from edgekit.deployment.tensorrt.target import Target
@@ -14,15 +15,18 @@ SHARE, SHARED_SHARE = 0.8, 0.5
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a user may ask of a build; ``workspace_mb`` is in units of 1e6 bytes, None for what is free."""
+class EngineOptions:
+    """Whether and how a TensorRT engine is built."""
 
-    workspace_mb: int | None = None
-    version_compatible: bool = False
-    hardware_compatible: bool = False
+    trt: str | None = None  # precision of the graph that it is built from; None: no engine
+    compute_capability: tuple[str, ...] = ()  # compile ahead of time for these, e.g. "8.6"; (): this machine's GPU
+    workspace_mb: int | None = None  # of 1e6 bytes: bounds the builder's scratch memory; None: what is free
+    timing_cache: Path | None = None  # folder of timings that later builds reuse
+    version_compatible: bool = False  # later TensorRT releases load it
+    hardware_compatible: bool = False  # Ampere and newer GPUs run it
 
 
-def check_options(options: Options, target: Target) -> None:
+def check_options(options: EngineOptions, target: Target) -> None:
     """Raise EdgekitError for an option that this TensorRT, or this machine, does not have."""
     trt, title = target.tensorrt.module, target.tensorrt.title
     rtx = target.tensorrt.flavour == "rtx"
@@ -32,23 +36,23 @@ def check_options(options: Options, target: Target) -> None:
         )
     if options.version_compatible and (rtx or not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE")):
         raise EdgekitError(
-            f"--version-compatible: {title} has no such engines", "leave it, and build again after an update"
+            f"--version-compatible: {title} has no such engines", "omit it, and build again after an update"
         )
     if options.hardware_compatible:
         levels = getattr(trt, "HardwareCompatibilityLevel", None)
         if rtx or not hasattr(levels, "AMPERE_PLUS"):
             raise EdgekitError(
                 f"--hardware-compatible: {title} has no such engines",
-                "name every GPU's --compute-capability instead" if rtx else "leave it, and build on each device",
+                "name every GPU's --compute-capability instead" if rtx else "omit it, and build on each device",
             )
         if float(target.compute_capabilities[0]) < 8.0:
             raise EdgekitError(
                 f"--hardware-compatible: is for Ampere (8.0) and newer, this GPU has {target.compute_capabilities[0]}",
-                "leave it",
+                "omit it",
             )
 
 
-def workspace_for(options: Options, target: Target) -> int | None:
+def workspace_for(options: EngineOptions, target: Target) -> int | None:
     """Scratch memory to allow the builder, in MB; None leaves it at the builder's own, as ahead of time."""
     if options.workspace_mb is not None:
         return options.workspace_mb
@@ -58,7 +62,7 @@ def workspace_for(options: Options, target: Target) -> int | None:
     return max(LEAST_WORKSPACE_MB, int(share * target.gpu.free_mb))
 
 
-def configure(config: Any, options: Options, target: Target) -> dict[str, Any]:
+def configure(config: Any, options: EngineOptions, target: Target) -> dict[str, Any]:
     """Tell a builder's config the options; returns what an engine's description records of them."""
     trt = target.tensorrt.module
     if options.version_compatible:

@@ -55,7 +55,7 @@ def describe(error: Any) -> str:
     return f"node {name or error.node()} ({kind or 'of unknown kind'}): {text}"
 
 
-def tensors_of(trt: Any, network: Any) -> tuple[Tensor, ...]:
+def network_tensors(trt: Any, network: Any) -> tuple[Tensor, ...]:
     """A network's inputs and outputs."""
     inputs = [(network.get_input(i), True) for i in range(network.num_inputs)]
     outputs = [(network.get_output(i), False) for i in range(network.num_outputs)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +26,23 @@ def cache_entry(folder: Path | None, target: Target) -> Path | None:
     return folder / f"tensorrt-{target.tensorrt.version}-{gpu}-sm{target.gpu.compute_capability}.timing"
 
 
-def attach(config: Any, entry: Path | None) -> bytes:
-    """Give a builder's config what ``entry`` holds, or an empty cache; returns the bytes it took."""
+@contextmanager
+def kept_timings(config: Any, folder: Path | None, target: Target) -> Iterator[None]:
+    """Give a builder's config the timings kept in ``folder``, and keep those that the build in the block adds."""
+    entry = cache_entry(folder, target)
     if entry is None:
-        return b""
-    sound = CacheFolder(entry.parent, LIMIT_GB).find(entry.name)
+        yield
+        return
+    store = CacheFolder(entry.parent, LIMIT_GB)
+    sound = store.find(entry.name)
     kept = (sound / FILE).read_bytes() if sound else b""
     cache = config.create_timing_cache(kept)
     if cache is None or not config.set_timing_cache(cache, False):  # of another driver
         kept = b""
         config.set_timing_cache(config.create_timing_cache(kept), False)
-    return kept
-
-
-def keep(config: Any, entry: Path | None, before: bytes) -> None:
-    """Write a config's timings to ``entry`` if the build added some."""
-    if entry is None:
-        return
-    cache = config.get_timing_cache()
-    timings = bytes(cache.serialize()) if cache is not None else b""
-    if timings and timings != before:
-        with CacheFolder(entry.parent, LIMIT_GB).adding(entry.name) as folder:
-            (folder / FILE).write_bytes(timings)
+    yield
+    made = config.get_timing_cache()
+    timings = bytes(made.serialize()) if made is not None else b""
+    if timings and timings != kept:
+        with store.adding(entry.name) as adding:
+            (adding / FILE).write_bytes(timings)

@@ -1,12 +1,12 @@
-"""Does an artifact run here at all, and how much memory does it take alone? Found out in a process of its own.
+"""Whether an artifact runs here at all, and how much memory it takes alone, found out in a process of its own.
 
 A driver or library that crashes or hangs takes that process with it, not the benchmark.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import pickle
 import resource
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from typing import Any
 
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.benchmark import Memory
-from edgekit.measurement.bench.forms import Form
+from edgekit.measurement.bench.forms import Form, failed, open_form
 
 CALLS = 3
 PATIENCE = 900.0  # seconds; onnxruntime's TensorRT provider builds its engine meanwhile
@@ -23,7 +23,7 @@ PATIENCE = 900.0  # seconds; onnxruntime's TensorRT provider builds its engine m
 
 def try_alone(form: Form, photo: Path, patience: float = PATIENCE) -> Memory:
     """Open and run a form in a new process; raises EdgekitError where that fails."""
-    command = [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(form)), str(photo)]
+    command = [sys.executable, "-m", __name__, pickle.dumps(form).hex(), str(photo)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
     except subprocess.TimeoutExpired:
@@ -40,10 +40,9 @@ def try_alone(form: Form, photo: Path, patience: float = PATIENCE) -> Memory:
     return Memory(**answer)
 
 
-def main(form: Form, photo: Path) -> dict[str, Any]:
+def measure_memory(form: Form, photo: Path) -> dict[str, Any]:
     """Run a form a few times in this process and say what memory that took, or what went wrong."""
     from edgekit.data.images import fit, read_image
-    from edgekit.measurement.bench.forms import failed, open_form
     from edgekit.runtime.gpu import Gpu, first_gpu
 
     before, gpu = status_mb("VmRSS"), first_gpu()
@@ -76,4 +75,4 @@ def status_mb(field: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(main(Form(**json.loads(sys.argv[1])), Path(sys.argv[2]))) + "\n")
+    sys.stdout.write(json.dumps(measure_memory(pickle.loads(bytes.fromhex(sys.argv[1])), Path(sys.argv[2]))) + "\n")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgekit.measurement.bench.earlier import Comparison
 from edgekit.measurement.evaluate import Evaluation
 from edgekit.measurement.telemetry.summary_of_run import Telemetry
 
@@ -14,7 +13,7 @@ FORMAT = 1  # of the JSON; fields may be added to it, none renamed or removed
 
 
 @dataclass(frozen=True)
-class Split:
+class CallSplit:
     """Median ms of a call's parts; ``decode_ms`` is None where photos came decoded."""
 
     decode_ms: float | None
@@ -40,7 +39,7 @@ class Latency:
     std_ms: float
     images_per_s: float
     inference_p50_ms: float
-    split: Split
+    split: CallSplit
     runs: int
     warm_up: int
     stable: bool
@@ -102,6 +101,31 @@ class LayerTime:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """New over old: 1.1 takes 10% longer. ``differs`` names settings that are not the same."""
+
+    artifact: str
+    old_p50_ms: float
+    p50_ms: float
+    ratio: float
+    inference_ratio: float
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ChangeSince:
+    """What became of artifacts since an earlier result; ``unknown`` are those that it does not have.
+
+    ``other_machine`` says how the old result's machine differs, and is empty if it does not.
+    """
+
+    file: str
+    ratios: tuple[Ratio, ...]
+    unknown: tuple[str, ...]
+    other_machine: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Measured:
     """All that was measured of one artifact; ``not_measured`` says why what is None is None.
 
@@ -149,7 +173,7 @@ class Benchmark:
     versions: Mapping[str, str]
     telemetry: Telemetry
     not_measured: Mapping[str, str]
-    comparison: Comparison | None = None
+    comparison: ChangeSince | None = None
     slower: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
     format: int = FORMAT

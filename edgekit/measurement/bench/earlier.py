@@ -1,48 +1,20 @@
-"""How does a benchmark compare with an older one's file, and may the two be compared at all?"""
+"""A benchmark beside an earlier one's file, where the two may be compared at all."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import read_text
-
-if TYPE_CHECKING:
-    from edgekit.measurement.bench.benchmark import Latency
+from edgekit.measurement.bench.benchmark import ChangeSince, Latency, Ratio
 
 MACHINE = ("cpu", "cores", "architecture", "device")  # what must be equal for times to be comparable
 SETTINGS = ("input_size", "batch")
 CONDITIONS = ("power mode", "jetson_clocks")  # of the telemetry's settings; compared where both results have them
 MEASURE_AGAIN = "measure the old result again on this machine"
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """New over old: 1.1 takes 10% longer. ``differs`` names settings that are not the same."""
-
-    artifact: str
-    old_p50_ms: float
-    p50_ms: float
-    ratio: float
-    inference_ratio: float
-    differs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Ratios by artifact; ``other_machine`` says how the old result's machine differs, and is empty if it does not.
-
-    ``unknown`` are artifacts that the old result does not have.
-    """
-
-    file: str
-    ratios: tuple[Ratio, ...]
-    unknown: tuple[str, ...]
-    other_machine: tuple[str, ...]
 
 
 def read_old(path: Path) -> dict[str, Any]:
@@ -53,21 +25,23 @@ def read_old(path: Path) -> dict[str, Any]:
         for row in document["artifacts"]:
             _check(row["latency"])
         if not isinstance(document["machine"], dict):
-            raise ValueError("machine is no object")
+            raise ValueError("machine is not an object")
     except FileNotFoundError:
         raise EdgekitError(f"{path}: no such result", remedy) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EdgekitError(f"{path}: is no result of edgekit bench ({type(error).__name__}: {error})", remedy) from None
+        raise EdgekitError(
+            f"{path}: is not a result of edgekit bench ({type(error).__name__}: {error})", remedy
+        ) from None
     return document
 
 
-def compare(
+def compare_with_earlier(
     rows: Sequence[Latency],
     machine: Mapping[str, Any],
     old: Mapping[str, Any],
     file: Path,
     conditions: Mapping[str, str] | None = None,
-) -> Comparison:
+) -> ChangeSince:
     """Set each row beside the one of the same artifact and runtime in an old result.
 
     ``conditions`` are the telemetry's settings of this run: power mode and jetson_clocks are compared.
@@ -80,11 +54,8 @@ def compare(
         if was is None:
             unknown.append(row.artifact)
             continue
-        differs = [
-            f"{name} {was[name]} before, {getattr(row, name)} now"
-            for name in SETTINGS
-            if _plain(was[name]) != _plain(getattr(row, name))
-        ]
+        now = {"input_size": list(row.input_size), "batch": row.batch}
+        differs = [f"{name} {was[name]} before, {now[name]} now" for name in SETTINGS if was[name] != now[name]]
         ratios.append(
             Ratio(
                 row.artifact,
@@ -95,7 +66,7 @@ def compare(
                 (*differs, *otherwise),
             )
         )
-    return Comparison(str(file), tuple(ratios), tuple(unknown), _other(old, machine))
+    return ChangeSince(str(file), tuple(ratios), tuple(unknown), _other(old, machine))
 
 
 def refuse_other_machine(old: Mapping[str, Any], machine: Mapping[str, Any], file: Path) -> None:
@@ -103,21 +74,21 @@ def refuse_other_machine(old: Mapping[str, Any], machine: Mapping[str, Any], fil
     if other := _other(old, machine):
         raise EdgekitError(
             f"{file}: is of another machine ({'; '.join(other)})",
-            f"{MEASURE_AGAIN}, or leave --fail-if-slower",
+            f"{MEASURE_AGAIN}, or omit --fail-if-slower",
         )
 
 
-def slower_than(comparison: Comparison, share: float) -> tuple[str, ...]:
+def slower_than(since: ChangeSince, share: float) -> tuple[str, ...]:
     """The artifacts that take more than ``share`` longer than before, of those measured in the same way."""
-    return tuple(r.artifact for r in comparison.ratios if r.ratio > 1 + share and not r.differs)
+    return tuple(r.artifact for r in since.ratios if r.ratio > 1 + share and not r.differs)
 
 
-def unjudged(comparison: Comparison) -> tuple[str, ...]:
+def unjudged(since: ChangeSince) -> tuple[str, ...]:
     """Of which artifacts the old result cannot tell whether they became slower, and why."""
-    lacking = [f"{name}: {comparison.file} does not have it" for name in comparison.unknown]
+    lacking = [f"{name}: {since.file} does not have it" for name in since.unknown]
     return (
         *lacking,
-        *(f"{r.artifact}: was measured otherwise: {'; '.join(r.differs)}" for r in comparison.ratios if r.differs),
+        *(f"{r.artifact}: was measured otherwise: {'; '.join(r.differs)}" for r in since.ratios if r.differs),
     )
 
 
@@ -162,7 +133,3 @@ def _find(row: Latency, before: Sequence[dict[str, Any]]) -> dict[str, Any] | No
 def _kind(runtime: str) -> str:
     """A runtime's name without its version, so that an upgrade can be compared."""
     return " ".join(word for word in runtime.split() if not word[0].isdigit())
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -1,40 +1,35 @@
-"""Which forms of which models are to be measured, and how is each opened?"""
+"""The forms of models to measure, and how each is opened."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from edgekit.artifacts.model_names import kind_of, resolve
+from edgekit.artifacts.model_names import KINDS, kind_of, resolve
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.gpu import Gpu, NoGpu
-from edgekit.runtime.session import Session, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import Session
 
 
 @dataclass(frozen=True)
 class Form:
-    """A model as one runtime is to run it; ``provider`` is onnxruntime's, "" for its default; ``name`` is unique.
-
-    ``base_classes`` and ``architecture`` say what a checkpoint of others does not say of itself (``load_model``).
-    """
+    """A model as one runtime is to run it; ``provider`` is onnxruntime's, "" for its default; ``name`` is unique."""
 
     model: str
     name: str
     provider: str = ""
     compiled: bool = False
-    base_classes: str | None = None
-    architecture: str | None = None
+    hints: CheckpointHints = CheckpointHints()
 
 
 def forms(
     models: Sequence[str | Path],
     providers: Sequence[str] = (),
     compiled: bool = False,
-    base_classes: Path | None = None,
-    architecture: str | None = None,
+    hints: CheckpointHints = CheckpointHints(),
 ) -> list[Form]:
     """Each model once; an ONNX file on each provider named, a checkpoint also compiled if that is asked for."""
     from edgekit.runtime.onnx_session import PROVIDERS
@@ -42,18 +37,19 @@ def forms(
     for provider in providers:
         if provider not in PROVIDERS:
             raise EdgekitError(f"--providers {provider}: there is no such provider", f"give of {','.join(PROVIDERS)}")
-    kinds = [(model, _kind(model)) for model in map(str, models)]
-    says: dict[str, Any] = {"base_classes": base_classes and str(base_classes), "architecture": architecture}
-    if any(says.values()) and all(kind != "checkpoint" for _, kind in kinds):
-        raise EdgekitError("--base-classes, --architecture: are about a checkpoint, and none is given", "leave them")
+    # Opening a file tells what is wrong with it if its name says nothing.
+    kinds = [(model, KINDS.get(Path(model).suffix.lower(), "checkpoint")) for model in map(str, models)]
+    if hints != CheckpointHints() and all(kind != "checkpoint" for _, kind in kinds):
+        raise EdgekitError("--base-classes, --architecture: are about a checkpoint, and none is given", "omit them")
     found = []
     for model, kind in kinds:
         if kind == "onnx" and providers:
             found += [Form(model, f"{model} on {p}" if len(providers) > 1 else model, p) for p in providers]
+        elif kind == "checkpoint":
+            found.append(Form(model, model, hints=hints))
+            found += [Form(model, f"{model}, compiled", compiled=True, hints=hints)] if compiled else []
         else:
-            found.append(Form(model, model, **(says if kind == "checkpoint" else {})))
-        if kind == "checkpoint" and compiled:
-            found.append(replace(found[-1], name=f"{model}, compiled", compiled=True))
+            found.append(Form(model, model))
     return [_renamed(form, found[:place]) for place, form in enumerate(found)]
 
 
@@ -65,12 +61,11 @@ def open_form(form: Form, threads: int = 0, trace: str = "") -> Session:
             from edgekit.runtime.onnx_session import OnnxSession
 
             return OnnxSession(path, form.provider, threads, trace)
-        hints = CheckpointHints(None if form.base_classes is None else Path(form.base_classes), form.architecture)
         if form.compiled:
             from edgekit.runtime.torch_session import TorchSession, compile_session
 
-            return compile_session(TorchSession.load(form.model, hints))
-        return open_session(form.model, hints=hints)
+            return compile_session(TorchSession.load(form.model, form.hints))
+        return open_session(form.model, hints=form.hints)
     except EdgekitError:
         raise
     except ImportError as error:
@@ -98,12 +93,6 @@ def failed(name: str, error: Exception) -> EdgekitError:
         return error
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return EdgekitError(f"{name}: cannot be run here: {reason}", "look at edgekit doctor")
-
-
-def _kind(model: str) -> str:
-    """The kind that a model's name says; opening it tells what is wrong with it."""
-    suffix = Path(model).suffix.lower()
-    return "onnx" if suffix == ".onnx" else "engine" if suffix == ".engine" else "checkpoint"
 
 
 def _renamed(form: Form, earlier: Sequence[Form]) -> Form:

@@ -1,4 +1,4 @@
-"""How long do the stages of several subjects take, when they take turns? Pure timing: clock and sleep are given."""
+"""Times the stages of several subjects that take turns; clock and sleep are given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What energy does an artifact take a photo? It runs alone for seconds, since samples come a few times a second."""
+"""The energy of an artifact per photo: it runs alone for seconds, since samples come a few times a second."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Window:
 
 def has_power(sampler: Sampler) -> bool:
     """Whether anything that the sampler has read measures power or energy."""
-    return any(r.joules or any(unit == "W" for _, unit in r.values) for _, _, r in tuple(sampler.readings))
+    return any(unit == "W" for _, _, unit in tuple(sampler.values))
 
 
 def run_alone(subject: Subject, items: Sequence[Any], clock: Clock, seconds: float) -> Window:

@@ -1,4 +1,4 @@
-"""Which kinds of layers take an artifact's time? By the profiler of whatever runs it."""
+"""Time by kind of layer, from the profiler of whatever runs an artifact."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def profile(form: Form, session: Session, photo: np.ndarray) -> tuple[LayerTime,
 
         times = layer_times(session, pixels, CALLS)  # type: ignore[arg-type]
         return by_kind(((layer_kind(name), 1e3 * ms) for name, ms in times), CALLS)
-    raise EdgekitError(f"{form.name}: {session.runtime} has no profiler here", "leave --profile")
+    raise EdgekitError(f"{form.name}: {session.runtime} has no profiler here", "omit --profile")
 
 
 def by_kind(layers: Iterable[tuple[str, float]], calls: int) -> tuple[LayerTime, ...]:
@@ -53,8 +53,8 @@ def by_kind(layers: Iterable[tuple[str, float]], calls: int) -> tuple[LayerTime,
 def layer_kind(name: str) -> str:
     """The kind in a TensorRT layer's name: its first node's operator, without a number.
 
-    TensorRT names a layer after the ONNX nodes in it, as "/backbone/conv1/Conv + /backbone/relu/Relu_2", or after what
-    it adds itself, as "Reformatting CopyNode for Input Tensor 0 to ...".
+    TensorRT names a layer after the ONNX nodes in it, e.g. "/backbone/conv1/Conv + /backbone/relu/Relu_2", or after
+    what it adds itself, e.g. "Reformatting CopyNode for Input Tensor 0 to ...".
     """
     if name.startswith("Reformat"):
         return "Reformat"

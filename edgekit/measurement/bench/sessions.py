@@ -10,7 +10,7 @@ import numpy as np
 from edgekit.data.detections import from_canvas
 from edgekit.data.images import Canvas, fit, read_image
 from edgekit.errors import EdgekitError
-from edgekit.measurement.bench.benchmark import Latency, Split
+from edgekit.measurement.bench.benchmark import CallSplit, Latency
 from edgekit.measurement.bench.harness import Clock, Subject, Timing, interleave
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import Outputs, Session
@@ -26,7 +26,7 @@ def time_sessions(
     clock: Clock | None = None,
 ) -> list[Latency]:
     """Time open sessions, by the name to report: in every round each session takes the same photo once."""
-    subjects = [Subject(name, stages(session, 1)) for name, session in sessions.items()]
+    subjects = [Subject(name, call_stages(session, 1)) for name, session in sessions.items()]
     timings = interleave(subjects, [(p,) for p in photos], runs, clock=clock, track=track)
     for timing in timings:
         if timing.error is not None:
@@ -34,7 +34,7 @@ def time_sessions(
     return [latency(timing, sessions[timing.name], 1) for timing in timings]
 
 
-def stages(session: Session, batch: int) -> tuple[Stage, Stage, Stage]:
+def call_stages(session: Session, batch: int) -> tuple[Stage, Stage, Stage]:
     """Preprocessing, inference and postprocessing of a tuple of ``batch`` photos; the last gives the objects found."""
     size = session.meta.input_size
 
@@ -57,7 +57,7 @@ def stages(session: Session, batch: int) -> tuple[Stage, Stage, Stage]:
     return preprocess, infer, postprocess
 
 
-def decode(paths: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
+def decode_photos(paths: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     """The photos of image files."""
     return tuple(read_image(path) for path in paths)
 
@@ -68,18 +68,20 @@ def check_batch(session: Session, batch: int, name: str) -> tuple[str, ...]:
     if takes is None or batch == takes:  # None: any number
         return ()
     if batch == 1:
-        return (f"exported for {takes} photos a call, of which {takes - 1} are left empty here: give --batch {takes}",)
-    one_by_one = f"engines take one photo a call: give --batch 1, or --streams {batch} for several at once"
+        return (
+            f"exported for {takes} photos per call, of which {takes - 1} are left empty here: give --batch {takes}",
+        )
+    one_by_one = f"engines take one photo per call: give --batch 1, or --streams {batch} for several at once"
     remedy = f"export it with --batch {batch}" if session.runtime.startswith("onnxruntime") else one_by_one
-    raise EdgekitError(f"{name}: takes {takes} photo{'s' * (takes > 1)} a call, not {batch}", remedy)
+    raise EdgekitError(f"{name}: takes {takes} photo{'s' * (takes > 1)} per call, not {batch}", remedy)
 
 
 def latency(timing: Timing, session: Session, batch: int) -> Latency:
-    """The figures of a subject's timed calls; its stages are ``stages``, with decoding before them or not."""
+    """The figures of a subject's timed calls; its stages are ``call_stages``, with decoding before them or not."""
     calls = calls_ms(timing)
     p50, p90, p99 = (_ms(v) for v in np.percentile(calls, (50, 90, 99)))
     parts = [_ms(v) for v in np.median(1e3 * timing.seconds, axis=0)]
-    split = Split(parts[-4] if len(parts) == 4 else None, *parts[-3:])
+    split = CallSplit(parts[-4] if len(parts) == 4 else None, *parts[-3:])
     return Latency(
         artifact=timing.name,
         runtime=session.runtime,

@@ -1,10 +1,11 @@
-"""How many photos a second do several sessions of one artifact manage together?"""
+"""The throughput of several sessions of one artifact at once."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from edgekit.measurement.bench.benchmark import Streams
 from edgekit.measurement.bench.forms import Form, open_form
 from edgekit.measurement.bench.harness import Clock, call
-from edgekit.measurement.bench.sessions import stages
+from edgekit.measurement.bench.sessions import call_stages
 from edgekit.runtime.session import Session
 
 
@@ -31,7 +32,7 @@ def run_streams(
     sessions, threads = _open(form, session, count)
     try:
         for twin in sessions:
-            call(stages(twin, 1), items[0], clock.now)
+            call(call_stages(twin, 1), items[0], clock.now)
         return _run(sessions, threads, items, seconds, clock)
     finally:
         for twin in sessions:
@@ -50,33 +51,21 @@ def _open(form: Form, session: Session, count: int) -> tuple[list[Session], int 
 def _run(
     sessions: Sequence[Session], threads: int | None, items: Sequence[Any], seconds: float, clock: Clock
 ) -> Streams:
-    taken: list[list[float]] = [[] for _ in sessions]
-    errors: list[Exception] = []
-    gate = threading.Barrier(len(sessions) + 1)
-    ends = [0.0]
+    gate = threading.Barrier(len(sessions))
 
-    def work(place: int) -> None:
-        own, turn = stages(sessions[place], 1), place
+    def work(place: int) -> list[float]:
+        own = call_stages(sessions[place], 1)
+        taken: list[float] = []
         gate.wait()
-        try:
-            while not turn - place or clock.now() < ends[0]:
-                parts, _ = call(own, items[turn % len(items)], clock.now)
-                taken[place].append(sum(parts))
-                turn += 1
-        except Exception as error:  # told to the caller, whose thread this is not
-            errors.append(error)
+        ends = clock.now() + seconds
+        while not taken or clock.now() < ends:
+            parts, _ = call(own, items[(place + len(taken)) % len(items)], clock.now)
+            taken.append(sum(parts))
+        return taken
 
-    workers = [threading.Thread(target=work, args=(place,), daemon=True) for place in range(len(sessions))]
-    for worker in workers:
-        worker.start()
     began = clock.now()
-    ends[0] = began + seconds
-    gate.wait()
-    for worker in workers:
-        worker.join()
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        calls = np.concatenate(list(pool.map(work, range(len(sessions)))))
     spent = clock.now() - began
-    if errors:
-        raise errors[0]
-    calls = np.concatenate(taken)
     p50, p99 = (round(1e3 * float(v), 3) for v in np.percentile(calls, (50, 99)))
     return Streams(len(sessions), threads, round(spent, 3), round(len(calls) / spent, 2), p50, p99)

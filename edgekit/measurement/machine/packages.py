@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.version import InvalidVersion, Version
+
+from edgekit.files.code_digest import installed_version
+
 NAMES = (
     "torch",
     "torchvision",
@@ -45,22 +49,20 @@ class Packages:
 
     def release(self, name: str) -> tuple[int, ...]:
         """A version as numbers, () if the package is not installed: (2, 14, 1) for 2.14.1+cu130."""
-        from packaging.version import InvalidVersion, Version
+        return release_of(self.versions.get(name, ""))
 
-        try:
-            return Version(self.versions[name]).release
-        except (KeyError, InvalidVersion):
-            return ()
+
+def release_of(version: str) -> tuple[int, ...]:
+    """A version as numbers; () for what is not a version."""
+    try:
+        return Version(version).release
+    except InvalidVersion:
+        return ()
 
 
 def installed_packages() -> Packages:
     """The packages of this Python."""
-    versions = {}
-    for name in NAMES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    versions = {name: version for name in NAMES if (version := installed_version(name))}
     onnxruntime = "onnxruntime-gpu" if "onnxruntime-gpu" in versions else "onnxruntime"
     return Packages(
         python=".".join(str(v) for v in sys.version_info[:3]),
@@ -72,7 +74,7 @@ def installed_packages() -> Packages:
 
 
 def assigned(name: str, file: Path | None) -> str | None:
-    """The string a Python file assigns to ``name``, as in ``cuda: Optional[str] = '13.0'``."""
+    """The string a Python file assigns to ``name``, e.g. ``cuda: Optional[str] = '13.0'``."""
     if file is None:
         return None
     found = re.search(rf"^{name}\b[^=\n]*=\s*['\"]([\d.]+)['\"]", file.read_text(errors="replace"), re.M)

@@ -1,11 +1,11 @@
-"""Find versions on one machine that are known not to work together, and say what to do about each."""
+"""Versions on one machine that are known not to work together, and what to do about each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgekit.measurement.machine.packages import Packages
+from edgekit.measurement.machine.packages import Packages, release_of
 from edgekit.measurement.machine.providers import Provider
 from edgekit.measurement.machine.system import System
 from edgekit.runtime.gpu import Gpu, NoGpu
@@ -93,30 +93,29 @@ def _gpu_package(facts: Facts) -> str:
 
 
 def _providers(facts: Facts) -> Iterator[Finding]:
-    for provider in facts.providers:
-        if provider.runs:
-            continue
-        if provider.name == "CPUExecutionProvider":
-            problem = f"onnxruntime does not run even on the CPU: {provider.reason}"
-            yield Finding(problem, _reinstall(facts), broken=True)
-        elif provider.packaged and isinstance(facts.gpu, Gpu):
-            cuda = provider.name == "CUDAExecutionProvider"
-            title = provider.name.removesuffix("ExecutionProvider")
-            yield Finding(
-                f"onnxruntime's {title} provider does not run: {provider.reason}"
-                + ("; it would fall back to the CPU without a word" if cuda else ""),
-                "install the CUDA and cuDNN it was built for"
-                if cuda
-                else "install the TensorRT it was built for, or build an engine: edgekit export --trt fp16",
-                broken=cuda,
-            )
-
-
-def _reinstall(facts: Facts) -> str:
-    """Of the onnxruntime that is there: the other one beside it would overwrite its files."""
-    if "onnxruntime-gpu" in facts.packages.versions:
-        return _gpu_package(facts).replace("pip install", "pip install --force-reinstall")
-    return "pip install --force-reinstall onnxruntime"
+    reasons = {p.name.removesuffix("ExecutionProvider"): p.reason for p in facts.providers if not p.runs}
+    packaged = [p.name.removesuffix("ExecutionProvider") for p in facts.providers if p.packaged]
+    if "CPU" in reasons:
+        # The onnxruntime that is there: the other one beside it would overwrite its files.
+        has_gpu_build = "onnxruntime-gpu" in facts.packages.versions
+        install = _gpu_package(facts) if has_gpu_build else "pip install onnxruntime"
+        yield Finding(
+            f"onnxruntime does not run even on the CPU: {reasons['CPU']}",
+            install.replace("pip install", "pip install --force-reinstall"),
+            broken=True,
+        )
+    failing = [name for name in packaged if name in reasons and isinstance(facts.gpu, Gpu)]
+    if "CUDA" in failing:
+        yield Finding(
+            f"onnxruntime's CUDA provider does not run: {reasons['CUDA']}; it would fall back to the CPU silently",
+            "install the CUDA and cuDNN it was built for",
+            broken=True,
+        )
+    if "Tensorrt" in failing:
+        yield Finding(
+            f"onnxruntime's TensorRT provider does not run: {reasons['Tensorrt']}",
+            "install the TensorRT it was built for, or build an engine: edgekit export --trt fp16",
+        )
 
 
 def _cuda_builds(facts: Facts) -> Iterator[Finding]:
@@ -158,7 +157,7 @@ def _torch(facts: Facts) -> Iterator[Finding]:
 def _tensorrt(facts: Facts) -> Iterator[Finding]:
     system, packages = facts.system, facts.packages
     module = facts.tensorrt_module
-    if system.tensorrt and module and _two(system.tensorrt) != _two(module):
+    if system.tensorrt and module and release_of(system.tensorrt)[:2] != release_of(module)[:2]:
         yield Finding(
             f"Python's tensorrt is {module}, the system's TensorRT {system.tensorrt}: engines of one do not load in "
             "the other",
@@ -185,7 +184,7 @@ def _jetpack(facts: Facts) -> Iterator[Finding]:
     if jetson is None:
         return
     # "6.x" is a release that edgekit does not know, so newer than those it does.
-    if jetson.jetpack and _numbers(jetson.jetpack.replace(".x", ".99")) < (6, 1):
+    if jetson.jetpack and release_of(jetson.jetpack.replace(".x", ".99")) < (6, 1):
         yield Finding(
             f"JetPack {jetson.jetpack} has a TensorRT older than 10.3: edgekit builds and runs no engines with it",
             "flash JetPack 6.1 or newer",
@@ -212,12 +211,3 @@ def _opencv(facts: Facts) -> Iterator[Finding]:
             f"{' and '.join(here)} are all installed and overwrite each other's files",
             f"pip uninstall -y {' '.join(here)}, then pip install opencv-python-headless",
         )
-
-
-def _two(version: str) -> tuple[int, ...]:
-    return _numbers(version)[:2]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """``6.2.1`` as (6, 2, 1); a part that is not a number counts as 0."""
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))

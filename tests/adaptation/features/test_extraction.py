@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from edgekit.adaptation.bases import open_base
-from edgekit.adaptation.features.extraction import PhotoFeatures, extract
+from edgekit.adaptation.features.extraction import Extractor, PhotoFeatures, extract
 from edgekit.adaptation.features.feature_cache import FeatureCache
 from edgekit.adaptation.features.frozen_trunk import Trunk
 from edgekit.adaptation.features.rois import IGNORED, view_features
 from edgekit.adaptation.features.views import plain_view
-from edgekit.data.annotations.coco import Dataset, Photo
+from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.errors import EdgekitError
 from edgekit.processes import Processes
 from edgekit.progress import silent
@@ -46,7 +46,8 @@ class Counting:
 
 def computed(trunk: object, photos: tuple[Photo, ...], folder: Path) -> list[PhotoFeatures]:
     coder = open_base("demo").heads.box_coder
-    return extract(trunk, coder, photos, LABELS, SIZE, 2, 0, FeatureCache(folder, 1.0), Processes())  # type: ignore[arg-type]
+    by = Extractor(trunk, coder, LABELS, SIZE, seed=0)  # type: ignore[arg-type]
+    return extract(photos, 2, by, FeatureCache(folder, 1.0), Processes())
 
 
 def test_both_runtimes_give_the_same_training_set(trunks: dict[str, Trunk], new_train: Dataset) -> None:

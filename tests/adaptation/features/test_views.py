@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from edgekit.adaptation.features.views import plain_view, varied_view
-from edgekit.data.annotations.coco import Annotation, Dataset, Photo
+from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
 
 LABELS = {"chicken": 13, "frog": 14}
 

@@ -1,11 +1,11 @@
-"""Likenesses of old objects: what the old rows are made to see where there is nothing."""
+"""Synthetic negatives: features that the old rows take for old objects."""
 
 from __future__ import annotations
 
 import torch
 
 from edgekit.adaptation.learning.initialise import new_generation
-from edgekit.adaptation.learning.old_rows import SURE, complete_rows, old_likenesses, old_rows
+from edgekit.adaptation.learning.old_rows import SURE, complete_rows, old_rows, synthetic_negatives
 from edgekit.model.checkpoint import load_model
 from edgekit.model.predictors import Predictors, normalised
 
@@ -17,19 +17,19 @@ def sources(predictors: Predictors, number: int) -> tuple[torch.Tensor, torch.Te
     return torch.rand((number, width), generator=generator), torch.rand((number, 2), generator=generator)
 
 
-def test_the_old_rows_take_likenesses_for_the_drawn_classes() -> None:
+def test_the_old_rows_take_them_for_the_drawn_classes() -> None:
     predictors = load_model("demo")[0].predictors
     features, draws = sources(predictors, 200)
-    likenesses = old_likenesses(predictors, features, draws)
-    logits = predictors.box_predictor.cls_score(likenesses)
-    assert likenesses.min() >= 0
+    negatives = synthetic_negatives(predictors, features, draws)
+    logits = predictors.box_predictor.cls_score(negatives)
+    assert negatives.min() >= 0
     own = 1 + (draws[:, 0] * (logits.shape[1] - 1)).long()
     assert (logits.argmax(dim=1) == own).float().mean() > 0.95  # the last ReLU may take back some of the way
     assert set(own.tolist()) == set(range(1, logits.shape[1]))
     assert logits.softmax(dim=1).amax(dim=1).median() > torch.tensor(SURE[0]).sigmoid()
 
 
-def test_classes_of_later_generations_have_likenesses_too() -> None:
+def test_classes_of_later_generations_have_them_too() -> None:
     predictors = load_model("demo")[0].predictors
     generation = new_generation(predictors, 2, "random", ("background",))
     with torch.no_grad():
@@ -37,9 +37,9 @@ def test_classes_of_later_generations_have_likenesses_too() -> None:
     later = Predictors(predictors.box_predictor, predictors.mask_predictor, [generation])
     features, draws = sources(later, 50)
     draws[:, 0] = 0.999  # the last class
-    likenesses = old_likenesses(later, features, draws)
+    negatives = synthetic_negatives(later, features, draws)
     rows = old_rows(later, "cls_score", "weight", 1)[:, 0]
-    assert (likenesses @ rows.t()).argmax(dim=1).eq(len(rows) - 1).float().mean() > 0.9
+    assert (negatives @ rows.t()).argmax(dim=1).eq(len(rows) - 1).float().mean() > 0.9
 
 
 def test_rows_that_a_graph_lacks_follow_from_the_adapter() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +9,31 @@ import pytest
 import torch
 import torchvision
 
-from edgekit.adaptation.adapt import Adaptation, adapt
+from edgekit.adaptation.adapt import Adaptation, ExtraData, FeatureStore, Learning, adapt
 from edgekit.adaptation.learning.held_out import split
-from edgekit.adaptation.settings import Settings
-from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset, read_dataset
+from edgekit.artifacts.onnx_files import open_onnx
+from edgekit.comparison.retention import retention
+from edgekit.data.annotations.dataset import Dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
-from edgekit.runtime.session import detect, open_session
+from edgekit.model.hints import CheckpointHints
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
+from tests.checkpoints import FASTERRCNN, SIZE, random_detector, write
 
 OLD = 13  # labels of the embedded model, the background included
 
 
 def adapted(data: Dataset, output: Path, base: str | Path = "demo", **options: Any) -> Adaptation:
-    return adapt(base, data.file, data.file.parent, output, **{"epochs": 1, "views": 1} | options)
+    """Adapt a base for one epoch; ``options`` are ``adapt``'s and those of its records."""
+    learning: dict[str, Any] = {"epochs": 1, "views": 1}
+    learning |= {f.name: options.pop(f.name) for f in fields(Learning) if f.name in options}
+    extra = {f.name: options.pop(f.name) for f in fields(ExtraData) if f.name in options}
+    records = {"learning": Learning(**learning), "extra": ExtraData(**extra)}
+    return adapt(base, data.file, data.file.parent, output, **records, **options)
 
 
 def changed(before: str | Path, after: Path, photos: Dataset, labels: int) -> int:
@@ -52,11 +62,11 @@ def test_every_strategy_is_exact(train: str, new_train: Dataset, mixed_test: Dat
     assert changed("demo", result.output, mixed_test, OLD) == 0
 
 
-def test_masks_of_a_model_without_masks_cannot_train() -> None:
-    settings = Settings("exact", "mask", "mean", 1, 1e-3, "l2", None, 0, "onnx")
-    settings.check_masks(has_masks=True)
+def test_masks_of_a_model_without_masks_cannot_train(new_train: Dataset, tmp_path: Path) -> None:
+    base = write(random_detector(FASTERRCNN), tmp_path / "base.pth")
+    hints = CheckpointHints(architecture=FASTERRCNN)
     with pytest.raises(EdgekitError, match="--train mask: the base model, a Faster R-CNN, has no masks"):
-        settings.check_masks(has_masks=False)
+        adapted(new_train, tmp_path / "x.safetensors", base, train="mask", hints=hints, size=SIZE)
 
 
 @pytest.mark.parametrize("init", ["mean", "random", "prototype", "dog"])
@@ -109,12 +119,13 @@ def test_prototypes_find_new_objects_without_training(new_train: Dataset, mixed_
         ({"protect": "luck"}, "distill or l2"),
         ({"epochs": -1}, "nothing would be learned"),
         ({"max_old_drop": 1.0}, "--old-data"),
-        ({"cache_gb": 0.0}, "leaves no room"),
     ],
 )
 def test_wrong_values_are_named(options: dict[str, Any], said: str, new_train: Dataset, tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match=said):
         adapted(new_train, tmp_path / "a.safetensors", **options)
+    with pytest.raises(EdgekitError, match="leaves no room"):
+        FeatureStore(cache_gb=0.0)
     assert not (tmp_path / "a.safetensors").exists()
 
 
@@ -244,7 +255,7 @@ def test_an_onnx_file_alone_can_be_adapted(
     toads = renamed(new_train, "frog", "toad", tmp_path)
     again = adapted(toads, tmp_path / "c.onnx", result.output, classes=("toad",), init="frog", epochs=0)
     assert again.proof.retention.changed == 0
-    (rows,) = read_heads(again.output)[0].predictors.generations[1].cls_score.weight
+    (rows,) = read_heads(open_onnx(again.output)).predictors.generations[1].cls_score.weight
     assert rows.any()  # the graph held no plain rows of a frog, but its adapter
     assert changed(result.output, again.output, mixed_test, OLD + 2) == 0
 
@@ -263,7 +274,8 @@ def test_a_faster_rcnn_is_adapted_from_boxes(new_train: Dataset, tmp_path: Path)
     boxes.write_text(json.dumps(document))
     output, size = tmp_path / "a.safetensors", (128, 160)
     name = "fasterrcnn_mobilenet_v3_large_320_fpn"
-    result = adapt(base, boxes, new_train.file.parent, output, epochs=1, views=1, architecture=name, size=size)
+    learning, hints = Learning(epochs=1, views=1), CheckpointHints(architecture=name)
+    result = adapt(base, boxes, new_train.file.parent, output, learning=learning, hints=hints, size=size)
     assert result.architecture == name
     assert result.proof.retention.changed == 0
     module, meta = load_model(output)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from edgekit.data.annotations.coco import Dataset, read_dataset
+from edgekit.data.annotations.dataset import Dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.errors import EdgekitError
 
 SQUARE = [10, 10, 20, 10, 20, 20, 10, 20]

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
-from edgekit.data.annotations.coco import Annotation, Dataset, read_dataset
+from edgekit.data.annotations.dataset import Annotation, Dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.errors import EdgekitError
 
 H, W = 90, 120

@@ -9,13 +9,14 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from edgekit.artifacts.graph_shapes import limits_of
+from edgekit.artifacts.graph_shapes import GraphShape, limits_of
 from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.demo.scenes import render_scene
 from edgekit.deployment.assembly import appending as append
-from edgekit.deployment.assembly import base_graph as assembly
+from edgekit.deployment.assembly import assembling as assembly
 from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
+from edgekit.model.checkpoint import read_checkpoint
 
 
 def test_base_graph_is_exported_once(
@@ -24,8 +25,7 @@ def test_base_graph_is_exported_once(
     export(adapted, tmp_path / "first.onnx")
     for name in ("to_onnx", "load_model"):
         monkeypatch.setattr(assembly, name, lambda *_: pytest.fail("exported again"))
-    again = export(adapted, tmp_path / "again.onnx", no_verify=True)
-    assert again.graph_seconds < 10
+    again = export(adapted, tmp_path / "again.onnx", verify=False)
     assert (tmp_path / "first.onnx").read_bytes() == (tmp_path / "again.onnx").read_bytes()
     held = {t.name: t.raw_data for t in onnx.load(again.output).graph.initializer}
     base = {t.name: t.raw_data for t in onnx.load(base_onnx).graph.initializer}
@@ -34,16 +34,16 @@ def test_base_graph_is_exported_once(
 
 def test_an_adaptation_prepares_its_export(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
-    assembly.prepare(adapted)
+    assembly.prepare_export(adapted, *read_checkpoint(adapted))
     assert not (tmp_path / "cache" / "parts").exists()  # the base model was never exported
-    export("demo", tmp_path / "base.onnx", no_verify=True)
-    assembly.prepare(adapted)
+    export("demo", tmp_path / "base.onnx", verify=False)
+    assembly.prepare_export(adapted, *read_checkpoint(adapted))
     monkeypatch.setattr(append, "_export_part", lambda *_: pytest.fail("exported in the export"))
-    export(adapted, tmp_path / "adapted.onnx", no_verify=True)
+    export(adapted, tmp_path / "adapted.onnx", verify=False)
 
 
 def test_a_batch_finds_in_each_image_what_is_in_it(tmp_path: Path) -> None:
-    batched = export("demo", tmp_path / "two.onnx", batch=2, proposals=48)
+    batched = export("demo", tmp_path / "two.onnx", shape=GraphShape(batch=2, proposals=48))
     assert limits_of(*read_onnx(batched.output)) == (48, 6)
     assert batched.batch == 2
     assert batched.verification is not None
@@ -57,7 +57,7 @@ def test_a_batch_finds_in_each_image_what_is_in_it(tmp_path: Path) -> None:
 
 
 def test_fewer_proposals_and_detections(tmp_path: Path) -> None:
-    result = export("demo", tmp_path / "small.onnx", proposals=20, detections=3)
+    result = export("demo", tmp_path / "small.onnx", shape=GraphShape(proposals=20, detections=3))
     assert result.verification is not None
     assert result.verification.parity.compared
     shapes = {
@@ -68,7 +68,11 @@ def test_fewer_proposals_and_detections(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"batch": 0}, "--batch 0"), ({"detections": 3841}, "--detections 3841"), ({"proposals": -1}, "--proposals -1")],
+    [
+        ({"shape": GraphShape(batch=0)}, "--batch 0"),
+        ({"shape": GraphShape(detections=3841)}, "--detections 3841"),
+        ({"shape": GraphShape(proposals=-1)}, "--proposals -1"),
+    ],
 )
 def test_numbers_that_cannot_be(options: dict[str, int], message: str, tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match=message):

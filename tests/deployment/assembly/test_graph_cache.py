@@ -42,10 +42,10 @@ def test_a_damaged_graph_is_built_again(damage: str, own_cache: Path, tmp_path: 
 
 
 def test_a_bit_that_flips_in_the_cache_is_in_no_export(adapted: Path, own_cache: Path, tmp_path: Path) -> None:
-    export(adapted, tmp_path / "before.onnx", no_verify=True)
+    export(adapted, tmp_path / "before.onnx", verify=False)
     kept = sorted(f for kind in ("graphs", "parts") for f in (own_cache / kind).rglob("*.onnx"))
     assert [f.parts[-3] for f in kept] == ["graphs", "parts"]
     for file in kept:
         flip_a_bit(file, 0.9)
-        export(adapted, tmp_path / "after.onnx", no_verify=True)
+        export(adapted, tmp_path / "after.onnx", verify=False)
         assert (tmp_path / "after.onnx").read_bytes() == (tmp_path / "before.onnx").read_bytes()

@@ -13,8 +13,9 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.onnx_files import write_onnx
+from edgekit.artifacts.onnx_files import open_onnx, write_onnx
 from edgekit.demo.scenes import render_scene
 from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.base_graph import to_onnx
@@ -25,10 +26,9 @@ from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
-from edgekit.runtime.selection import Selected
-from edgekit.runtime.session import open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.selection import Selected, Selection
 from edgekit.runtime.torch_session import TorchSession
-from edgekit.static.detector import Shape
 from tests.checkpoints import FASTERRCNN, SIZE, random_detector, write
 
 
@@ -53,11 +53,12 @@ def test_appended_generations_change_nothing_earlier(base_onnx: Path, tmp_path: 
     scenes = [render_scene("mixed-test", i).image for i in range(3)]
     current, generations = base_onnx, []
     for step, adapter in enumerate((False, True)):
-        heads, meta = read_heads(current)
+        file = open_onnx(current)
+        heads, meta = read_heads(file), file.meta
         generations.append(random_generation(heads, 2 + step, adapter))
         output = tmp_path / f"{step}.onnx"
         grown = with_classes(meta, [f"{step} {i}" for i in range(2 + step)])
-        append_generation(current, output, generations[-1], grown)
+        append_generation(file, output, generations[-1], grown)
         before, after = open_session(current), open_session(output)
         found_new = 0
         for scene in scenes:
@@ -69,12 +70,12 @@ def test_appended_generations_change_nothing_earlier(base_onnx: Path, tmp_path: 
         same_initialisers(current, output)
         current = output
     both = tmp_path / "both.onnx"
-    write_onnx(both, to_onnx(GenerationalRCNN(module.base, generations), Shape(grown.input_size)), grown)
+    write_onnx(both, to_onnx(GenerationalRCNN(module.base, generations), GraphShape(grown.input_size)), grown)
     appended, exported = open_session(current), open_session(both)
     for scene in scenes:
         for a, b in zip(appended.infer(scene), exported.infer(scene), strict=True):
             assert np.allclose(a, b, atol=1e-4)
-    earlier, untouched = open_session(current, generations=0), open_session(base_onnx)
+    earlier, untouched = open_session(current, Selection(generations=0)), open_session(base_onnx)
     found, expected = earlier.infer(scenes[0]), untouched.infer(scenes[0])
     assert np.array_equal(found.boxes, expected.boxes[expected.scores > 0])
 
@@ -97,9 +98,9 @@ def test_heads_come_back_from_the_graph(half: bool, base_onnx: Path, tmp_path: P
                 tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
         path = tmp_path / "half.onnx"
         onnx.save(graph, path)
-    rebuilt, rebuilt_meta = (read_heads(path)) if not half else (heads_without_check(path), meta)
+    rebuilt = heads_without_check(path) if half else read_heads(open_onnx(path))
     exported = {field: getattr(meta, field) for field in ("parent_sha256", "versions")}
-    assert dataclasses.replace(rebuilt_meta, **exported) == meta
+    assert dataclasses.replace(open_onnx(base_onnx).meta, **exported) == meta
     for name, tensor in rebuilt.heads.state_dict().items():
         assert tensor.dtype == torch.float32
         assert torch.allclose(tensor, module.heads.state_dict()[name], atol=1e-3 if half else 0, rtol=0)
@@ -115,7 +116,7 @@ def heads_without_check(path: Path) -> GenerationalRCNN:
 
 def test_extracted_trunk_equals_the_exported(base_onnx: Path, tmp_path: Path) -> None:
     module, meta = load_model("demo")
-    extract_trunk(base_onnx, tmp_path / "cut", rois=8, mask_rois=3)
+    extract_trunk(open_onnx(base_onnx), tmp_path / "cut", rois=8, mask_rois=3)
     export_trunk(module, meta.input_size, tmp_path / "exported", proposals=32, rois=8, mask_rois=3)
     pixels = render_scene("mixed-test", 0).image[None]
     results = []
@@ -146,11 +147,12 @@ def test_classes_appended_to_other_architectures(name: str, tmp_path: Path) -> N
         write(random_detector(name), tmp_path / "x.pth"), hints=CheckpointHints(architecture=name), size=SIZE
     )
     base, output = tmp_path / "base.onnx", tmp_path / "more.onnx"
-    write_onnx(base, to_onnx(module, Shape(SIZE)), meta)
-    heads, _ = read_heads(base)
-    extract_trunk(base, tmp_path / "trunk", rois=8, mask_rois=3)
+    write_onnx(base, to_onnx(module, GraphShape(SIZE)), meta)
+    file = open_onnx(base)
+    heads = read_heads(file)
+    extract_trunk(file, tmp_path / "trunk", rois=8, mask_rois=3)
     assert (tmp_path / "trunk" / "mask_head.onnx").exists() == module.has_masks
-    append_generation(base, output, random_generation(heads, 2, True), with_classes(meta, ["a", "b"]))
+    append_generation(file, output, random_generation(heads, 2, True), with_classes(meta, ["a", "b"]))
     scene = render_scene("mixed-test", 0).image[: SIZE[0], : SIZE[1]]
     old, new = open_session(base).infer(scene), open_session(output).infer(scene)
     kept = new.labels < 5
@@ -162,20 +164,21 @@ def test_classes_appended_to_other_architectures(name: str, tmp_path: Path) -> N
 
 
 def test_graphs_that_nothing_can_be_added_to(base_onnx: Path, tmp_path: Path) -> None:
-    heads, meta = read_heads(base_onnx)
+    file = open_onnx(base_onnx)
+    heads, meta = read_heads(file), file.meta
     mixed = tmp_path / "mixed.onnx"
     write_onnx(mixed, onnx.load(base_onnx), dataclasses.replace(meta, best_only=True))
     generation = random_generation(heads, 1, False)
     with pytest.raises(EdgekitError, match="drops covered detections"):
-        append_generation(mixed, tmp_path / "x.onnx", generation, meta)
+        append_generation(open_onnx(mixed), tmp_path / "x.onnx", generation, meta)
     with pytest.raises(EdgekitError, match="mixed"):
-        open_session(mixed, generations=0)
+        open_session(mixed, Selection(generations=0))
     graph = onnx.load(base_onnx)
     del graph.graph.value_info[:]
     old = tmp_path / "old.onnx"
     write_onnx(old, graph, meta)
     with pytest.raises(EdgekitError, match=r"has no trunk\.table.*export it again"):
-        extract_trunk(old, tmp_path / "trunk")
+        extract_trunk(open_onnx(old), tmp_path / "trunk")
     assert not (tmp_path / "trunk").exists()
 
 
@@ -188,7 +191,7 @@ def test_best_only_in_the_graph(tmp_path: Path) -> None:
     module.predictors.added.append(generation)
     meta = dataclasses.replace(with_classes(meta, [f"again {i}" for i in range(12)]), best_only=True)
     path = tmp_path / "best.onnx"
-    write_onnx(path, to_onnx(module, Shape(meta.input_size), best_only=True), meta)
+    write_onnx(path, to_onnx(module, GraphShape(meta.input_size, best_only=True)), meta)
     graph, reference = open_session(path), Selected(TorchSession(module, meta), meta, best_only=True)
     dropped = 0
     for index in range(3):

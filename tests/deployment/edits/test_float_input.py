@@ -9,16 +9,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.artifacts.onnx_files import open_onnx, read_onnx, write_onnx
 from edgekit.comparison.stages import look_inside
 from edgekit.data.images import MEAN, SAMPLE_PHOTOS, STD, fit, graph_input, list_images, read_image
 from edgekit.deployment.assembly.reading_back import read_heads
-from edgekit.deployment.edits.float_input import set_input_type, take_planes
+from edgekit.deployment.edits.float_input import set_input_type
 from edgekit.deployment.export.export import export
 from edgekit.deployment.precision.calibration import calibrate
+from edgekit.deployment.precision.conversion import Conversion
 from edgekit.deployment.precision.half import to_fp16
-from edgekit.deployment.precision.quantise import calibrated_values, prepare, quantise
+from edgekit.deployment.precision.quantise import calibrated_values, quantise, with_own_biases
 from edgekit.deployment.tensorrt.build import build
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
 from edgekit.runtime.onnx_session import OnnxSession, open_ort
 from edgekit.runtime.session import Outputs
@@ -61,11 +63,11 @@ def test_of_any_precision(precision: str, base_onnx: Path, tmp_path: Path) -> No
     else:
         for photo in list_images(SAMPLE_PHOTOS)[:2]:
             (tmp_path / photo.name).symlink_to(photo)
-        prepared = prepare(graph)
+        prepared = with_own_biases(graph)
         ranges = calibrate(prepared, calibrated_values(prepared), tmp_path, meta.input_size)
         low = quantise(prepared, ranges, "cpu")
     write_onnx(tmp_path / "uint8.onnx", low, meta)
-    result = export(tmp_path / "uint8.onnx", tmp_path / "float.onnx", input="float", no_verify=True)
+    result = export(tmp_path / "uint8.onnx", tmp_path / "float.onnx", input="float", verify=False)
     assert_same(found(tmp_path / "uint8.onnx", 2), found(result.output, 2))
 
 
@@ -74,13 +76,13 @@ def test_its_inner_values_and_its_engine(adapted_onnx: Path, float_onnx: Path, t
     ours, theirs = (look_inside(OnnxSession(path), path)(pixels) for path in (adapted_onnx, float_onnx))
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
     pytest.importorskip("tensorrt_rtx", reason="needs edgekit[rtx]")
-    engine = build(float_onnx, tmp_path / "x.engine", compute_capability=("8.6",))
+    engine = build(float_onnx, tmp_path / "x.engine", EngineOptions(compute_capability=("8.6",)))
     assert engine.meta.input_type == "float"
     assert [(t.shape[1], t.dtype) for t in engine.tensors if t.is_input] == [(3, "float32")]
 
 
 def test_with_masks_apart(adapted_onnx: Path, float_onnx: Path, tmp_path: Path) -> None:
-    apart = export(adapted_onnx, tmp_path / "apart.onnx", input="float", masks="found", no_verify=True).output
+    apart = export(adapted_onnx, tmp_path / "apart.onnx", input="float", masks="found", verify=False).output
     for ours, theirs in zip(found(float_onnx), found(apart), strict=True):
         real = ours.scores > 0
         assert np.array_equal(ours.scores, theirs.scores)
@@ -88,21 +90,21 @@ def test_with_masks_apart(adapted_onnx: Path, float_onnx: Path, tmp_path: Path) 
 
 
 def test_it_can_be_a_model_again_but_not_for_another_input_or_precision(float_onnx: Path, tmp_path: Path) -> None:
-    result = export(float_onnx, tmp_path / "again.onnx", triton=tmp_path / "models", no_verify=True)
+    result = export(float_onnx, tmp_path / "again.onnx", triton=tmp_path / "models", verify=False)
     assert result.input_type == "float"
     assert "TYPE_FP32" in (tmp_path / "models" / "again" / "config.pbtxt").read_text().split("output")[0]
     with pytest.raises(EdgekitError, match="--input uint8: the graph takes float32 images already"):
         export(float_onnx, tmp_path / "x.onnx", input="uint8")
     with pytest.raises(EdgekitError, match=r"precision is set before that .*--precision fp16 --input float"):
-        export(float_onnx, tmp_path / "x.onnx", precision="fp16")
+        export(float_onnx, tmp_path / "x.onnx", conversion=Conversion("fp16"))
     with pytest.raises(EdgekitError, match="takes float32 images, so no classes can be added"):
-        read_heads(float_onnx)
+        read_heads(open_onnx(float_onnx))
     assert not (tmp_path / "x.onnx").exists()
 
 
 @pytest.fixture(scope="module")
 def int32_onnx(base_onnx: Path) -> Path:
-    return export(base_onnx, base_onnx.with_name("int32.onnx"), input="float", labels="int32", no_verify=True).output
+    return export(base_onnx, base_onnx.with_name("int32.onnx"), input="float", labels="int32", verify=False).output
 
 
 def test_int32_labels(base_onnx: Path, int32_onnx: Path, tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_int32_labels(base_onnx: Path, int32_onnx: Path, tmp_path: Path) -> None
     ours, theirs = found(int32_onnx), found(base_onnx)
     assert_same(ours, theirs)
     assert {outputs.labels.dtype for outputs in ours} == {np.dtype(np.int64)}
-    again = export(int32_onnx, tmp_path / "again.onnx", triton=tmp_path / "models", no_verify=True).output
+    again = export(int32_onnx, tmp_path / "again.onnx", triton=tmp_path / "models", verify=False).output
     assert_same(found(again, 1), theirs[:1])
     assert "TYPE_INT32" in (tmp_path / "models" / "again" / "config.pbtxt").read_text().split("output")[1]
 
@@ -125,9 +127,9 @@ def test_what_int32_labels_do_not_go_with(base_onnx: Path, int32_onnx: Path, tmp
         export(int32_onnx, tmp_path / "x.onnx", masks="found")
     with pytest.raises(EdgekitError, match=r"--labels int8: unknown \(give one of: int64, int32\)"):
         export(base_onnx, tmp_path / "x.onnx", labels="int8")
-    only_labels = export(base_onnx, tmp_path / "labels.onnx", labels="int32", no_verify=True).output
+    only_labels = export(base_onnx, tmp_path / "labels.onnx", labels="int32", verify=False).output
     with pytest.raises(EdgekitError, match="its labels are int32, so no classes can be added"):
-        read_heads(only_labels)
+        read_heads(open_onnx(only_labels))
 
 
 def test_an_unknown_input(tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_a_batch(tmp_path: Path) -> None:
     model = onnx.shape_inference.infer_shapes(model)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     before = open_ort(model.SerializeToString(), provider="cpu").run(None, {"images": pixels})[0]
-    take_planes(model)
+    set_input_type(model, "float", "uint8")
     assert [n.op_type for n in model.graph.node] == ["Div", "Sub", "Div", "Relu"]
     assert sorted(t.name for t in model.graph.initializer) == ["full", "mean.planes", "std.planes"]
     run = open_ort(model.SerializeToString(), provider="cpu")

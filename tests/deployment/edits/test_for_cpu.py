@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from edgekit.deployment.edits.editing import editing
 from edgekit.deployment.edits.for_cpu import join_at_once
 from edgekit.runtime.onnx_session import open_ort
 
@@ -23,7 +24,8 @@ def test_concats_of_concats_are_one() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     given = {n: np.random.default_rng(0).normal(size=values[n]).astype(np.float32) for n in "abc"}
     expected = open_ort(model.SerializeToString(), "cpu", optimised=False).run(None, given)
-    join_at_once(model.graph)
+    with editing(model) as edited:
+        join_at_once(edited)
     onnx.checker.check_model(model)
     joined = {n.name: list(n.input) for n in model.graph.node}
     assert joined == {"second": list("abcab"), "other axis": ["b", "a"], "third": ["wide", "wide"]}

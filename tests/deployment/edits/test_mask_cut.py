@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
-from edgekit.artifacts.onnx_files import read_onnx
-from edgekit.comparison.pairing import retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.artifacts.graph_shapes import GraphShape
+from edgekit.artifacts.onnx_files import open_onnx, read_onnx
+from edgekit.comparison.retention import retention
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.mask_files import write_parts
 from edgekit.deployment.assembly.reading_back import read_heads
-from edgekit.deployment.edits import mask_cut as mask_graphs
-from edgekit.deployment.edits.graph_search import leading_to
+from edgekit.deployment.edits import mask_cut
 from edgekit.deployment.edits.mask_cut import SLOTS, cut_masks
 from edgekit.deployment.edits.static_check import FORBIDDEN
 from edgekit.deployment.export.export import export
 from edgekit.deployment.export.triton import write_repository
+from edgekit.deployment.precision.conversion import Conversion
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.onnx_session import OnnxSession
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 from tests.checkpoints import FASTERRCNN, MASKRCNN, SIZE, random_detector, write
 from tests.deployment.assembly.test_reading_back import random_generation, with_classes
 
@@ -105,9 +108,10 @@ def test_weights_are_held_once(found_onnx: Path) -> None:
 def test_appended_generations(adapters: tuple[bool, ...], base_onnx: Path, tmp_path: Path, mixed_test: Dataset) -> None:
     current = base_onnx
     for step, adapter in enumerate(adapters):
-        heads, meta = read_heads(current)
+        file = open_onnx(current)
+        heads, meta = read_heads(file), file.meta
         grown = with_classes(meta, [f"{step} {i}" for i in range(2 + step)])
-        append_generation(current, tmp_path / f"{step}.onnx", random_generation(heads, 2 + step, adapter), grown)
+        append_generation(file, tmp_path / f"{step}.onnx", random_generation(heads, 2 + step, adapter), grown)
         current = tmp_path / f"{step}.onnx"
     whole, cut = OnnxSession(current), write_cut(current, tmp_path / "cut.onnx")
     assert same_where_found(whole, cut, canvases_of(mixed_test, whole.meta.input_size)[:3]) > 10
@@ -121,15 +125,15 @@ def write_cut(path: Path, output: Path) -> OnnxSession:
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_other_precisions(precision: str, tmp_path: Path, mixed_test: Dataset) -> None:
-    options: dict[str, Any] = {"precision": precision}
+    conversion = Conversion(precision)
     if precision == "int8":
-        options |= {"target": "cpu", "calibration": SAMPLE_PHOTOS, "keep": ("body.1", "body.2")}
-    result = export("demo", tmp_path / "found.onnx", masks="found", **options)
+        conversion = Conversion("int8", "cpu", SAMPLE_PHOTOS, keep=("body.1", "body.2"))
+    result = export("demo", tmp_path / "found.onnx", masks="found", conversion=conversion)
     assert result.verification is not None
     assert result.verification.passed
     if precision == "int8":
-        options["calibration"] = tmp_path / "found.calibration.json"
-    export("demo", tmp_path / "all.onnx", no_verify=True, **options)
+        conversion = replace(conversion, calibration=tmp_path / "found.calibration.json")
+    export("demo", tmp_path / "all.onnx", verify=False, conversion=conversion)
     whole, cut = OnnxSession(tmp_path / "all.onnx"), OnnxSession(tmp_path / "found.onnx")
     assert cut.meta.precision == precision
     assert same_where_found(whole, cut, canvases_of(mixed_test, whole.meta.input_size)) > 10
@@ -139,7 +143,7 @@ def test_other_precisions(precision: str, tmp_path: Path, mixed_test: Dataset) -
 def test_more_slots_than_are_pooled_at_once(tmp_path: Path) -> None:
     """Of 100 slots the whole graph pools first 64, then 36."""
     checkpoint = write(random_detector(MASKRCNN), tmp_path / "x.pth")
-    options = {"proposals": 200, "detections": 100, "size": SIZE, "no_verify": True}
+    options = {"verify": False, "shape": GraphShape(SIZE, proposals=200, detections=100)}
     module, meta = load_model(checkpoint, hints=CheckpointHints(architecture=MASKRCNN), size=SIZE)
     save_model(tmp_path / "x.safetensors", module, meta)
     for masks in ("all", "found"):
@@ -153,7 +157,7 @@ def test_more_slots_than_are_pooled_at_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_best_only(adapted: Path, tmp_path: Path, mixed_test: Dataset) -> None:
     for masks in ("all", "found"):
-        export(adapted, tmp_path / f"{masks}.onnx", best_only=True, masks=masks, no_verify=True)
+        export(adapted, tmp_path / f"{masks}.onnx", masks=masks, verify=False, shape=GraphShape(best_only=True))
     whole, cut = OnnxSession(tmp_path / "all.onnx"), OnnxSession(tmp_path / "found.onnx")
     assert same_where_found(whole, cut, canvases_of(mixed_test, whole.meta.input_size)) > 10
 
@@ -162,8 +166,8 @@ def test_best_only(adapted: Path, tmp_path: Path, mixed_test: Dataset) -> None:
     ("options", "message"),
     [
         ({"masks": "some"}, "unknown"),
-        ({"masks": "found", "batch": 2}, "--batch"),
-        ({"masks": "found", "trt": "fp16"}, "--trt"),
+        ({"masks": "found", "shape": GraphShape(batch=2)}, "--batch"),
+        ({"masks": "found", "engine": EngineOptions("fp16")}, "--trt"),
         ({"masks": "found", "triton": Path("models")}, "--triton"),
     ],
 )
@@ -181,7 +185,7 @@ def test_a_model_without_masks_has_none_to_cut(tmp_path: Path) -> None:
     )
     save_model(tmp_path / "x.safetensors", module, meta)
     with pytest.raises(EdgekitError, match="makes no masks"):
-        export(tmp_path / "x.safetensors", tmp_path / "x.onnx", masks="found", no_verify=True)
+        export(tmp_path / "x.safetensors", tmp_path / "x.onnx", masks="found", verify=False)
     assert not (tmp_path / "x.onnx").exists()
 
 
@@ -194,7 +198,7 @@ def test_a_graph_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_needs_the_whole_graph_says_so(found_onnx: Path, tmp_path: Path) -> None:
-    for use in (read_heads, lambda path: write_repository(path, tmp_path / "triton")):
+    for use in (lambda path: read_heads(open_onnx(path)), lambda path: write_repository(path, tmp_path / "triton")):
         with pytest.raises(EdgekitError, match="masks in graphs of their own") as error:
             use(found_onnx)
         assert "--masks all" in str(error.value.hint)
@@ -211,6 +215,7 @@ def test_cut_leaves_the_graph_as_it_was(adapted_onnx: Path) -> None:
 def test_a_graph_is_searched_once_a_branch(adapted_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph, meta = read_onnx(adapted_onnx)
     searches = []
-    monkeypatch.setattr(mask_graphs, "leading_to", lambda *asked: searches.append(asked) or leading_to(*asked))
-    cut = cut_masks(graph, meta, (3,))
-    assert len(searches) == 1 + len(meta.group_sizes) + len(cut.masks)
+    search = mask_cut.nodes_leading_to
+    monkeypatch.setattr(mask_cut, "nodes_leading_to", lambda values: searches.append(values) or search(values))
+    cut_masks(graph, meta, (3,))
+    assert len(searches) == 1 + len(meta.group_sizes)

@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgekit.deployment.edits.editing import editing, graph_of
 from edgekit.deployment.edits.products import ends, use_products
 
 CHANNELS, HEIGHT, WIDTH, SLOTS, CLASSES = 5, 3, 4, 2, 7
@@ -78,8 +79,9 @@ def check_same(graph: onnx.ModelProto, expected: list[np.ndarray]) -> None:
 def test_products_give_what_the_convolutions_do(eight_bits: bool) -> None:
     graph = model()
     expected, before = run(graph), {t.name: t.raw_data for t in graph.graph.initializer}
-    assert ends(graph.graph, frozenset()) == {"scores", "wide", "last", "logits"}
-    same = use_products(graph.graph, eight_bits=eight_bits)
+    assert ends(graph_of(graph), frozenset()) == {"scores", "wide", "last", "logits"}
+    with editing(graph) as edited:
+        same = use_products(edited, eight_bits=eight_bits)
     check_same(graph, expected)
     kinds = Counter(n.op_type for n in graph.graph.node)
     assert (kinds["Gemm"], kinds["Conv"], kinds["ConvTranspose"], kinds["GatherElements"]) == (3, 2, 0, 0)
@@ -105,6 +107,7 @@ def test_products_give_what_the_convolutions_do(eight_bits: bool) -> None:
 def test_stays_a_convolution(kept: set[str], more: list[str], left: set[str]) -> None:
     graph = model(*more)
     expected = run(graph)
-    use_products(graph.graph, frozenset(kept))
+    with editing(graph) as edited:
+        use_products(edited, frozenset(kept))
     assert {n.name for n in graph.graph.node if n.op_type.startswith("Conv")} == left
     check_same(graph, expected)

@@ -11,6 +11,7 @@ import torch
 from edgekit.deployment.assembly.tracing import static_onnx
 from edgekit.deployment.edits.suppression import counts_in_half
 from edgekit.deployment.tensorrt.build import build
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.runtime.flavours import load
 from edgekit.static.nms import BLOCK, ROUNDS, keep_mask
 
@@ -80,6 +81,10 @@ def test_an_fp16_engine_for_turing(tmp_path: Path, base_onnx: Path) -> None:
     from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 
     model, meta = read_onnx(base_onnx)
-    write_onnx(tmp_path / "half.onnx", precision.convert(model, "fp16", input_size=meta.input_size).model, meta)
-    engine = build(tmp_path / "half.onnx", tmp_path / "x.engine", compute_capability=("7.5",))
+    write_onnx(
+        tmp_path / "half.onnx",
+        precision.convert(model, precision.Conversion("fp16", keep=()), meta.input_size).model,
+        meta,
+    )
+    engine = build(tmp_path / "half.onnx", tmp_path / "x.engine", EngineOptions(compute_capability=("7.5",)))
     assert engine.settings["nms_products_in_half"] == 2 * ROUNDS

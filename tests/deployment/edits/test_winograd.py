@@ -10,20 +10,24 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.artifacts.onnx_files import open_onnx, read_onnx, write_onnx
 from edgekit.artifacts.value_names import INNER
-from edgekit.comparison.pairing import parity, retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.comparison.parity import parity
+from edgekit.comparison.retention import retention
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.deployment.assembly.trunk_files import export_trunk
 from edgekit.deployment.edits import winograd
 from edgekit.deployment.edits.winograd import use_winograd, uses_winograd
 from edgekit.deployment.export.export import export
+from edgekit.deployment.precision.conversion import Conversion
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.runtime.onnx_session import open_ort
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 from tests.deployment.assembly.test_reading_back import random_generation, with_classes
 
 
@@ -115,11 +119,11 @@ def test_only_large_ones_are_replaced(shape: tuple[int, int, int, int], filters:
 def test_detections_match_and_old_ones_stay_to_the_last_bit(
     adapted: Path, adapted_onnx: Path, mixed_test: Dataset, tmp_path: Path, small_too: None
 ) -> None:
-    result = export(adapted, tmp_path / "cpu.onnx", target="cpu")
+    result = export(adapted, tmp_path / "cpu.onnx", conversion=Conversion(target="cpu"))
     assert result.verification is not None
     assert result.verification.passed
     assert sum(t.name.endswith(".winograd.products") for t in read_onnx(result.output)[0].graph.value_info) >= 8
-    before = export("demo", tmp_path / "base.onnx", target="cpu")
+    before = export("demo", tmp_path / "base.onnx", conversion=Conversion(target="cpu"))
     sessions = [open_session(p) for p in (before.output, result.output, adapted_onnx)]
     found = [[detect(session, p.read()) for p in mixed_test.photos] for session in sessions]
     old = retention(zip(found[0], found[1], strict=True), 13)
@@ -129,8 +133,8 @@ def test_detections_match_and_old_ones_stay_to_the_last_bit(
 
 
 def test_masks_of_what_is_found(adapted: Path, mixed_test: Dataset, tmp_path: Path, small_too: None) -> None:
-    whole = open_session(export(adapted, tmp_path / "whole.onnx", target="cpu").output)
-    cut = export(adapted, tmp_path / "cut.onnx", target="cpu", masks="found")
+    whole = open_session(export(adapted, tmp_path / "whole.onnx", conversion=Conversion(target="cpu")).output)
+    cut = export(adapted, tmp_path / "cut.onnx", masks="found", conversion=Conversion(target="cpu"))
     assert all(uses_winograd(onnx.load(f, load_external_data=False)) for f in cut.mask_files if f.suffix == ".onnx")
     parts = open_session(cut.output)
     result = parity((detect(whole, p.read()), detect(parts, p.read())) for p in mixed_test.photos)
@@ -139,10 +143,11 @@ def test_masks_of_what_is_found(adapted: Path, mixed_test: Dataset, tmp_path: Pa
 
 
 def test_classes_are_added_to_one(base_onnx: Path, mixed_test: Dataset, tmp_path: Path, small_too: None) -> None:
-    base = export(base_onnx, tmp_path / "base.onnx", target="cpu").output
-    heads, meta = read_heads(base)
+    base = export(base_onnx, tmp_path / "base.onnx", conversion=Conversion(target="cpu")).output
+    file = open_onnx(base)
+    heads, meta = read_heads(file), file.meta
     grown = tmp_path / "grown.onnx"
-    append_generation(base, grown, random_generation(heads, 2, True), with_classes(meta, ("a", "b")))
+    append_generation(file, grown, random_generation(heads, 2, True), with_classes(meta, ("a", "b")))
     before, after = open_session(base), open_session(grown)
     result = retention(((detect(before, p.read()), detect(after, p.read())) for p in mixed_test.photos), 13)
     assert result.compared > 10
@@ -184,7 +189,7 @@ def test_the_faster_way_is_found(seconds: tuple[float, float], gains: bool, monk
 
 
 def test_nothing_large_is_noted(base_onnx: Path, tmp_path: Path) -> None:
-    result = export(base_onnx, tmp_path / "cpu.onnx", target="cpu")
+    result = export(base_onnx, tmp_path / "cpu.onnx", conversion=Conversion(target="cpu"))
     assert "no convolution is large enough" in result.notes[0]
 
 
@@ -194,8 +199,8 @@ def test_what_is_made_for_cpus_stays_so(base_onnx: Path, tmp_path: Path, small_t
     cpu = tmp_path / "cpu.onnx"
     write_onnx(cpu, graph, meta)
     with pytest.raises(EdgekitError, match=r"cpu\.onnx: is made for CPUs in fp32"):
-        export(cpu, tmp_path / "half.onnx", precision="fp16")
+        export(cpu, tmp_path / "half.onnx", conversion=Conversion("fp16"))
     with pytest.raises(EdgekitError, match=r"--masks found: .*cpu\.onnx is made for CPUs already"):
         export(cpu, tmp_path / "found.onnx", masks="found")
     with pytest.raises(EdgekitError, match="--trt fp32 --target cpu: differ"):
-        export("demo", tmp_path / "demo.onnx", trt="fp32", target="cpu")
+        export("demo", tmp_path / "demo.onnx", engine=EngineOptions("fp32"), conversion=Conversion(target="cpu"))

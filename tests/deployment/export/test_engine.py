@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit.deployment.export.export import export
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.engine_session import EngineSession
@@ -17,7 +18,7 @@ from edgekit.runtime.session import Outputs
 from tests.deployment.tensorrt.versions import A10
 from tests.tiny_detector import write_tiny_detector
 
-AHEAD: dict[str, Any] = {"trt": "fp32", "compute_capability": ("8.6",)}
+AHEAD: dict[str, Any] = {"engine": EngineOptions("fp32", compute_capability=("8.6",))}
 
 
 class StandIn:
@@ -72,16 +73,16 @@ def test_an_engine_that_differs_is_not_written(tiny: Path, tmp_path: Path, monke
     on_a_gpu(monkeypatch, 0.1)
     (tmp_path / "out" / "x.onnx").write_text("earlier")
     with pytest.raises(EdgekitError, match=r"out/x.engine: its detections differ .* 0 of 24"):
-        export(tiny, tmp_path / "out" / "x.engine", **AHEAD)
+        export(tiny, tmp_path / "out" / "x.engine", force=True, **AHEAD)
     assert [p.read_text() for p in (tmp_path / "out").iterdir()] == ["earlier"]
-    assert export(tiny, tmp_path / "out" / "x.engine", no_verify=True, **AHEAD).engine_verification is None
+    assert export(tiny, tmp_path / "out" / "x.engine", verify=False, force=True, **AHEAD).engine_verification is None
 
 
 def test_an_engine_for_another_gpu_is_not_run_and_that_is_said(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = on_a_gpu(monkeypatch, 0.1)
-    result = export(tiny, tmp_path / "out" / "x.engine", trt="fp32", compute_capability=("8.9",))
+    result = export(tiny, tmp_path / "out" / "x.engine", engine=EngineOptions("fp32", compute_capability=("8.9",)))
     assert not ran
     assert result.engine_verification is None
     assert any("the engine was not run" in note for note in result.notes)
@@ -90,6 +91,6 @@ def test_an_engine_for_another_gpu_is_not_run_and_that_is_said(
 @pytest.mark.usefixtures("flavour")
 @pytest.mark.gpu
 def test_a_device_compares_its_own_engine(tiny: Path, tmp_path: Path) -> None:
-    result = export(tiny, tmp_path / "out" / "x.engine", trt="fp32")
+    result = export(tiny, tmp_path / "out" / "x.engine", engine=EngineOptions("fp32"))
     assert result.engine_verification is not None
     assert result.engine_verification.parity.compared > 10

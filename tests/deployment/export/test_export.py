@@ -7,12 +7,15 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.onnx_files import read_onnx
-from edgekit.comparison.pairing import parity, retention
-from edgekit.data.annotations.coco import Dataset
+from edgekit.comparison.parity import parity
+from edgekit.comparison.retention import retention
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.deployment.export import export as onnx_export
 from edgekit.errors import EdgekitError
-from edgekit.runtime.session import detect, open_session
+from edgekit.runtime.opening import open_session
+from edgekit.runtime.session import detect
 from edgekit.runtime.torch_session import device_here
 
 
@@ -58,13 +61,13 @@ def test_a_graph_that_differs_is_not_written(adapted: Path, tmp_path: Path, monk
     output = tmp_path / "x.onnx"
     output.write_bytes(b"earlier")
     with pytest.raises(EdgekitError, match=rf"differ from those of pytorch {device_here()}: \d+ of \d+"):
-        onnx_export.export(adapted, output)
+        onnx_export.export(adapted, output, force=True)
     assert output.read_bytes() == b"earlier"
 
 
 @pytest.mark.slow
 def test_other_sizes(adapted: Path, tmp_path: Path) -> None:
-    result = onnx_export.export(adapted, tmp_path / "wide.onnx", size=(256, 384))
+    result = onnx_export.export(adapted, tmp_path / "wide.onnx", shape=GraphShape((256, 384)))
     assert result.verification.parity.matched_share >= 0.99
     session = open_session(result.output)
     assert len(detect(session, np.zeros((100, 100, 3), np.uint8))) == 0

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torchvision.models import get_model_builder
 
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model, save_model
@@ -54,8 +55,8 @@ def test_wrong_options(tmp_path: Path) -> None:
         ({"format": "tflite"}, "x.onnx", "unknown"),
         ({"format": "torchvision"}, "x.onnx", "end it in .pth"),
         ({}, "x.pth", "end it in .onnx"),
-        ({"format": "torchvision", "size": (320, 320)}, "x.pth", "weights only"),
-        ({"size": (100, 100)}, "x.onnx", "not a size the FPN can take"),
+        ({"format": "torchvision", "shape": GraphShape((320, 320))}, "x.pth", "weights only"),
+        ({"shape": GraphShape((100, 100))}, "x.onnx", "not a size the FPN can take"),
     ):
         with pytest.raises(EdgekitError, match=message):
             export("demo", tmp_path / output, **options)

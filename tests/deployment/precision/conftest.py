@@ -13,7 +13,7 @@ from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.data.images import list_images
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.deployment.precision.calibration import Table, calibrate, canvas
-from edgekit.deployment.precision.quantise import calibrated_values, prepare
+from edgekit.deployment.precision.quantise import calibrated_values, with_own_biases
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def canvases(photos: Path, meta: ModelMeta) -> list[np.ndarray]:
 
 @pytest.fixture(scope="session")
 def prepared(fp32: onnx.ModelProto) -> onnx.ModelProto:
-    return prepare(fp32)
+    return with_own_biases(fp32)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from edgekit.deployment.precision.calibration import Table
 from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.precision.quantise import quantise
 from edgekit.deployment.tensorrt.build import build
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 
 pytest.importorskip("tensorrt_rtx", reason="needs edgekit[rtx]")
 OUTPUTS = {"boxes": "float32", "labels": "int64", "scores": "float32", "masks": "float32"}
@@ -21,7 +22,7 @@ OUTPUTS = {"boxes": "float32", "labels": "int64", "scores": "float32", "masks": 
 
 def compiled(model: onnx.ModelProto, meta: ModelMeta, precision: str, capability: str, folder: Path) -> None:
     write_onnx(folder / "x.onnx", model, replace(meta, precision=precision))
-    engine = build(folder / "x.onnx", folder / "x.engine", compute_capability=(capability,))
+    engine = build(folder / "x.onnx", folder / "x.engine", EngineOptions(compute_capability=(capability,)))
     assert (engine.precision, engine.compute_capabilities) == (precision, (capability,))
     assert {t.name: t.dtype for t in engine.tensors if not t.is_input} == OUTPUTS
     assert engine.megabytes > 1

@@ -3,12 +3,13 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from edgekit.deployment.edits.graph_search import block_of, blocks, feature_nodes, layers, matching
+from edgekit.deployment.edits.editing import graph_of
+from edgekit.deployment.edits.layers import block_of, blocks, feature_nodes, layers, matching
 from edgekit.errors import EdgekitError
 
 
 def test_every_layer_is_in_a_block(fp32: onnx.ModelProto) -> None:
-    found = blocks(fp32.graph)
+    found = blocks(graph_of(fp32))
     assert found[:2] == ("body.0", "body.1")
     assert set(found[-5:]) == {"fpn", "rpn", "box_head", "predictors", "mask_head"}
     assert "other" not in found
@@ -29,17 +30,17 @@ def test_block_of_a_weight(weight: str, block: str) -> None:
 
 
 def test_keep_takes_blocks_their_beginnings_and_nodes(fp32: onnx.ModelProto) -> None:
-    known = layers(fp32.graph)
+    known = layers(graph_of(fp32))
     in_body = {x.node for x in known if x.block.startswith("body.")}
-    assert matching(fp32.graph, ["body"]) == in_body
-    assert matching(fp32.graph, ["body.1"]) == {x.node for x in known if x.block == "body.1"}  # not body.10
-    assert matching(fp32.graph, [known[0].node]) == {known[0].node}
+    assert matching(graph_of(fp32), ["body"]) == in_body
+    assert matching(graph_of(fp32), ["body.1"]) == {x.node for x in known if x.block == "body.1"}  # not body.10
+    assert matching(graph_of(fp32), [known[0].node]) == {known[0].node}
     with pytest.raises(EdgekitError, match=r"--keep bodi: no layer of the model .*body\.0.*mask_head"):
-        matching(fp32.graph, ["bodi"])
+        matching(graph_of(fp32), ["bodi"])
 
 
 def test_geometry_is_no_feature(fp32: onnx.ModelProto) -> None:
-    between = feature_nodes(fp32.graph)
+    between = feature_nodes(graph_of(fp32))
     kinds = {n.op_type for n in fp32.graph.node if n.name in between}
     assert {"Relu", "Clip", "Add", "Resize", "MaxPool", "Gather", "MatMul"} <= kinds
     assert not kinds & {"Div", "Exp", "TopK", "Softmax", "Sigmoid", "Cast", "Floor", "Greater", "Sub", "Min"}

@@ -6,7 +6,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from edgekit.artifacts.value_names import INNER
-from edgekit.deployment.edits.graph_search import layers
+from edgekit.deployment.edits.editing import graph_of
+from edgekit.deployment.edits.layers import layers
 from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.precision.calibration import Range
 from edgekit.deployment.precision.half import half_values, to_fp16, too_large
@@ -65,7 +66,7 @@ def test_detections_stay(fp32: onnx.ModelProto, fp16: onnx.ModelProto, canvases:
 def test_kept_blocks_stay_float32(fp32: onnx.ModelProto) -> None:
     kept = to_fp16(fp32, ("rpn", "body.3"))
     kinds = kinds_of(kept)
-    floats = {x.block for x in layers(fp32.graph) if kinds[node_of(kept, x.node).output[0]] == TensorProto.FLOAT}
+    floats = {x.block for x in layers(graph_of(fp32)) if kinds[node_of(kept, x.node).output[0]] == TensorProto.FLOAT}
     assert floats == {"rpn", "body.3"}
     check_static(kept)
 
@@ -77,14 +78,14 @@ def test_a_weight_beyond_half_keeps_its_layer(fp32: onnx.ModelProto) -> None:
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) - np.float32(1e6), bias.name))
     made = to_fp16(model)
     kinds = kinds_of(made)
-    in_float = {x.weight for x in layers(fp32.graph) if kinds[node_of(made, x.node).output[0]] == TensorProto.FLOAT}
+    in_float = {x.weight for x in layers(graph_of(fp32)) if kinds[node_of(made, x.node).output[0]] == TensorProto.FLOAT}
     assert in_float == {"model.base.rpn.head.cls_logits.weight"}
 
 
 def test_a_value_beyond_half_keeps_its_node(fp32: onnx.ModelProto, canvases: list[np.ndarray]) -> None:
-    values = half_values(fp32.graph)
+    values = half_values(fp32)
     ranges = dict.fromkeys(values, Range(0.0, 1.0, 1 / 127)) | {values[20]: Range(-7e4, 0.0, 551.0)}
-    large = too_large(fp32.graph, ranges)
+    large = too_large(fp32, ranges)
     assert len(large) == 1
     made = to_fp16(fp32, overflowing=large)
     check_static(made)

@@ -5,7 +5,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgekit.deployment.edits.graph_search import blocks, layers
+from edgekit.deployment.edits.editing import graph_of
+from edgekit.deployment.edits.layers import blocks, layers
 from edgekit.deployment.precision.keep import Found, difference, find_keep
 
 
@@ -31,7 +32,7 @@ def without_masks(fp32: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with the mask predictor's weights at zero, and all else as it was."""
     made = onnx.ModelProto()
     made.CopyFrom(fp32)
-    lost = {x.weight for x in layers(fp32.graph) if x.block == "predictors"}
+    lost = {x.weight for x in layers(graph_of(fp32)) if x.block == "predictors"}
     for tensor in made.graph.initializer:
         if tensor.name in lost:
             tensor.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(tensor), tensor.name))
@@ -54,7 +55,7 @@ def test_the_wrecked_block_is_kept_and_no_other(fp32: onnx.ModelProto, canvases:
 
 def test_a_block_that_only_seemed_to_cost_is_dropped_again(fp32: onnx.ModelProto, canvases: list[np.ndarray]) -> None:
     """The RPN costs as much as the predictors where all else is kept, and nothing otherwise."""
-    wrecked, all_but_rpn = without_masks(fp32), set(blocks(fp32.graph)) - {"rpn"}
+    wrecked, all_but_rpn = without_masks(fp32), set(blocks(graph_of(fp32))) - {"rpn"}
 
     def build(keep: tuple[str, ...]) -> onnx.ModelProto:
         return fp32 if "predictors" in keep and set(keep) != all_but_rpn else wrecked

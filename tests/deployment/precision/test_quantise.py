@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from edgekit.artifacts.value_names import INNER
-from edgekit.deployment.edits.graph_search import layers
+from edgekit.deployment.edits.editing import graph_of
+from edgekit.deployment.edits.layers import layers
 from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.precision.calibration import Table
 from edgekit.deployment.precision.keep import detections, difference
@@ -49,7 +50,7 @@ def test_only_layers_read_8_bits(int8: onnx.ModelProto, target: str) -> None:
 
 def test_weights_are_signed_symmetric_by_channel(int8: onnx.ModelProto, prepared: onnx.ModelProto) -> None:
     constants = {t.name: numpy_helper.to_array(t) for t in int8.graph.initializer}
-    layer = next(x for x in layers(prepared.graph) if x.block == "fpn")
+    layer = next(x for x in layers(graph_of(prepared)) if x.block == "fpn")
     node = next(n for n in int8.graph.node if n.name == layer.node)
     dequantise = next(n for n in int8.graph.node if node.input[1] in n.output)
     weight, scale, zero = (constants[i] for i in dequantise.input)
@@ -109,7 +110,7 @@ def test_onnxruntime_fuses_the_cpu_recipe(prepared: onnx.ModelProto, table: Tabl
 
 def test_kept_layers_read_no_8_bits(prepared: onnx.ModelProto, table: Table, target: str) -> None:
     made = quantise(prepared, table, target, ("body", "fpn"))
-    kept = {x.node for x in layers(prepared.graph) if x.block.startswith(("body", "fpn"))}
+    kept = {x.node for x in layers(graph_of(prepared)) if x.block.startswith(("body", "fpn"))}
     weights = {t.name: t.data_type for t in made.graph.initializer}
     assert all(weights[n.input[1]] == TensorProto.FLOAT for n in made.graph.node if n.name in kept)
     assert sum(n.op_type == "QuantizeLinear" for n in made.graph.node) > 5

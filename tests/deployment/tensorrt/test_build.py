@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ import pytest
 from onnx import helper
 
 from edgekit.deployment.tensorrt.build import build, out_of_memory, remedy, with_less_workspace
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.runtime.engine_file import Tensor, read_engine, sidecar_of
@@ -20,7 +22,7 @@ from tests.tiny_detector import META, SIZE, SLOTS, write_tiny_detector
 T = TypeVar("T")
 NOTHING_FOUND = "Error Code 10: Internal Error (Could not find any implementation for node Conv_1"
 pytest.importorskip("tensorrt_rtx", reason="needs edgekit[rtx]")
-AHEAD = {"compute_capability": ("8.6",)}
+AHEAD = EngineOptions(compute_capability=("8.6",))
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("capabilities", [("8.0",), ("8.6",), ("8.9",), ("12.0",), ("8.6", "8.9", "12.0")])
 def test_compiles_ahead_of_time(capabilities: tuple[str, ...], tiny: Path, tmp_path: Path) -> None:
-    engine = build(tiny, tmp_path / "x.engine", compute_capability=capabilities)
+    engine = build(tiny, tmp_path / "x.engine", EngineOptions(compute_capability=capabilities))
     again, data = read_engine(tmp_path / "x.engine")
     assert again == engine
     assert engine.compute_capabilities == capabilities
@@ -51,7 +53,7 @@ def test_compiles_ahead_of_time(capabilities: tuple[str, ...], tiny: Path, tmp_p
 
 
 def test_compiles_an_adapted_model(adapted_onnx: Path, tmp_path: Path) -> None:
-    engine = build(adapted_onnx, tmp_path / "x.engine", **AHEAD)
+    engine = build(adapted_onnx, tmp_path / "x.engine", AHEAD)
     assert engine.megabytes > 1
     assert engine.meta.new_classes == ("chicken", "frog")
     assert {t.name for t in engine.tensors} == {"images", "boxes", "labels", "scores", "masks"}
@@ -67,7 +69,7 @@ def test_the_parser_and_the_engine_agree_on_types(tiny: Path, tmp_path: Path) ->
     model = onnx.load(graph)
     model.graph.output[-1].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
     onnx.save(model, graph)
-    engine = build(graph, tmp_path / "x.engine", **AHEAD)
+    engine = build(graph, tmp_path / "x.engine", AHEAD)
     assert engine.tensors[-1] == Tensor("halved", False, (1, SIZE[0] * SIZE[1] * 3), "float16")
 
 
@@ -89,7 +91,7 @@ def test_a_node_it_does_not_take(node: object, words: str, tmp_path: Path) -> No
     output.write_text("earlier")
     sidecar_of(output).write_text("its sidecar")
     with pytest.raises(EdgekitError, match=words) as caught:
-        build(graph, output, **AHEAD)
+        build(graph, output, AHEAD)
     assert str(graph) in caught.value.message
     assert "\n" not in str(caught.value)
     assert (output.read_text(), sidecar_of(output).read_text()) == ("earlier", "its sidecar")
@@ -98,7 +100,7 @@ def test_a_node_it_does_not_take(node: object, words: str, tmp_path: Path) -> No
 
 def test_not_a_detector(tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match="its one input is not called images"):
-        build(write_tiny_detector(tmp_path / "x.onnx", images="photos"), tmp_path / "x.engine", **AHEAD)
+        build(write_tiny_detector(tmp_path / "x.onnx", images="photos"), tmp_path / "x.engine", AHEAD)
 
 
 def test_progress_and_what_it_is_called(tiny: Path, tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_progress_and_what_it_is_called(tiny: Path, tmp_path: Path) -> None:
             seen.append((item, description))
             yield item
 
-    build(tiny, tmp_path / "x.engine", **AHEAD, track=track)
+    build(tiny, tmp_path / "x.engine", AHEAD, track=track)
     assert [item for item, _ in seen] == list(range(100))
     assert seen[0][1] == f"TensorRT-RTX {load('rtx').version} compiles for 8.6"
 
@@ -121,9 +123,9 @@ def test_interrupted(adapted_onnx: Path, tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(adapted_onnx, tmp_path / "x.engine", **AHEAD, track=track)
+        build(adapted_onnx, tmp_path / "x.engine", AHEAD, track=track)
     assert list(tmp_path.iterdir()) == []
-    assert build(adapted_onnx, tmp_path / "x.engine", **AHEAD).megabytes > 1  # the next build works
+    assert build(adapted_onnx, tmp_path / "x.engine", AHEAD).megabytes > 1  # the next build works
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_interrupted(adapted_onnx: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(not isinstance(first_gpu(), NoGpu), reason="is about machines without a GPU")
 def test_what_cannot_be_asked(options: dict[str, object], words: str, tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match=words):
-        build(tiny, tmp_path / "x.engine", **{**AHEAD, **options})  # type: ignore[arg-type]
+        build(tiny, tmp_path / "x.engine", replace(AHEAD, **options))  # type: ignore[arg-type]
     assert not (tmp_path / "x.engine").exists()
 
 
@@ -154,23 +156,23 @@ def test_no_tensorrt(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     load.cache_clear()
     try:
         with pytest.raises(EdgekitError, match=r"8.6: .*TensorRT-RTX is not installed \(pip install 'edgekit\[rtx\]'"):
-            build(tiny, tmp_path / "x.engine", **AHEAD)
+            build(tiny, tmp_path / "x.engine", AHEAD)
     finally:
         load.cache_clear()
 
 
 def test_turing_has_no_float32_products(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match=r"FP32 GEMM is not supported.*for compute capability 7.5 build with --trt"):
-        build(tiny, tmp_path / "x.engine", compute_capability=("7.5",))
+        build(tiny, tmp_path / "x.engine", EngineOptions(compute_capability=("7.5",)))
 
 
 def test_a_name_of_no_engine(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match=r"end it in \.engine"):
-        build(tiny, tmp_path / "x.plan", **AHEAD)
+        build(tiny, tmp_path / "x.plan", AHEAD)
 
 
 def test_the_workspace_reaches_the_builder(tiny: Path, tmp_path: Path) -> None:
-    assert build(tiny, tmp_path / "x.engine", **AHEAD, workspace_mb=100).settings["workspace_mb"] == 100
+    assert build(tiny, tmp_path / "x.engine", replace(AHEAD, workspace_mb=100)).settings["workspace_mb"] == 100
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
+from edgekit.comparison.comparison_photos import comparison_photos
 from edgekit.comparison.verification import verify
 from edgekit.deployment.precision.half import to_fp16
 from edgekit.deployment.tensorrt.build import build
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.runtime.engine_session import CAPTURED, OWN, EngineSession
 from edgekit.runtime.gpu import Gpu
 from edgekit.runtime.onnx_session import OnnxSession
@@ -29,7 +31,7 @@ def assert_agree(graph: Path, engine: Path) -> None:
     """An engine finds on edgekit's photos what its graph finds in onnxruntime on the CPU."""
     with EngineSession.open(engine) as session:
         assert session.graph in (CAPTURED, OWN)
-        seen = verify(OnnxSession(graph, "cpu"), session)
+        seen = verify(OnnxSession(graph, "cpu"), session, comparison_photos())
     assert seen.passed, seen.numbers
 
 
@@ -51,7 +53,7 @@ def test_a_compatible_engine_runs_where_it_was_built(option: str, gpu: Gpu, tmp_
     if option == "hardware_compatible" and float(gpu.compute_capability) < 8.0:
         pytest.skip("needs Ampere or newer")
     graph = write_tiny_detector(tmp_path / "tiny.onnx")
-    engine = build(graph, tmp_path / "tiny.engine", **{option: True})  # type: ignore[arg-type]
+    engine = build(graph, tmp_path / "tiny.engine", EngineOptions(**{option: True}))  # type: ignore[arg-type]
     assert engine.settings[option]
     pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
     expected = OnnxSession(graph, "cpu").infer(pixels)
@@ -65,8 +67,8 @@ def test_a_compatible_engine_runs_where_it_was_built(option: str, gpu: Gpu, tmp_
 @pytest.mark.gpu
 def test_a_second_build_reuses_the_timings(adapted_onnx: Path, tmp_path: Path) -> None:
     timings = tmp_path / "timings"
-    first = build(adapted_onnx, tmp_path / "first.engine", timing_cache=timings)
+    first = build(adapted_onnx, tmp_path / "first.engine", EngineOptions(timing_cache=timings))
     assert [file.suffix for file in timings.iterdir()] == [".timing"]
-    second = build(adapted_onnx, tmp_path / "second.engine", timing_cache=timings)
+    second = build(adapted_onnx, tmp_path / "second.engine", EngineOptions(timing_cache=timings))
     assert len(list(timings.iterdir())) == 1
     assert second.seconds < first.seconds

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from edgekit.deployment.tensorrt.target import Target
-from edgekit.deployment.tensorrt.timing_cache import attach, cache_entry, keep
+from edgekit.deployment.tensorrt.timing_cache import cache_entry, kept_timings
 from edgekit.runtime.flavours import load
 from tests.damage import flip_a_bit
 from tests.deployment.tensorrt.versions import A10, ORIN, tensorrt
+
+A10_TARGET = Target(tensorrt("10.3.0"), A10, ("8.6",))
 
 
 class Config:
@@ -49,34 +51,33 @@ def test_no_entry_where_nothing_is_timed(tmp_path: Path) -> None:
     assert cache_entry(tmp_path, Target(load("rtx"), A10, ("8.6",))) is None
 
 
+def built(folder: Path, timings: bytes) -> bytes:
+    """What a build in a process of its own finds there, which leaves ``timings``."""
+    config = Config()
+    with kept_timings(config, folder, A10_TARGET):
+        found = config.cache
+        assert found is not None
+        config.cache = timings
+    return found
+
+
 def test_timings_are_kept_for_the_next_build(tmp_path: Path) -> None:
-    file, config = tmp_path / "folder" / "x.timing", Config()
-    before = attach(config, file)
-    assert (before, config.cache) == (b"", b"")
-    config.cache = b"timings"
-    keep(config, file, before)
-    again = Config()
-    assert attach(again, file) == again.cache == b"timings"
+    assert built(tmp_path, b"timings") == b""
+    (file,) = tmp_path.glob("*.timing/timings")
     written = file.stat().st_mtime_ns
-    keep(again, file, b"timings")
+    assert built(tmp_path, b"timings") == b"timings"
     assert file.stat().st_mtime_ns == written
 
 
 @pytest.mark.parametrize("content", [b"damaged file", b"other device's"])
 def test_a_cache_it_cannot_use(content: bytes, tmp_path: Path) -> None:
-    file, config = tmp_path / "x.timing", Config()
-    config.cache = content
-    keep(config, file, b"")
-    assert attach(config, file) == b""
-    assert config.cache == b""
-    config.cache = b"new timings"
-    keep(config, file, b"")
-    assert attach(Config(), file) == b"new timings"
+    built(tmp_path, content)
+    assert built(tmp_path, b"new timings") == b""
+    assert built(tmp_path, b"") == b"new timings"
 
 
 def test_damaged_timings_are_not_used(tmp_path: Path) -> None:
-    file, config = tmp_path / "x.timing", Config()
-    config.cache = b"timings"
-    keep(config, file, b"")
+    built(tmp_path, b"timings")
+    (file,) = tmp_path.glob("*.timing")
     flip_a_bit(file / "timings")
-    assert attach(config, file) == b""
+    assert built(tmp_path, b"") == b""

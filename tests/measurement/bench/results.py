@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekit.measurement.bench.benchmark import Benchmark, Latency, LayerTime, Measured, Memory, Power, Split, Streams
+from edgekit.measurement.bench.benchmark import (
+    Benchmark,
+    CallSplit,
+    Latency,
+    LayerTime,
+    Measured,
+    Memory,
+    Power,
+    Streams,
+)
 from edgekit.measurement.telemetry.source import Missing
 from edgekit.measurement.telemetry.summary_of_run import Series, Telemetry
 
@@ -13,7 +22,7 @@ MACHINE = {"cpu": "Cortex-A78AE", "cores": 6, "architecture": "aarch64", "system
 
 def latency(artifact: str = "a.onnx", p50_ms: float = 10.0, **other: Any) -> Latency:
     values: dict[str, Any] = {"runtime": "onnxruntime cpu", "p90_ms": 11.0, "p99_ms": 12.0, "mean_ms": 10.2}
-    values |= {"std_ms": 0.5, "images_per_s": 98.0, "inference_p50_ms": 9.0, "split": Split(2.0, 0.5, 9.0, 0.5)}
+    values |= {"std_ms": 0.5, "images_per_s": 98.0, "inference_p50_ms": 9.0, "split": CallSplit(2.0, 0.5, 9.0, 0.5)}
     values |= {"runs": 4, "warm_up": 8, "stable": True, "objects_per_image": 3.0, "input_size": (64, 96), "batch": 1}
     return Latency(artifact, p50_ms=p50_ms, **{**values, **other})
 
@@ -40,16 +49,12 @@ def telemetry(*series: Series, missing: tuple[Missing, ...] = ()) -> Telemetry:
     return Telemetry(
         seconds=10.0,
         samples=40,
-        joules=None,
-        mean_watts=None,
         measured=tuple(f"{s.source} {s.what}" for s in watts),
         throttled="no",
         throttle_reasons=(),
         settings={"power mode": "15W"},
-        rails=(),
         series=series,
         missing=missing,
-        sampling_cpu_seconds=0.02,
         core_share=0.002,
         began=100.0,
     )
@@ -58,5 +63,5 @@ def telemetry(*series: Series, missing: tuple[Missing, ...] = ()) -> Telemetry:
 def benchmark(*rows: Measured, seen: Telemetry | None = None, **other: Any) -> Benchmark:
     values: dict[str, Any] = {"failed": (), "photos": 8, "photo_sizes": {"480x640": 8}, "settings": {"runs": 4}}
     values |= {"machine": MACHINE, "versions": {"edgekit": "0.1.0"}, "telemetry": seen or telemetry()}
-    values |= {"not_measured": {"power and energy": "jtop: this is no Jetson"}}
+    values |= {"not_measured": {"power and energy": "jtop: this is not a Jetson"}}
     return Benchmark(artifacts=rows, **{**values, **other})

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from edgekit.errors import EdgekitError
-from edgekit.measurement.bench.earlier import compare, read_old, refuse_other_machine, slower_than, unjudged
+from edgekit.measurement.bench.earlier import (
+    compare_with_earlier,
+    read_old,
+    refuse_other_machine,
+    slower_than,
+    unjudged,
+)
 from tests.measurement.bench.results import MACHINE, benchmark, latency, measured
 
 FILE = Path("old.json")
@@ -23,7 +29,7 @@ def written(tmp_path: Path, *rows: Any) -> dict[str, Any]:
 def test_ratios(tmp_path: Path) -> None:
     old = written(tmp_path, latency("a.onnx", 10.0), latency("b.onnx", 20.0))
     now = [latency("a.onnx", 10.4), latency("b.onnx", 22.0, inference_p50_ms=18.0)]
-    found = compare(now, MACHINE, old, FILE)
+    found = compare_with_earlier(now, MACHINE, old, FILE)
     assert [(r.artifact, r.ratio, r.inference_ratio) for r in found.ratios] == [
         ("a.onnx", 1.04, 1.0),
         ("b.onnx", 1.1, 2.0),
@@ -36,13 +42,13 @@ def test_ratios(tmp_path: Path) -> None:
 def test_the_same_file_in_another_folder_and_a_newer_runtime(tmp_path: Path) -> None:
     old = written(tmp_path, latency("/ci/1/a.engine", 10.0, runtime="TensorRT 10.3.0, CUDA graph"))
     row = latency("/ci/2/a.engine", 5.0, runtime="TensorRT 10.13.1, CUDA graph")
-    assert compare([row], MACHINE, old, FILE).ratios[0].ratio == 0.5
-    assert compare([latency("a.onnx")], MACHINE, old, FILE).unknown == ("a.onnx",)
+    assert compare_with_earlier([row], MACHINE, old, FILE).ratios[0].ratio == 0.5
+    assert compare_with_earlier([latency("a.onnx")], MACHINE, old, FILE).unknown == ("a.onnx",)
 
 
 def test_what_cannot_be_judged_is_said(tmp_path: Path) -> None:
     old = written(tmp_path, latency("a.onnx", 10.0, batch=4))
-    found = compare([latency("a.onnx", 90.0), latency("new.onnx")], MACHINE, old, FILE)
+    found = compare_with_earlier([latency("a.onnx", 90.0), latency("new.onnx")], MACHINE, old, FILE)
     assert slower_than(found, 0.05) == ()
     lacking, changed = unjudged(found)
     assert "new.onnx" in lacking
@@ -51,12 +57,17 @@ def test_what_cannot_be_judged_is_said(tmp_path: Path) -> None:
 
 def test_another_power_mode_is_said_where_both_results_know_theirs(tmp_path: Path) -> None:
     old = written(tmp_path, latency())
-    found = compare([latency(p50_ms=90.0)], MACHINE, old, FILE, {"power mode": "MAXN_SUPER", "jetson_clocks": "on"})
+    found = compare_with_earlier(
+        [latency(p50_ms=90.0)], MACHINE, old, FILE, {"power mode": "MAXN_SUPER", "jetson_clocks": "on"}
+    )
     assert found.ratios[0].differs == ("power mode 15W before, MAXN_SUPER now",)
     assert slower_than(found, 0.05) == ()
     assert "power mode 15W before" in unjudged(found)[0]
-    assert compare([latency()], MACHINE, old, FILE, {}).ratios[0].differs == ()
-    assert compare([latency()], MACHINE, old | {"telemetry": 3}, FILE, {"power mode": "7W"}).ratios[0].differs == ()
+    assert compare_with_earlier([latency()], MACHINE, old, FILE, {}).ratios[0].differs == ()
+    assert (
+        compare_with_earlier([latency()], MACHINE, old | {"telemetry": 3}, FILE, {"power mode": "7W"}).ratios[0].differs
+        == ()
+    )
 
 
 @pytest.mark.parametrize(("name", "value"), [("p50_ms", None), ("p50_ms", "fast"), ("inference_p50_ms", 0),
@@ -65,14 +76,14 @@ def test_figures_that_are_none_are_named_before_the_run(name: str, value: Any, t
     document = dataclasses.asdict(benchmark(measured(latency())))
     document["artifacts"][0]["latency"][name] = value
     (tmp_path / "x.json").write_text(json.dumps(document))
-    with pytest.raises(EdgekitError, match=rf"is no result of edgekit bench \(ValueError: {name} is") as caught:
+    with pytest.raises(EdgekitError, match=rf"is not a result of edgekit bench \(ValueError: {name} is") as caught:
         read_old(tmp_path / "x.json")
     assert "--json x.json" in caught.value.hint
 
 
 def test_another_machine_is_refused(tmp_path: Path) -> None:
     old, other = written(tmp_path, latency()), MACHINE | {"cpu": "AMD EPYC", "device": "NVIDIA L4"}
-    assert compare([latency()], other, old, FILE).other_machine == (
+    assert compare_with_earlier([latency()], other, old, FILE).other_machine == (
         "cpu: Cortex-A78AE before, AMD EPYC now",
         "device: none before, NVIDIA L4 now",
     )
@@ -86,7 +97,7 @@ def test_another_machine_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_result(text: str, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
-    with pytest.raises(EdgekitError, match="is no result of edgekit bench"):
+    with pytest.raises(EdgekitError, match="is not a result of edgekit bench"):
         read_old(path)
     with pytest.raises(EdgekitError, match="no such result"):
         read_old(tmp_path / "nothing.json")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from edgekit.measurement.bench.harness import Clock, Subject
 from edgekit.measurement.bench.power import Window, absent, has_power, power_of, run_alone
 from edgekit.measurement.telemetry.sampler import Sampler
-from edgekit.measurement.telemetry.source import Missing, Reading
+from edgekit.measurement.telemetry.source import Missing, Sample
 from edgekit.measurement.telemetry.summary_of_run import Series
 from tests.measurement.bench.clocks import FakeTime
 from tests.measurement.bench.results import telemetry
@@ -50,16 +49,13 @@ def test_what_nobody_measured_is_said() -> None:
 
 
 class Board:
-    name, board_rail, settings = "jtop", "VDD_IN", {"power mode": "15W"}
+    name, board_rail, settings, thread = "jtop", "VDD_IN", {"power mode": "15W"}, None
 
     def __init__(self, unit: str) -> None:
         self.unit = unit
 
-    def read(self) -> Reading:
-        return Reading({("VDD_IN", self.unit): 7.0}, throttled=())
-
-    def threads(self) -> tuple[threading.Thread, ...]:
-        return ()
+    def read(self) -> Sample:
+        return Sample({("VDD_IN", self.unit): 7.0}, throttled=())
 
     def close(self) -> None:
         pass

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from edgekit.data.annotations.coco import Dataset
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench import run
 from edgekit.measurement.bench.alone import try_alone
 from edgekit.measurement.bench.forms import Form, fallen_back, forms, open_form
+from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.bench.run import measure
-from edgekit.measurement.telemetry.source import Missing, Reading
+from edgekit.measurement.telemetry.source import Missing, Sample
+from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.gpu import Gpu, NoGpu, nvidia_device
 from tests.checkpoints import random_detector, write
 from tests.tiny_detector import write_tiny_detector
@@ -28,13 +29,10 @@ PHOTO = Path(__file__).parents[3] / "edgekit" / "assets" / "verify" / "0.jpg"
 class Board:
     """A Jetson that draws 5 W."""
 
-    name, board_rail, settings = "jtop", "VDD_IN", {"power mode": "15W"}
+    name, board_rail, settings, thread = "jtop", "VDD_IN", {"power mode": "15W"}, None
 
-    def read(self) -> Reading:
-        return Reading({("VDD_IN", "W"): 5.0, ("gpu", "celsius"): 50.0, ("gpu", "MHz"): 900.0}, throttled=("cpu hot",))
-
-    def threads(self) -> tuple[threading.Thread, ...]:
-        return ()
+    def read(self) -> Sample:
+        return Sample({("VDD_IN", "W"): 5.0, ("gpu", "celsius"): 50.0, ("gpu", "MHz"): 900.0}, throttled=("cpu hot",))
 
     def close(self) -> None:
         pass
@@ -50,7 +48,9 @@ def test_artifacts_that_cannot_be_measured_are_named_and_the_others_measured(tin
     damaged.write_bytes(b"\x08\x99 not a protobuf")
     (tmp_path / "foreign.engine").write_bytes(b"an engine")
     models = ["nothing.onnx", tiny, damaged, tmp_path / "foreign.engine", tiny]
-    result = measure(models, runs=3, sources=[Missing("jtop", "the jtop service does not answer", "restart it")])
+    result = measure(
+        models, BenchOptions(runs=3), sources=[Missing("jtop", "the jtop service does not answer", "restart it")]
+    )
     assert [r.latency.artifact for r in result.artifacts] == [str(tiny), f"{tiny} #2"]
     assert [Path(f.artifact).name for f in result.failed] == ["nothing.onnx", "damaged.onnx", "foreign.engine"]
     assert all(f.remedy for f in result.failed)
@@ -62,11 +62,12 @@ def test_artifacts_that_cannot_be_measured_are_named_and_the_others_measured(tin
     assert "the jtop service does not answer" in row.not_measured["power"]
     assert row.memory is not None
     assert 20 < row.memory.before_mb < row.memory.resident_mb <= row.memory.peak_mb
-    assert result.telemetry.core_share < 0.01
 
 
-def test_power_streams_and_layers(tiny: Path) -> None:
-    result = measure([tiny], runs=2, streams=2, providers=("cpu",), profile=True, sources=[Board()], alone_seconds=0.5)
+def test_power_streams_and_layers(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "ALONE", 0.5)
+    options = BenchOptions(runs=2, streams=2, providers=("cpu",), profile=True)
+    result = measure([tiny], options, sources=[Board()])
     (row,) = result.artifacts
     assert result.failed == ()
     assert row.power is not None
@@ -83,7 +84,7 @@ def test_power_streams_and_layers(tiny: Path) -> None:
 
 
 def test_average_precision_of_what_was_timed(base_onnx: Path, mixed_test: Dataset) -> None:
-    result = measure([base_onnx], mixed_test.file.parent, mixed_test.file, runs=2, sources=[])
+    result = measure([base_onnx], BenchOptions(mixed_test.file.parent, mixed_test.file, runs=2), sources=[])
     (row,) = result.artifacts
     assert row.accuracy is not None
     assert row.accuracy.box.AP50 > 0.8
@@ -94,7 +95,7 @@ def test_times_are_kept_where_average_precision_cannot_be(tiny: Path, mixed_test
     document = json.loads(mixed_test.file.read_text())
     others = [c | {"name": f"unicorn {c['id']}"} for c in document["categories"]]
     (tmp_path / "others.json").write_text(json.dumps(document | {"categories": others}))
-    result = measure([tiny], mixed_test.file.parent, tmp_path / "others.json", runs=2, sources=[])
+    result = measure([tiny], BenchOptions(mixed_test.file.parent, tmp_path / "others.json", runs=2), sources=[])
     (row,) = result.artifacts
     assert row.latency.p50_ms > 0
     assert row.accuracy is None
@@ -109,12 +110,12 @@ def test_mixed_sizes_and_a_time_budget(tiny: Path, tmp_path: Path) -> None:
     folder.mkdir()
     for name, size in {"a.jpg": (64, 48), "b.png": (300, 500), "c.jpg": (64, 48)}.items():
         Image.new("RGB", size).save(folder / name)
-    result = measure([tiny], folder, seconds=0.5, sources=[])
+    result = measure([tiny], BenchOptions(folder, seconds=0.5), sources=[])
     assert result.photo_sizes == {"48x64": 2, "500x300": 1}
     assert 1 <= result.artifacts[0].latency.runs <= 11, "rounds of at least 50 ms each within half a second"
     (folder / "d.jpg").write_bytes(b"no photo")
     with pytest.raises(EdgekitError, match=r"d\.jpg: not a readable image"):
-        measure([tiny], folder, runs=1, sources=[])
+        measure([tiny], BenchOptions(folder, runs=1), sources=[])
 
 
 @pytest.mark.parametrize(
@@ -131,25 +132,26 @@ def test_mixed_sizes_and_a_time_budget(tiny: Path, tmp_path: Path) -> None:
 )
 def test_options_that_cannot_be(options: dict, said: str, tiny: Path) -> None:
     with pytest.raises(EdgekitError, match=said) as caught:
-        measure([tiny], **options)
+        measure([tiny], BenchOptions(**options))
     assert caught.value.hint
 
 
 def test_a_folder_without_images(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(EdgekitError, match="holds no images"):
-        measure([tiny], tmp_path / "empty")
+        measure([tiny], BenchOptions(tmp_path / "empty"))
 
 
 def test_a_batch_that_an_artifact_cannot_do(tiny: Path) -> None:
-    result = measure([tiny], batch=4, runs=1, sources=[])
+    result = measure([tiny], BenchOptions(batch=4, runs=1), sources=[])
     assert result.artifacts == ()
-    assert "takes 1 photo a call, not 4" in result.failed[0].reason
+    assert "takes 1 photo per call, not 4" in result.failed[0].reason
 
 
-def test_several_photos_a_call(tmp_path: Path) -> None:
+def test_several_photos_per_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two = write_tiny_detector(tmp_path / "two.onnx", batch=2)
-    result = measure([two], batch=2, runs=3, sources=[Board()], alone_seconds=0.2)
+    monkeypatch.setattr(run, "ALONE", 0.2)
+    result = measure([two], BenchOptions(batch=2, runs=3), sources=[Board()])
     (row,) = result.artifacts
     assert result.failed == ()
     assert (row.latency.batch, row.latency.runs) == (2, 3)
@@ -162,7 +164,7 @@ def test_an_artifact_without_streams_is_measured_all_the_same(tiny: Path, monkey
     session = open_form(Form(str(tiny), "tiny"))
     session.runtime = "pytorch cpu"
     monkeypatch.setattr(run, "open_form", lambda form: session)
-    (row,) = measure([tiny], streams=2, runs=1, sources=[]).artifacts
+    (row,) = measure([tiny], BenchOptions(streams=2, runs=1), sources=[]).artifacts
     assert row.latency.p50_ms > 0
     assert "export it to ONNX" in row.not_measured["streams"]
     assert any("--streams" in note for note in row.notes)
@@ -174,8 +176,8 @@ def test_a_driver_that_is_there_but_broken_is_named_where_the_cpu_takes_over(
 ) -> None:
     broken = NoGpu("the NVIDIA driver is broken (cuInit: error 999)", "run nvidia-smi", broken=True)
     monkeypatch.setattr(run, "first_gpu", lambda: broken)
-    (row,) = measure([tiny], runs=1, sources=[]).artifacts
-    (asked,) = measure([tiny], runs=1, providers=("cpu",), sources=[]).artifacts
+    (row,) = measure([tiny], BenchOptions(runs=1), sources=[]).artifacts
+    (asked,) = measure([tiny], BenchOptions(runs=1, providers=("cpu",)), sources=[]).artifacts
     assert "runs on the CPU: the NVIDIA driver is broken (cuInit: error 999) (run nvidia-smi)" in row.notes
     assert "error 999" in row.not_measured["device memory"]
     assert not any("broken" in note for note in asked.notes), "the CPU was asked for"
@@ -202,12 +204,12 @@ def test_forms_of_models() -> None:
 
 
 def test_what_a_checkpoint_of_others_does_not_say_goes_to_checkpoints_only(tmp_path: Path) -> None:
-    found = forms(["a.onnx", "b.pth"], compiled=True, base_classes=tmp_path / "names.txt", architecture="maskrcnn")
-    said = [(f.name, f.base_classes, f.architecture) for f in found]
-    names = str(tmp_path / "names.txt")
-    assert said == [("a.onnx", None, None), ("b.pth", names, "maskrcnn"), ("b.pth, compiled", names, "maskrcnn")]
+    hints = CheckpointHints(tmp_path / "names.txt", "maskrcnn")
+    found = forms(["a.onnx", "b.pth"], compiled=True, hints=hints)
+    none = CheckpointHints()
+    assert [(f.name, f.hints) for f in found] == [("a.onnx", none), ("b.pth", hints), ("b.pth, compiled", hints)]
     with pytest.raises(EdgekitError, match="none is given"):
-        forms(["a.onnx"], architecture="maskrcnn")
+        forms(["a.onnx"], hints=hints)
 
 
 def test_a_checkpoint_of_others_is_benched_as_what_it_is_said_to_be(tmp_path: Path) -> None:
@@ -215,7 +217,7 @@ def test_a_checkpoint_of_others_is_benched_as_what_it_is_said_to_be(tmp_path: Pa
     checkpoint = write(random_detector(name, 5), tmp_path / "others.pth")
     classes = tmp_path / "classes.txt"
     classes.write_text("a\nb\nc\nd\n")
-    session = open_form(forms([checkpoint], base_classes=classes, architecture=name)[0])
+    session = open_form(forms([checkpoint], hints=CheckpointHints(classes, name))[0])
     assert session.meta.architecture == name
     assert session.meta.categories[1:] == ("a", "b", "c", "d")
 
@@ -254,7 +256,7 @@ def test_the_same_artifact_twice_has_the_same_p50(base_onnx: Path) -> None:
     """The best of three runs: other work on the machine disturbs one artifact more than the other now and then."""
     differences = []
     for _ in range(3):
-        first, second = measure([base_onnx, base_onnx], runs=100, sources=[]).artifacts
+        first, second = measure([base_onnx, base_onnx], BenchOptions(runs=100), sources=[]).artifacts
         differences.append(abs(second.latency.p50_ms / first.latency.p50_ms - 1))
         if differences[-1] < 0.03:
             break

@@ -12,7 +12,7 @@ from edgekit.data.detections import from_canvas
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench.harness import Clock, call
-from edgekit.measurement.bench.sessions import check_batch, stages, time_sessions
+from edgekit.measurement.bench.sessions import call_stages, check_batch, time_sessions
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Outputs, Session
 from edgekit.runtime.torch_session import TorchSession
@@ -60,7 +60,7 @@ def test_a_session_that_fails_is_not_hidden() -> None:
 def test_parts_do_what_predict_does(base_onnx: Path) -> None:
     session = OnnxSession(base_onnx)
     photo = read_image(list_images(SAMPLE_PHOTOS)[0])
-    taken, objects = call(stages(session, 1), (photo,), Clock().now)
+    taken, objects = call(call_stages(session, 1), (photo,), Clock().now)
     canvas = fit(photo, session.meta.input_size)
     assert objects == len(from_canvas(canvas, *session.infer(canvas.pixels)))
     assert len(taken) == 3
@@ -101,11 +101,11 @@ def test_a_batch_is_as_many_photos(batched: Path, base_onnx: Path) -> None:
     one, two = OnnxSession(base_onnx), OnnxSession(batched)
     assert two.batch == 2
     photos = tuple(read_image(p) for p in list_images(SAMPLE_PHOTOS)[:2])
-    found = [call(stages(one, 1), (photo,), Clock().now)[1] for photo in photos]
-    assert call(stages(two, 2), photos, Clock().now)[1] == sum(found)
+    found = [call(call_stages(one, 1), (photo,), Clock().now)[1] for photo in photos]
+    assert call(call_stages(two, 2), photos, Clock().now)[1] == sum(found)
     assert check_batch(two, 2, "two.onnx") == ()
     assert "1 are left empty" in check_batch(two, 1, "two.onnx")[0]
-    with pytest.raises(EdgekitError, match=r"takes 1 photo a call, not 4") as caught:
+    with pytest.raises(EdgekitError, match=r"takes 1 photo per call, not 4") as caught:
         check_batch(one, 4, "one.onnx")
     assert "--batch 4" in caught.value.hint
 
@@ -123,6 +123,6 @@ def test_a_checkpoint_takes_any_number_of_photos() -> None:
 
 
 def test_an_engine_takes_one_photo_and_says_what_to_do() -> None:
-    with pytest.raises(EdgekitError, match="takes 1 photo a call, not 2") as caught:
+    with pytest.raises(EdgekitError, match="takes 1 photo per call, not 2") as caught:
         check_batch(ScriptedSession(FakeTime(), 1.0), 2, "a.engine")
     assert "give --batch 1, or --streams 2" in caught.value.hint

@@ -40,7 +40,7 @@ CASES = {
     "TensorRT provider does not load": (
         DESKTOP,
         lambda f: replace(f, providers=[replace(f.providers[0], runs=False, reason="x"), *f.providers[1:]]),
-        "Tensorrt provider does not run: x", "build an engine", False),
+        "TensorRT provider does not run: x", "build an engine", False),
     "not even the CPU": (
         DESKTOP,
         lambda f: replace(f, providers=[*f.providers[:2], replace(f.providers[2], runs=False, reason="x")]),

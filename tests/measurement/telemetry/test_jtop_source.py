@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from edgekit.measurement.telemetry.jtop_source import JtopSource, open_jtop
-from edgekit.measurement.telemetry.source import Missing
+from edgekit.measurement.telemetry.jtop_source import open_jtop
+from edgekit.measurement.telemetry.source import Missing, TelemetrySource
 from tests.machines import ORIN_NANO
 
 
@@ -38,9 +39,13 @@ class FakeJtop:
         self.running = False
 
 
+def stands_in(jtop: type[FakeJtop]) -> Callable[[str], object]:
+    return lambda _name: SimpleNamespace(jtop=jtop)
+
+
 def test_readings(tmp_path: Path) -> None:
-    source = open_jtop(lambda: FakeJtop, ORIN_NANO.write(tmp_path))
-    assert isinstance(source, JtopSource)
+    source = open_jtop(stands_in(FakeJtop), ORIN_NANO.write(tmp_path))
+    assert isinstance(source, TelemetrySource)
     assert source.settings == {"power mode": "MAXN_SUPER", "jetson_clocks": "off"}
     assert source.board_rail == "VDD_IN"
     values = source.read().values
@@ -64,16 +69,16 @@ def test_a_field_that_is_missing_takes_no_other_with_it(tmp_path: Path) -> None:
             self.temperature["CPU"]["temp"] = None
             self.cpu = {"cpu": [{"online": True}]}
 
-    source = open_jtop(lambda: Other, ORIN_NANO.write(tmp_path))
-    assert isinstance(source, JtopSource)
+    source = open_jtop(stands_in(Other), ORIN_NANO.write(tmp_path))
+    assert isinstance(source, TelemetrySource)
     assert source.read().values == {("VDD_IN", "W"): 8.421, ("VDD_CPU_GPU_CV", "W"): 3.21, ("gpu gpu", "MHz"): 1020}
 
 
 def test_why_it_is_missing(tmp_path: Path) -> None:
-    assert open_jtop(root=tmp_path) == Missing("jtop", "this is no Jetson", "nothing to do")
+    assert open_jtop(root=tmp_path) == Missing("jtop", "this is not a Jetson", "nothing to do")
     ORIN_NANO.write(tmp_path)
 
-    def not_installed() -> object:
+    def not_installed(_name: str) -> object:
         raise ImportError("No module named 'jtop'")
 
     missing = open_jtop(not_installed, tmp_path)
@@ -84,7 +89,7 @@ def test_why_it_is_missing(tmp_path: Path) -> None:
         def start(self) -> None:
             raise RuntimeError("The jtop.service is not active. Please run:\nsudo jtop --install-service")
 
-    missing = open_jtop(lambda: NotRunning, tmp_path)
+    missing = open_jtop(stands_in(NotRunning), tmp_path)
     assert isinstance(missing, Missing)
     assert "service is not active. Please run: sudo" in missing.reason
     assert "systemctl" in missing.remedy

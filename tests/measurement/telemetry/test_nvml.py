@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from edgekit.measurement.telemetry.nvml import NvmlSource, open_nvml
-from edgekit.measurement.telemetry.source import Missing
+from edgekit.measurement.telemetry.nvml import open_nvml
+from edgekit.measurement.telemetry.source import Missing, TelemetrySource
 from edgekit.runtime.gpu import Gpu, NoGpu, first_gpu
 
 
@@ -30,10 +29,7 @@ DEVICES = {f"GPU-{UUID}0": "gpu 0", f"GPU-{UUID}1": "gpu 1", f"MIG-{UUID}2": "mi
 
 
 def nvml(**changes: Any) -> Any:
-    """A driver with an RTX card that is at its power cap and has no energy counter."""
-
-    def unsupported(_gpu: object) -> int:
-        raise NVMLError("Not Supported")
+    """A driver with an RTX card that is at its power cap."""
 
     def handle(uuid: str) -> str:
         if uuid not in DEVICES:
@@ -52,7 +48,6 @@ def nvml(**changes: Any) -> Any:
         "nvmlDeviceGetName": lambda _g: "NVIDIA GeForce RTX 3080",
         "nvmlDeviceGetEnforcedPowerLimit": lambda _g: 320000,
         "nvmlDeviceGetPowerUsage": lambda _g: 250500,
-        "nvmlDeviceGetTotalEnergyConsumption": unsupported,
         "nvmlDeviceGetTemperature": lambda _g, sensor: 71 + sensor,
         "nvmlDeviceGetClockInfo": lambda _g, kind: {1: 1800, 2: 9501}[kind],
         "nvmlDeviceGetMemoryInfo": lambda _g: SimpleNamespace(used=2_000_000_000),
@@ -61,13 +56,13 @@ def nvml(**changes: Any) -> Any:
     return SimpleNamespace(**{**functions, **changes})
 
 
-def opened(load: Callable[[], Any]) -> NvmlSource | Missing:
-    return open_nvml(load, lambda: f"{UUID}0")
+def opened(**changes: Any) -> TelemetrySource | Missing:
+    return open_nvml(lambda _name: nvml(**changes), lambda: f"{UUID}0")
 
 
 def test_readings() -> None:
-    source = opened(nvml)
-    assert isinstance(source, NvmlSource)
+    source = opened()
+    assert isinstance(source, TelemetrySource)
     reading = source.read()
     assert reading.values == {
         ("gpu", "W"): 250.5,
@@ -77,29 +72,21 @@ def test_readings() -> None:
         ("gpu", "MB"): 2000,
     }
     assert reading.throttled == ("power cap",)
-    assert reading.joules == {}
     assert source.settings == {"gpu": "NVIDIA GeForce RTX 3080", "gpu power limit": "320 W"}
 
 
-def test_an_energy_counter_and_an_idle_gpu() -> None:
-    source = opened(
-        lambda: nvml(
-            nvmlDeviceGetTotalEnergyConsumption=lambda _g: 12_345_000,
-            nvmlDeviceGetCurrentClocksEventReasons=lambda _g: 0x01,
-        )
-    )
-    assert isinstance(source, NvmlSource)
-    reading = source.read()
-    assert reading.joules == {"gpu": 12345.0}
-    assert reading.throttled == ()
+def test_an_idle_gpu() -> None:
+    source = opened(nvmlDeviceGetCurrentClocksEventReasons=lambda _g: 0x01)
+    assert isinstance(source, TelemetrySource)
+    assert source.read().throttled == ()
 
 
 def test_a_gpu_that_does_not_say_whether_it_throttles() -> None:
     def unsupported(_gpu: object) -> int:
         raise NVMLError("Not Supported")
 
-    source = opened(lambda: nvml(nvmlDeviceGetCurrentClocksEventReasons=unsupported))
-    assert isinstance(source, NvmlSource)
+    source = opened(nvmlDeviceGetCurrentClocksEventReasons=unsupported)
+    assert isinstance(source, TelemetrySource)
     assert source.read().throttled is None
 
 
@@ -110,8 +97,8 @@ def test_throttling_of_a_driver_before_535() -> None:
         raise NVMLError("Function Not Found")
 
     old = {"nvmlDeviceGetCurrentClocksThrottleReasons": lambda _g: 0x40}
-    source = opened(lambda: nvml(nvmlDeviceGetCurrentClocksEventReasons=not_found, **old))
-    assert isinstance(source, NvmlSource)
+    source = opened(nvmlDeviceGetCurrentClocksEventReasons=not_found, **old)
+    assert isinstance(source, TelemetrySource)
     assert source.read().throttled == ("GPU too hot (hardware)",)
 
 
@@ -123,21 +110,21 @@ def test_why_it_is_missing(error: type[NVMLError], said: str) -> None:
     def fail() -> None:
         raise error("kernel module not loaded")
 
-    missing = open_nvml(lambda: nvml(nvmlInit=fail))
+    missing = open_nvml(lambda _name: nvml(nvmlInit=fail))
     assert isinstance(missing, Missing)
     assert said in missing.reason
     assert missing.remedy
 
 
 def test_no_package_and_no_gpu() -> None:
-    def absent() -> Any:
+    def absent(_name: str) -> Any:
         raise ImportError
 
     missing = open_nvml(absent)
     assert isinstance(missing, Missing)
     assert "edgekit[telemetry]" in missing.remedy
 
-    missing = open_nvml(nvml, lambda: f"{UUID}9")
+    missing = open_nvml(lambda _name: nvml(), lambda: f"{UUID}9")
     assert isinstance(missing, Missing)
     assert f"does not show the GPU {UUID}9: Not Found" in missing.reason
 
@@ -151,8 +138,8 @@ def test_it_reads_the_gpu_that_this_process_uses(used: str, device: str, gpu: st
         nvmlDeviceGetPowerUsage=lambda g: {"gpu 0": 10_000, "gpu 1": 20_000}[g],
         nvmlDeviceGetMemoryInfo=lambda g: SimpleNamespace(used=1e6 * (1 + list(DEVICES.values()).index(g))),
     )
-    source = open_nvml(lambda: asked, lambda: f"{UUID}{used}")
-    assert isinstance(source, NvmlSource)
+    source = open_nvml(lambda _name: asked, lambda: f"{UUID}{used}")
+    assert isinstance(source, TelemetrySource)
     values = source.read().values
     assert values["gpu", "W"] == {"gpu 0": 10, "gpu 1": 20}[gpu]
     assert values["gpu", "MB"] == 1 + list(DEVICES.values()).index(device)
@@ -162,7 +149,7 @@ def test_it_reads_the_gpu_that_this_process_uses(used: str, device: str, gpu: st
 def test_a_process_that_may_use_no_gpu_reads_none() -> None:
     closed = []
     found = nvml(nvmlShutdown=lambda: closed.append(True))
-    missing = open_nvml(lambda: found, lambda: NoGpu("no GPU it may use", "look at CUDA_VISIBLE_DEVICES"))
+    missing = open_nvml(lambda _name: found, lambda: NoGpu("no GPU it may use", "look at CUDA_VISIBLE_DEVICES"))
     assert missing == Missing("nvml", "no GPU it may use", "look at CUDA_VISIBLE_DEVICES")
     assert closed
 
@@ -178,5 +165,5 @@ def test_the_real_module_has_what_is_called() -> None:
 @pytest.mark.gpu
 def test_on_a_gpu() -> None:
     source = open_nvml()
-    assert isinstance(source, NvmlSource)
+    assert isinstance(source, TelemetrySource)
     assert source.read().values["gpu", "MB"] > 0

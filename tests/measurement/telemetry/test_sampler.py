@@ -2,51 +2,45 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
 import time
 
 import pytest
 
 from edgekit.measurement.telemetry.sampler import Sampler, open_sources
-from edgekit.measurement.telemetry.source import Missing, Reading
-from edgekit.measurement.telemetry.summary_of_run import Series, integrate, power_from_counter, rails_of
+from edgekit.measurement.telemetry.source import Missing, Sample
+from edgekit.measurement.telemetry.summary_of_run import integrate
 
 
 class FakeSource:
-    """A board that draws 10 W, with a counter or not, and goes away after some readings."""
+    """A board that draws 10 W and goes away after some readings."""
 
     def __init__(self, name: str = "jtop", board: str | None = "VDD_IN", last: int = 10**9, **reading: object) -> None:
         self.name, self.board_rail, self.last, self.reads, self.closed = name, board, last, 0, False
-        self.began, self.settings = time.perf_counter(), {"power mode": "15W"}
+        self.thread, self.settings = None, {"power mode": "15W"}
         self.reading = reading
 
-    def read(self) -> Reading:
+    def read(self) -> Sample:
         self.reads += 1
         if self.reads > self.last:
             raise OSError("the device went away")
         if self.reading:
-            return Reading(**self.reading)
-        return Reading({("VDD_IN", "W"): 10.0, ("VDD_CPU", "W"): 4.0}, throttled=())
-
-    def threads(self) -> tuple[threading.Thread, ...]:
-        return ()
+            return Sample(**self.reading)
+        return Sample({("VDD_IN", "W"): 10.0, ("VDD_CPU", "W"): 4.0}, throttled=())
 
     def close(self) -> None:
         self.closed = True
 
 
-def test_energy_power_and_series_of_a_board() -> None:
+def test_power_and_series_of_a_board() -> None:
     source = FakeSource()
     with Sampler([source, Missing("nvml", "no driver", "none")], interval=0.02) as sampler:
         time.sleep(0.3)
     result = sampler.result
     assert result is not None
     assert result.measured == ("jtop VDD_IN",), "its parts are not added to the whole"
-    assert result.mean_watts == pytest.approx(10)
-    assert result.joules == pytest.approx(10 * result.seconds, rel=0.01)
-    assert {r.what: r.method for r in result.rails} == {"VDD_IN": "integral", "VDD_CPU": "integral"}
     power = result.of("VDD_IN", "W")
     assert power is not None
+    assert set(power.values) == {10.0}
     assert len(power.values) == result.samples >= 10
     assert result.throttled == "no"
     assert result.settings == {"power mode": "15W"}
@@ -55,22 +49,11 @@ def test_energy_power_and_series_of_a_board() -> None:
     json.dumps(dataclasses.asdict(result))
 
 
-class Counter(FakeSource):
-    """5 W on a counter of joules."""
-
-    def read(self) -> Reading:
-        return Reading({("gpu", "W"): 99.0}, {"gpu": 1000 + 5 * (time.perf_counter() - self.began)})
-
-
-def test_a_counter_is_believed_before_samples() -> None:
-    with Sampler([Counter("nvml", None), FakeSource("rapl", None)], interval=0.02) as sampler:
-        time.sleep(0.2)
+def test_rails_of_a_machine_without_one_of_the_whole_board() -> None:
+    with Sampler([FakeSource("nvml", None), FakeSource("rapl", None)]) as sampler:
+        pass
     assert sampler.result is not None
-    rails = {r.what: r for r in sampler.result.rails}
-    assert rails["gpu"].method == "counter"
-    assert rails["gpu"].mean_watts == pytest.approx(5, rel=0.05)
-    assert rails["gpu"].peak_watts == 99
-    assert sampler.result.mean_watts == pytest.approx(19, rel=0.05), "rails without a whole are added"
+    assert sampler.result.measured == ("nvml VDD_IN", "nvml VDD_CPU", "rapl VDD_IN", "rapl VDD_CPU")
 
 
 def test_a_source_that_goes_away_is_named_and_the_others_go_on() -> None:
@@ -100,15 +83,15 @@ def test_nothing_measured_is_none_not_zero() -> None:
     with Sampler([]) as sampler:
         pass
     assert sampler.result is not None
-    assert (sampler.result.joules, sampler.result.mean_watts, sampler.result.throttled) == (None, None, "unknown")
+    assert (sampler.result.measured, sampler.result.series, sampler.result.throttled) == ((), (), "unknown")
 
 
 class Expensive(FakeSource):
-    def read(self) -> Reading:
+    def read(self) -> Sample:
         began = time.thread_time()
         while time.thread_time() - began < 0.004:
             pass
-        return Reading()
+        return Sample()
 
 
 def test_an_expensive_source_is_read_less_often() -> None:
@@ -117,17 +100,15 @@ def test_an_expensive_source_is_read_less_often() -> None:
     result = sampler.result
     assert result is not None
     assert result.samples <= 5, "0.4% of a core would be 100 readings at the interval"
-    assert result.core_share < 0.015
-    assert result.sampling_cpu_seconds >= 0.004 * result.samples
+    assert result.core_share * result.seconds >= 0.003 * result.samples
 
 
-def test_sampling_this_machine_costs_under_a_hundredth_of_a_core() -> None:
-    with Sampler() as sampler:
-        time.sleep(2.0)
+def test_sampling_this_machine_counts_what_it_costs() -> None:
+    with Sampler(interval=0.02) as sampler:
+        time.sleep(0.1)
     result = sampler.result
     assert result is not None
-    assert result.sampling_cpu_seconds > 0
-    assert result.core_share < 0.01
+    assert result.core_share > 0
     assert result.of("process", "MB") is not None
     absent = {m.source for m in result.missing}
     assert absent | {s.name for s in sampler.opened} == {"jtop", "nvml", "psutil", "rapl", "kernel"}
@@ -151,5 +132,3 @@ def test_integration() -> None:
     assert integrate(seconds, watts, 2, 3) == pytest.approx(10)
     assert integrate([], [], 0, 1) == 0
     assert integrate(seconds, watts, 1, 1) == 0
-    assert power_from_counter([0, 2, 2, 3], [0, 10, 10, 20]) == ([1.0, 2.5], [5.0, 10.0])
-    assert rails_of([Series("x", "gpu", "MHz", (0.0,), (1.0,))], {}, 1.0) == ()

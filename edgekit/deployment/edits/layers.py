@@ -1,16 +1,16 @@
-"""Which nodes of a detector's graph compute features, with which weights, and in which block of the model?"""
+"""The nodes of a detector's graph that compute features: their weights, and their blocks of the model."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import onnx_ir as ir
+
+from edgekit.artifacts.value_names import TABLE
+from edgekit.deployment.edits.editing import is_weight
 from edgekit.errors import EdgekitError
-
-if TYPE_CHECKING:
-    import onnx
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # What may lie between two layers with weights. Geometry (Div, Exp, Floor, TopK, Greater, ...) is none of these.
@@ -19,7 +19,6 @@ PASSING = (
     "Identity", "MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Reshape", "Resize", "Sigmoid", "Slice",
     "Split", "Squeeze", "Transpose", "Unsqueeze",
 )  # fmt: skip
-TABLE = "trunk.table"
 # Where a weight's name puts it: the block is the pattern's groups, joined by dots.
 BLOCKS = (
     (re.compile(r"backbone\.(body)\.(\w+)\."), None),
@@ -41,15 +40,15 @@ class Layer:
     block: str
 
 
-def layers(graph: onnx.GraphProto) -> tuple[Layer, ...]:
+def layers(graph: ir.Graph) -> tuple[Layer, ...]:
     """The layers with floating-point weights, in the graph's order."""
-    from onnx import TensorProto
-
-    weights = {t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) >= 2}
     found = []
-    for node in graph.node:
-        if node.op_type in WEIGHTED and len(node.input) > 1 and node.input[1] in weights:
-            found.append(Layer(node.name, node.op_type, node.input[1], block_of(node.input[1])))
+    for node in graph:
+        if node.op_type not in WEIGHTED or len(node.inputs) < 2:
+            continue
+        weight = node.inputs[1]
+        if is_weight(weight) and weight.dtype == ir.DataType.FLOAT and len(weight.shape) >= 2:
+            found.append(Layer(node.name, node.op_type, weight.name, block_of(weight.name)))
     return tuple(found)
 
 
@@ -61,12 +60,12 @@ def block_of(weight: str) -> str:
     return "other"
 
 
-def blocks(graph: onnx.GraphProto) -> tuple[str, ...]:
+def blocks(graph: ir.Graph) -> tuple[str, ...]:
     """The names of the graph's blocks, in its order."""
     return tuple(dict.fromkeys(layer.block for layer in layers(graph)))
 
 
-def matching(graph: onnx.GraphProto, keep: Iterable[str]) -> frozenset[str]:
+def matching(graph: ir.Graph, keep: Iterable[str]) -> frozenset[str]:
     """The names of the layers' nodes that ``keep`` picks; raises EdgekitError for an entry that picks none.
 
     An entry is a block or a beginning of blocks' names (``body`` for all ``body.N``), a node or a beginning of a
@@ -86,65 +85,28 @@ def matching(graph: onnx.GraphProto, keep: Iterable[str]) -> frozenset[str]:
     return frozenset(picked)
 
 
-def feature_nodes(graph: onnx.GraphProto) -> frozenset[str]:
+def feature_nodes(graph: ir.Graph) -> frozenset[str]:
     """The names of the nodes between layers with weights: what carries features from one to the next.
 
     A node counts if only nodes that pass features on lead to it from some layer, and from it to another. So decoding
     boxes, choosing proposals, scoring and all that comes before the first layer are left out.
     """
-    weighted = {layer.node for layer in layers(graph)}
-    constants = {t.name for t in graph.initializer}
-    passing = [n for n in graph.node if n.name not in weighted and _passes(n, constants)]
-    after = {o for n in graph.node if n.name in weighted for o in n.output}
+    names = {layer.node for layer in layers(graph)}
+    weighted = [n for n in graph if n.name in names]
+    passing = [n for n in graph if n.name not in names and _passes(n)]
+    after = {n.outputs[0] for n in weighted}
     for node in passing:
-        if any(i in after for i in node.input):
-            after.update(node.output)
-    before = {n.input[0] for n in graph.node if n.name in weighted} | {TABLE}
+        if after.intersection(node.inputs):
+            after.update(node.outputs)
+    before = {n.inputs[0] for n in weighted} | {v for n in graph for v in n.outputs if v.name == TABLE}
     for node in reversed(passing):
-        if any(o in before for o in node.output):
-            before.update(node.input)
-    return frozenset(n.name for n in passing if any(i in after for i in n.input) and any(o in before for o in n.output))
+        if before.intersection(node.outputs):
+            before.update(node.inputs)
+    return frozenset(n.name for n in passing if after.intersection(n.inputs) and before.intersection(n.outputs))
 
 
-def constants_of(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
-    """A graph's initialisers by name."""
-    return {t.name: t for t in graph.initializer}
-
-
-def drop_unused(graph: onnx.GraphProto) -> None:
-    """Drop the initialisers and the shapes of values that no node reads or makes any more."""
-    used = {i for n in graph.node for i in n.input} | {o for n in graph.node for o in n.output}
-    used |= {v.name for v in [*graph.input, *graph.output]}
-    for items in (graph.initializer, graph.value_info):
-        for place in reversed(range(len(items))):
-            if items[place].name not in used:
-                del items[place]
-
-
-def leading_to(nodes: Iterable[onnx.NodeProto], values: Iterable[str]) -> frozenset[str]:
-    """The names of the nodes that values depend on."""
-    producers = {o: n for n in nodes for o in n.output}
-    found: set[str] = set()
-    waiting = list(values)
-    while waiting:
-        node = producers.get(waiting.pop())
-        if node is not None and node.name not in found:
-            found.add(node.name)
-            waiting.extend(node.input)
-    return frozenset(found)
-
-
-def consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    """The nodes that read each value."""
-    found: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in dict.fromkeys(node.input):
-            found.setdefault(name, []).append(node)
-    return found
-
-
-def _passes(node: onnx.NodeProto, constants: set[str]) -> bool:
+def _passes(node: ir.Node) -> bool:
     """Whether a node passes features on. Rows picked at computed places are features only if they are the table's."""
     if node.op_type == "Gather":
-        return node.input[0] == TABLE or node.input[1] in constants
+        return node.inputs[0].name == TABLE or is_weight(node.inputs[1])
     return node.op_type in PASSING

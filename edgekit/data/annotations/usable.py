@@ -1,15 +1,54 @@
-"""Photos and annotated objects where there is nothing to see: pixels of one colour."""
+"""Which photos of a set can be used: their files can be read, and there is something to see in them."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from edgekit.data.annotations.dataset import Annotation, Photo
+from edgekit.errors import EdgekitError
 
 FLAT = 2  # of 255: pixels that differ by no more are of one colour
 MARGIN = 0.1  # of its box's sides, at least 2 pixels, is looked at around an object: where a flat object has an edge
+
+
+class Readable(Protocol):
+    """A photo in a file."""
+
+    def read(self) -> np.ndarray:
+        """The pixels, RGB uint8 [H, W, 3]; raises EdgekitError."""
+
+
+AnyPhoto = TypeVar("AnyPhoto", bound=Readable)
+
+
+def readable(
+    photos: Iterable[AnyPhoto],
+    skip_bad: bool,
+    check: Callable[[AnyPhoto, np.ndarray], tuple[AnyPhoto | None, str]] | None = None,
+) -> tuple[list[AnyPhoto], list[str]]:
+    """The photos whose files can be read, and what is wrong with the others; raises on these unless ``skip_bad``.
+
+    ``check`` is given each photo with its pixels; it returns what of the photo is to be used, and what is wrong.
+    """
+    good, bad = [], []
+    for photo in photos:
+        try:
+            pixels = photo.read()
+        except EdgekitError as error:
+            if not skip_bad:
+                raise EdgekitError(error.message, f"{error.hint}, or give --skip-bad-images") from None
+            bad.append(error.message)
+        else:
+            used, wrong = check(photo, pixels) if check else (photo, "")
+            good += [] if used is None else [used]
+            bad += [wrong] if wrong else []
+    if not good:
+        raise EdgekitError(f"none of the {len(bad)} photos can be used: {bad[0]}" if bad else "no photos", "check them")
+    return good, bad
 
 
 def without_blank(photo: Photo, pixels: np.ndarray) -> tuple[Photo | None, str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit.data.annotations.dataset import Annotation, Photo
-from edgekit.data.blank import without_blank
+from edgekit.data.annotations.usable import without_blank
 
 H, W = 120, 160
 

@@ -1,15 +1,19 @@
-"""Which file is the photo that an annotation names, and how large is it?"""
+"""Photos that annotation files name: where each is, and how large."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 
 from PIL import Image
 
+from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
 from edgekit.data.images import SUFFIXES, orientation
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import refuse_special
+
+# The file, its photo, the photo's (height, width), the objects.
+AnnotationFile = tuple[Path, Path, tuple[int, int], tuple[Annotation, ...]]
 
 
 def photo_size(path: Path) -> tuple[int, int]:
@@ -40,11 +44,12 @@ def find_photo(name: str, named_in: Path, folders: Iterable[Path]) -> Path:
     raise EdgekitError(f"{name or named_in.stem}: named in {named_in} but not there", "give the folder with --images")
 
 
-def refuse_twice(pairs: Iterable[tuple[Path, Path]]) -> None:
-    """Raise where two of (annotations, photo) are of the same photo."""
+def dataset_of(folder: Path, found: Sequence[AnnotationFile]) -> Dataset:
+    """The dataset of a folder with one annotation file per photo; raises where two are of the same photo."""
     seen: dict[Path, Path] = {}
-    for file, photo in pairs:
-        key = photo.resolve()
-        if key in seen:
-            raise EdgekitError(f"{file}: annotates {photo.name}, and so does {seen[key].name}", "delete one of the two")
-        seen[key] = file
+    for file, photo, _, _ in found:
+        other = seen.setdefault(photo.resolve(), file)
+        if other != file:
+            raise EdgekitError(f"{file}: annotates {photo.name}, and so does {other.name}", "delete one of the two")
+    photos = tuple(Photo(i, photo, *size, rows) for i, (_, photo, size, rows) in enumerate(found, start=1))
+    return Dataset(folder, tuple(sorted({a.category for p in photos for a in p.annotations})), photos)

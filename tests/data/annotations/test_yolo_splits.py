@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgekit.data.annotations.coco import read_dataset
+from edgekit.data.annotations.formats import read_dataset
 from edgekit.errors import EdgekitError
 
 
