@@ -6,9 +6,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+from edgekit.adaptation.proof import compare_old_detections
 from edgekit.artifacts.outputs import check_outputs
+from edgekit.comparison.retention import Retention
 from edgekit.data.annotations.dataset import Dataset
-from edgekit.data.detections import Detections
 from edgekit.demo.model_set import MODELS, make_models, open_models, timed_models
 from edgekit.demo.page import write_page
 from edgekit.demo.photo_sets import demo_files, write_demo_set
@@ -35,23 +36,26 @@ def run_demo(output: Path = Path("demo"), seed: int = 0, force: bool = False, tr
     made = make_models(folder, sets["new-train"], seed, track)
 
     sessions = open_models(folder)
-    found = {n: _detect_all(sessions, sets[n], track) for n in ("base-test", "mixed-test")}
+    found, kept = {}, []
+    for name in ("base-test", "mixed-test"):
+        found[name], retained = _run_on(sessions, sets[name], track)
+        kept += retained
     timed_photos = [p.read() for p in sets["mixed-test"].photos[:20]]
     latency = time_sessions(timed_models(folder, sessions), timed_photos, RUNS, track)
 
     metas = {name: session.meta for name, session in sessions.items()}
-    summary = summarise(made, sets, found, metas, latency)
+    summary = summarise(made, sets, found, kept, metas, latency)
     values = {"format": "edgekit demo 1"} | dataclasses.asdict(summary)
     write_text(folder / "summary.json", json.dumps(values, indent=2) + "\n")
     write_page(folder / "report.html", summary, sets["mixed-test"], found["mixed-test"], metas["adapted"].categories)
     return summary
 
 
-def _detect_all(sessions: dict[str, Session], dataset: Dataset, track: Track) -> Found:
-    """What each model finds in each photo."""
-    found: dict[str, list[Detections]] = {name: [] for name in sessions}
-    for photo in track(dataset.photos, f"running on {dataset.file.parent.name}"):
-        pixels = photo.read()
-        for name, session in sessions.items():
-            found[name].append(detect(session, pixels))
-    return found
+def _run_on(sessions: dict[str, Session], dataset: Dataset, track: Track) -> tuple[Found, list[Retention]]:
+    """What each checkpoint finds in each photo, and what became of the base's detections, in PyTorch and as graphs."""
+    photos = dataset.photos
+    in_pytorch, pairs = compare_old_detections(sessions["base"], sessions["adapted"], photos, len(photos), track)
+    as_graphs, _ = compare_old_detections(sessions["base.onnx"], sessions["adapted.onnx"], photos, 0, track)
+    base, adapted = zip(*pairs, strict=True)
+    naive = [detect(sessions["naive"], p.read()) for p in track(photos, "running the naive model")]
+    return {"base": base, "adapted": adapted, "naive": naive}, [in_pytorch, as_graphs]
