@@ -46,7 +46,7 @@ def canvases_of(graph: onnx.ModelProto) -> int:
 
 
 def limits_of(graph: onnx.ModelProto, meta: ModelMeta) -> tuple[int | None, int]:
-    """The proposals per image, None where the graph does not name them (it is not edgekit's), and the detection slots of
+    """The proposals per image, None where the graph does not name them, as one of others, and the detection slots of
     the base model, which are those that every generation was to have."""
     found = shapes_of([*graph.graph.value_info, *graph.graph.output])
     proposals = found[PROPOSALS][0] if PROPOSALS in found else None
