@@ -23,7 +23,8 @@ def of_generation(number: int, name: str) -> str:
 
 def mask_values(number: int) -> tuple[str, str, str]:
     """A generation's slots, as its mask branch reads them: boxes [D, 4] and channels [D]; and its masks [D, 28, 28]."""
-    return tuple(of_generation(number, name) for name in ("slots.boxes", "slots.channels", "slots.masks"))  # type: ignore[return-value]
+    slots = of_generation(number, "slots")
+    return f"{slots}.boxes", f"{slots}.channels", f"{slots}.masks"
 
 
 def until(number: int, name: str) -> str:

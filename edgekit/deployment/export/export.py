@@ -118,15 +118,13 @@ def _graph(request: ExportRequest, device: Target | None, track: Track) -> Expor
         else:
             file, result = write_graph(request, start, folder, photos, track)
         if device is not None:
-            made, engine_file = file, folder / request.engine_file.name
-            result = _with_engine(request, result, start, made, engine_file, device, photos, track)
-        if served is not None:
-            with writing(served):
+            result = _with_engine(request, result, start, file, folder, device, photos, track)
+        if served is not None and request.repository is not None:
+            with writing(request.repository):
                 fill_repository(served, folder / request.engine_file.name if device else file, file)
     if not request.engine_only:
         remove_unused(request.onnx_file)
-    triton = request.triton / request.onnx_file.stem if request.triton else None
-    return replace(result, graph_seconds=graph_seconds, triton=triton)
+    return replace(result, graph_seconds=graph_seconds, triton=request.repository)
 
 
 def _starting_graph(request: ExportRequest, track: Track) -> StartingGraph:
@@ -156,15 +154,16 @@ def _with_engine(
     result: Export,
     start: StartingGraph,
     graph: Path,
-    output: Path,
+    folder: Path,
     device: Target,
     photos: Photos | None,
     track: Track,
 ) -> Export:
-    """The result with the engine of ``graph``, which is built to ``output`` and compared where it runs here."""
+    """The result with the engine of ``graph``, which is built into ``folder`` and compared where it runs here."""
     from edgekit.deployment.tensorrt.build import build
     from edgekit.runtime.engine_session import EngineSession
 
+    output = folder / request.engine_file.name
     engine = build(graph, output, request.engine, track)
     result = replace(result, engine=replace(engine, path=request.engine_file))
     if photos is None:
@@ -180,12 +179,13 @@ def _with_engine(
 @contextmanager
 def _repository(request: ExportRequest) -> Iterator[Path | None]:
     """Where to write what Triton serves; it takes its place as a whole, after the files of the export."""
-    if request.triton is None:
+    repository = request.repository
+    if repository is None:
         yield None
         return
-    name = request.onnx_file.stem
-    with staging(request.triton) as folder:
-        (folder / name).mkdir()
-        yield folder / name
-        with writing(request.triton / name):
-            place(folder / name, request.triton / name)
+    with staging(repository.parent) as folder:
+        made = folder / repository.name
+        made.mkdir()
+        yield made
+        with writing(repository):
+            place(made, repository)

@@ -74,6 +74,11 @@ class ExportRequest:
         return self.verify if isinstance(self.verify, Path) else None
 
     @property
+    def repository(self) -> Path | None:
+        """The model's folder in the Triton repository."""
+        return self.triton / self.onnx_file.stem if self.triton is not None else None
+
+    @property
     def precision(self) -> str | None:
         """The precision to convert to; an engine has its graph's."""
         return self.conversion.precision or self.engine.trt
