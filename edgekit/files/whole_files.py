@@ -167,16 +167,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of ``folder`` when the block ends well and goes when it fails."""
-    with staging(folder.parent) as temporary, writing(folder, "free space or choose another folder"):
-        made = temporary / folder.name
-        made.mkdir()
-        yield made
-        place(made, folder)
-
-
-@contextlib.contextmanager
 def staged(*outputs: Path) -> Iterator[Path]:
     """A folder in which to make files of one folder that belong together, under their own names.
 

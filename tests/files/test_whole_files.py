@@ -13,7 +13,7 @@ import pytest
 
 from edgekit.errors import EdgekitError
 from edgekit.files import whole_files as files
-from edgekit.files.whole_files import atomic_path, sha256, staged, staging, whole_folder
+from edgekit.files.whole_files import atomic_path, place, sha256, staged, staging
 
 
 def test_all_files_take_their_places(tmp_path: Path) -> None:
@@ -134,9 +134,10 @@ def test_a_folder_takes_another_ones_place(exchanges: bool, tmp_path: Path, monk
     if not exchanges:  # a file system that cannot
         monkeypatch.setattr(files, "EXCHANGE", 1 << 20)
     for text in ("old", "new"):
-        with whole_folder(tmp_path / "served") as folder:
-            (folder / "1").mkdir()
-            (folder / "1" / text).write_text(text)
+        with staging(tmp_path) as folder:
+            (folder / "made" / "1").mkdir(parents=True)
+            (folder / "made" / "1" / text).write_text(text)
+            place(folder / "made", tmp_path / "served")
     assert [p.name for p in (tmp_path / "served" / "1").iterdir()] == ["new"]
     assert [p.name for p in tmp_path.iterdir()] == ["served"]
 
