@@ -41,12 +41,11 @@ def of_graph(path: Path, precision: str | None, checkpoint_options: Sequence[str
 
 def _check_convertible(path: Path, graph: onnx.ModelProto, meta: ModelMeta, precision: str) -> None:
     """Raise for a graph that was given its last form already."""
-    reason = None
+    hint = "give the fp32 graph that it was made from"
     if meta.precision != "fp32":
-        reason = f"is {meta.precision} already, {precision} was asked for"
-    elif meta.input_type != "uint8":
-        reason = "takes float32 images, and a precision is set before that"
-    elif uses_winograd(graph):
-        reason = "is made for CPUs in fp32"
-    if reason:
-        raise EdgekitError(f"{path}: {reason}", "give the fp32 graph that it was made from")
+        raise EdgekitError(f"{path}: is {meta.precision} already, {precision} was asked for", hint)
+    if meta.input_type != "uint8":
+        both = f"with --precision {precision} --input {meta.input_type}"
+        raise EdgekitError(f"{path}: takes float32 images, and a precision is set before that", f"{hint}, {both}")
+    if uses_winograd(graph):
+        raise EdgekitError(f"{path}: is made for CPUs in fp32", f"{hint}, and omit --target")

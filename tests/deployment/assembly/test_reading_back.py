@@ -16,11 +16,12 @@ from onnx import numpy_helper
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.onnx_files import open_onnx, write_onnx
+from edgekit.artifacts.value_names import BOXES, FEATURES, IMAGES, TABLE
 from edgekit.demo.scenes import render_scene
 from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.deployment.assembly.reading_back import extract_trunk, read_heads
-from edgekit.deployment.assembly.trunk_files import export_trunk
+from edgekit.deployment.assembly.trunk_files import BODY, export_trunk
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
@@ -125,10 +126,10 @@ def test_extracted_trunk_equals_the_exported(base_onnx: Path, tmp_path: Path) ->
             ort.InferenceSession(str(folder / f"{n}.onnx"), providers=["CPUExecutionProvider"])
             for n in ("body", "box_head", "mask_head")
         )
-        table, proposals, proposed = body.run(["table", "proposals", "proposed"], {"images": pixels})
+        table, proposals, proposed = body.run(list(BODY), {IMAGES: pixels})
         assert proposed[:32].all()
-        box_features = box.run(["features"], {"table": table, "boxes": proposals[:8]})[0]
-        mask_features = mask.run(["features"], {"table": table, "boxes": proposals[:3]})[0]
+        box_features = box.run([FEATURES], {TABLE: table, BOXES: proposals[:8]})[0]
+        mask_features = mask.run([FEATURES], {TABLE: table, BOXES: proposals[:3]})[0]
         results.append((table, proposals[:32], box_features, mask_features))
     for cut, exported in zip(*results, strict=True):
         assert cut.shape == exported.shape

@@ -179,9 +179,8 @@ def test_what_cannot_be_asked_for(options: dict[str, object], message: str, tmp_
 
 
 def test_a_model_without_masks_has_none_to_cut(tmp_path: Path) -> None:
-    module, meta = load_model(
-        write(random_detector(FASTERRCNN), tmp_path / "x.pth"), architecture=FASTERRCNN, size=SIZE
-    )
+    checkpoint = write(random_detector(FASTERRCNN), tmp_path / "x.pth")
+    module, meta = load_model(checkpoint, hints=CheckpointHints(architecture=FASTERRCNN), size=SIZE)
     save_model(tmp_path / "x.safetensors", module, meta)
     with pytest.raises(EdgekitError, match="makes no masks"):
         export(tmp_path / "x.safetensors", tmp_path / "x.onnx", masks="found", verify=False)

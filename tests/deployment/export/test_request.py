@@ -111,7 +111,7 @@ def test_a_precision_it_has_is_no_conversion(tmp_path: Path) -> None:
 
 def test_masks_of_several_canvases_are_not_cut(tmp_path: Path) -> None:
     two = write_tiny_detector(tmp_path / "two.onnx", batch=2)
-    refused(two, "two.onnx takes 2 canvases a run", masks="found")
+    refused(two, "two.onnx takes 2 images per run", masks="found")
 
 
 def test_something_else_in_tritons_place(tiny: Path, tmp_path: Path) -> None:
