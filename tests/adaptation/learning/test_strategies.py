@@ -164,6 +164,7 @@ def test_a_larger_fall_than_allowed_writes_nothing(new_train: Dataset, mixed_tes
             epochs=2,
             old_data=mixed_test.file,
             max_old_drop=0.1,
+            force=True,
         )
     assert output.read_bytes() == b"an earlier result"
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
