@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,15 +101,21 @@ def compare_old_detections(
 def _detect_both(before: Session, after: Session, photo: np.ndarray, whole: bool) -> Pair:
     if not (isinstance(before, TorchSession) and isinstance(after, TorchSession)):
         return detect(before, photo), detect(after, photo)
-    canvas = fit(photo, before.meta.input_size)
+    earlier = None if whole else len(before.meta.group_sizes)
+    first, second = detect_with_one_trunk({before: None, after: earlier}, photo)
+    return first, second
+
+
+def detect_with_one_trunk(sessions: Mapping[TorchSession, int | None], photo: np.ndarray) -> list[Detections]:
+    """What models of one trunk, which runs once, find in a photo: each in so many of its groups of classes, or all."""
+    first = next(iter(sessions))
+    canvas = fit(photo, first.meta.input_size)
     size = canvas.pixels.shape[:2]
     with torch.inference_mode():
-        features, proposals = before.module.trunk(torch.tensor(canvas.pixels, device=before.device)[None])
-        shared = before.module.box_features(features, proposals, size), _once(before.module, features, size)
-    earlier = None if whole else len(before.meta.group_sizes)
-    first = before.module.detect(features, proposals, size, *shared)
-    second = after.module.detect(features, proposals, size, *shared, groups=earlier)
-    return from_canvas(canvas, *outputs(first[0])), from_canvas(canvas, *outputs(second[0]))
+        features, proposals = first.module.trunk(torch.tensor(canvas.pixels, device=first.device)[None])
+        shared = first.module.box_features(features, proposals, size), _once(first.module, features, size)
+    found = (s.module.detect(features, proposals, size, *shared, groups=groups)[0] for s, groups in sessions.items())
+    return [from_canvas(canvas, *outputs(values)) for values in found]
 
 
 def _once(module: GenerationalRCNN, features: dict[str, torch.Tensor], size: tuple[int, int]) -> MaskFeatures:

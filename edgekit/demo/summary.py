@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
-from edgekit.comparison.retention import Retention
+from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
 from edgekit.demo.model_set import LOOP_EPOCHS, ModelSet
@@ -59,15 +59,16 @@ def summarise(
     made: ModelSet,
     sets: Mapping[str, Dataset],
     found: Mapping[str, Found],
-    kept: Sequence[Retention],
     metas: Mapping[str, ModelMeta],
     latency: Sequence[Latency],
 ) -> DemoSummary:
-    """Evaluate what each model ``found`` in the photos of base-test and mixed-test.
-
-    ``kept`` is what became of the base's detections in these photos; ``metas`` describe the models.
-    """
+    """Evaluate what each model ``found`` in the photos of base-test and mixed-test; ``metas`` describe the models."""
     old_labels = len(metas["base"].categories)
+    kept = [
+        retention(zip(of_set[before], of_set[after], strict=True), old_labels)
+        for of_set in found.values()
+        for before, after in (("base", "adapted"), ("base.onnx", "adapted.onnx"))
+    ]
 
     def evaluate_on(split: str, name: str) -> Evaluation:
         return score(sets[split], sets[split].photos, found[split][name], metas[name])
