@@ -212,7 +212,7 @@ def test_ctrl_c_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgekit.adaptation.job.Job._prove", interrupt)
+    monkeypatch.setattr("edgekit.adaptation.job.prove", interrupt)
     folder = tmp_path / "out"
     output = str(folder / "a.safetensors")
     images = str(new_train.file.parent)

@@ -27,14 +27,7 @@ from edgekit.adaptation.learning.objectives import ExactObjective, JointObjectiv
 from edgekit.adaptation.learning.old_rows import complete_rows
 from edgekit.adaptation.learning.strategies import new_parameters, old_parameters, trained_layers, wants_adapter
 from edgekit.adaptation.learning.training import Training, train
-from edgekit.adaptation.proof import (
-    FORMAT,
-    Proof,
-    check_proof,
-    compare_old_detections,
-    new_precision,
-    old_precision,
-)
+from edgekit.adaptation.proof import FORMAT, Proof, check_proof, prove
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.artifacts.model_names import proof_of
 from edgekit.files.whole_files import staged
@@ -153,7 +146,7 @@ class Job:
             made = folder / output.name
             self.base.save(made, predictors, generation, meta)
             written = open_base(made)
-            proof = self._prove(written)
+            proof = prove(self.base, written, self.inputs, self.track)
             check_proof(proof, meta.scoring, output, max_old_drop)
             facts = {
                 "format": FORMAT,
@@ -169,23 +162,6 @@ class Job:
             text = json.dumps(facts | about | dataclasses.asdict(proof), indent=2, default=str) + "\n"
             proof_of(made).write_text(text, encoding="utf-8")
         return proof, written
-
-    def _prove(self, written: Adaptable) -> Proof:
-        inputs = self.inputs
-        before, after = self.base.session(), written.session()
-        held_out, old = inputs.held_out.photos, inputs.old.photos
-        photos = [*held_out, *old, *inputs.learn, *inputs.replay, *inputs.probe]
-        retention, pairs = compare_old_detections(before, after, photos, len(held_out) + len(old), self.track)
-        found = [of_after for _, of_after in pairs[: len(held_out)]]
-        return Proof(
-            retention=retention,
-            runtime=before.runtime,
-            trunk_sha256_before=self.base.trunk_sha256,
-            trunk_sha256_after=written.trunk_sha256,
-            old=old_precision(pairs[len(held_out) :], inputs.old, before.meta) if old else None,
-            new=new_precision(found, inputs.held_out, inputs.classes, after.meta) if held_out else None,
-            held_out_photos=len(held_out),
-        )
 
     def _meta(self) -> ModelMeta:
         """The adapted model's metadata."""

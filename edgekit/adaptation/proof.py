@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgekit.adaptation.bases import Adaptable
+from edgekit.adaptation.inputs import Inputs
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.comparison.retention import Retention, retention
 from edgekit.data.annotations.dataset import Dataset
@@ -59,7 +61,26 @@ class Proof:
     held_out_photos: int
 
 
-def old_precision(pairs: Sequence[Pair], dataset: Dataset, meta: ModelMeta) -> OldPrecision:
+def prove(base: Adaptable, written: Adaptable, inputs: Inputs, track: Track) -> Proof:
+    """Run a base and the adapted model, as it was read back, on all photos that were given."""
+    before, after = base.session(), written.session()
+    held_out, old = inputs.held_out, inputs.old
+    photos = [*held_out.photos, *old.photos, *inputs.learn, *inputs.replay, *inputs.probe]
+    kept = len(held_out.photos)
+    retained, pairs = compare_old_detections(before, after, photos, kept + len(old.photos), track)
+    found = [of_after for _, of_after in pairs[:kept]]
+    return Proof(
+        retention=retained,
+        runtime=before.runtime,
+        trunk_sha256_before=base.trunk_sha256,
+        trunk_sha256_after=written.trunk_sha256,
+        old=_old_precision(pairs[kept:], old, before.meta) if old.photos else None,
+        new=_new_precision(found, held_out, inputs.classes, after.meta) if held_out.photos else None,
+        held_out_photos=kept,
+    )
+
+
+def _old_precision(pairs: Sequence[Pair], dataset: Dataset, meta: ModelMeta) -> OldPrecision:
     """The AP on old data of what both models found in its photos; ``meta`` describes the model before."""
     parts = []
     for results in zip(*pairs, strict=True):
@@ -69,7 +90,7 @@ def old_precision(pairs: Sequence[Pair], dataset: Dataset, meta: ModelMeta) -> O
     return OldPrecision(before=parts[0], after=parts[1], photos=len(dataset.photos))
 
 
-def new_precision(found: Sequence[Detections], dataset: Dataset, classes: Sequence[str], meta: ModelMeta) -> Part:
+def _new_precision(found: Sequence[Detections], dataset: Dataset, classes: Sequence[str], meta: ModelMeta) -> Part:
     """The new classes' AP on photos that nothing was learned from, of what the adapted model found in them."""
     only = Dataset(dataset.file, tuple(classes), dataset.photos)
     result = score(only, dataset.photos, found, meta)

@@ -37,42 +37,29 @@ class OnnxFile:
 
 
 def open_onnx(path: Path) -> OnnxFile:
-    """Read an ONNX file for all that is to be known of it."""
-    data = _bytes_of(path)
-    return OnnxFile(path, hashlib.sha256(data).hexdigest(), *_parsed(path, data))
-
-
-def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
     """Read what ``write_onnx`` wrote."""
-    return _parsed(path, _bytes_of(path))
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> EdgekitError:
-    return EdgekitError(f"{path}: is not an ONNX model or is damaged: {str(error).splitlines()[0]}", "export it again")
-
-
-def _parsed(path: Path, data: bytes) -> tuple[onnx.ModelProto, ModelMeta]:
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
+        data = path.read_bytes()
         model = onnx.load_model_from_string(data)
         onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise _damaged(path, error) from None
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise EdgekitError(f"{path}: is not an ONNX model or is damaged: {reason}", "export it again") from None
     text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
     if text is None:
         raise EdgekitError(
             f"{path}: is an ONNX model but not edgekit's", "make one with: edgekit export MODEL -o OUT.onnx"
         )
-    return model, ModelMeta.from_json(text, path)
+    return OnnxFile(path, hashlib.sha256(data).hexdigest(), model, ModelMeta.from_json(text, path))
+
+
+def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
+    """A file's graph and what it says of itself."""
+    file = open_onnx(path)
+    return file.graph, file.meta
 
 
 def read_whole_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
