@@ -94,7 +94,7 @@ def test_a_table_is_written_and_read_as_it_is(tmp_path: Path) -> None:
 def test_another_file_is_no_table(tmp_path: Path, text: str) -> None:
     file = tmp_path / "t.json"
     file.write_text(text)
-    with pytest.raises(EdgekitError, match=r"t\.json: no calibration table"):
+    with pytest.raises(EdgekitError, match=r"t\.json: is not a calibration table"):
         read_table(file)
 
 
@@ -103,7 +103,7 @@ def test_a_table_of_another_kind_is_not_overwritten(
 ) -> None:
     file = tmp_path / "notes.json"
     file.write_text("mine")
-    with pytest.raises(EdgekitError, match="no calibration table"):
+    with pytest.raises(EdgekitError, match="is not a calibration table"):
         calibrate(prepared, FEW, photos, meta.input_size, table=file)
     assert file.read_text() == "mine"
 
