@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -22,15 +25,23 @@ FUNCTIONS = {"eval": "evaluate", "demo": "run_demo"}  # the others have their co
 VERIFY = ROOT / "edgekit" / "assets" / "verify"
 
 
+def flat_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The defaults of a function's parameters; a record of options stands for its fields."""
+    found: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        record = type(parameter.default)
+        found |= flat_defaults(record) if dataclasses.is_dataclass(record) else {name: parameter.default}
+    return found
+
+
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_command_is_function(name: str) -> None:
     command = cli.commands[name]
-    function = inspect.signature(getattr(edgekit, FUNCTIONS.get(name, name)))
-    expected = {n: p for n, p in function.parameters.items() if n not in ("track", "say")}
+    expected = flat_defaults(getattr(edgekit, FUNCTIONS.get(name, name)))
     options = {p.name: p for p in command.params if p.name != "as_json"}
-    assert list(options) == list(expected)
+    assert list(options) == [n for n in expected if n not in ("track", "say")]
     for key, option in options.items():
-        default = expected[key].default
+        default = expected[key]
         assert option.required == (default is inspect.Parameter.empty), key
         if not option.required:
             assert option.get_default(click.Context(command)) == default, key
