@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # The public functions with their option records, and where they live; imported on first use, so that `import edgekit`
 # stays fast.
 _PUBLIC = {
+    "BenchOptions": "edgekit.measurement.bench.plan:BenchOptions",
     "CheckpointHints": "edgekit.model.hints:CheckpointHints",
     "Conversion": "edgekit.deployment.precision.conversion:Conversion",
     "EdgekitError": "edgekit.errors:EdgekitError",
