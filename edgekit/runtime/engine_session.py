@@ -175,7 +175,7 @@ def _tensors(trt: Any, engine: Any) -> list[Tensor]:
     """A deserialised engine's inputs and outputs."""
     found = []
     for name in (engine.get_tensor_name(i) for i in range(engine.num_io_tensors)):
-        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.IMAGES
+        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
         dtype = dtype_name(trt, engine.get_tensor_dtype(name))
         found.append(Tensor(name, is_input, tuple(engine.get_tensor_shape(name)), dtype))
     return found
