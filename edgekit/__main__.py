@@ -6,15 +6,15 @@ import sys
 from edgekit.cli import main
 
 # How often a thread of PyTorch's OpenMP looks for work before it sleeps. By default it looks 300,000 times, for
-# milliseconds: with other programs on the cores, whose threads it waits for, that was 7 times the CPU time of the same
-# detections (docs/log.md). This is still long enough for the pause between two operations.
-SPINS = "10000"
+# milliseconds: beside other programs, whose cores it waits for, training took 8 times the CPU time (docs/log.md).
+SPINS = "1000"
 
 
 def run() -> None:
     """Run the command line and exit with its code."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when PyTorch is imported, which only commands do
+    # PyTorch, which only commands import, reads it then. `bench` times it as it is.
+    if "OMP_WAIT_POLICY" not in os.environ and sys.argv[1:2] != ["bench"]:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     sys.exit(main())
 
 

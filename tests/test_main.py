@@ -18,9 +18,17 @@ __main__.run()
 
 
 @pytest.mark.parametrize(
-    ("given", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
+    ("given", "command", "spins"),
+    [
+        ({}, "adapt", "1000"),
+        ({}, "bench", "None"),
+        ({"GOMP_SPINCOUNT": "7"}, "adapt", "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "adapt", "None"),
+    ],
 )
-def test_threads_do_not_spin_for_long_unless_the_user_says_so(given: dict[str, str], spins: str) -> None:
+def test_threads_do_not_spin_for_long_unless_the_user_says_so(given: dict[str, str], command: str, spins: str) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
-    done = subprocess.run([sys.executable, "-c", NOTE], capture_output=True, text=True, env=kept | given, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", NOTE, command], capture_output=True, text=True, env=kept | given, check=True
+    )
     assert done.stdout.split() == ["False", spins]  # torch reads it when it is imported
