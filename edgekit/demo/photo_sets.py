@@ -14,6 +14,7 @@ from edgekit.data.annotations.coco import write_dataset
 from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
 from edgekit.data.detections import rle
 from edgekit.demo.backgrounds import SIZE
+from edgekit.demo.emoji import EmojiFont
 from edgekit.demo.scenes import SceneObject, annotated_classes, render_scene
 from edgekit.progress import Track, silent
 
@@ -24,19 +25,19 @@ def write_demo_set(
     folder: Path,
     seed: int = 0,
     track: Track = silent,
-    style: str = "openmoji",
+    font: EmojiFont | None = None,
     annotate_base: bool | None = None,
 ) -> Dataset:
     """Render ``count`` scenes of a set to ``folder/NNNN.jpg`` and ``folder/annotations.json``.
 
-    ``style`` is one of the scenes' STYLES. ``annotate_base`` says whether objects of the base classes are annotated
-    where that is not to be as the set has it: the same pictures with all labels are an upper bound to learn from.
+    ``font`` and ``annotate_base`` as in ``render_scene``: the same pictures with all labels are an upper bound to learn
+    from.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = demo_files(count)
 
     def draw(index: int) -> Photo:
-        scene = render_scene(split, index, seed, style, annotate_base)
+        scene = render_scene(split, index, seed, font, annotate_base)
         path = folder / names[index]
         Image.fromarray(scene.image).save(path, quality=92, comment=MARK)
         annotations = tuple(_annotation(o) for o in scene.objects if o.mask.any())

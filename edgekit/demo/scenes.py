@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from edgekit.demo.backgrounds import SIZE, draw_background
-from edgekit.demo.emoji import posed_drawing
+from edgekit.demo.emoji import EmojiFont, openmoji, posed_drawing
 
 MIN_VISIBLE = 0.6  # share of an object that others must leave visible
 BASE_CLASSES = (
@@ -52,14 +52,14 @@ class Scene:
 
 
 def render_scene(
-    split: str, index: int, seed: int = 0, style: str = "openmoji", annotate_base: bool | None = None
+    split: str, index: int, seed: int = 0, font: EmojiFont | None = None, annotate_base: bool | None = None
 ) -> Scene:
     """Render scene ``index`` of a set; the same arguments give the same scene.
 
-    ``style`` is one of STYLES. ``annotate_base`` says whether objects of the base classes are annotated where that is
-    not to be as the set has it; the picture is the same.
+    ``font`` has the drawings (default: OpenMoji). ``annotate_base`` says whether objects of the base classes are
+    annotated where that is not to be as the set has it; the picture is the same.
     """
-    settings = SPLITS[split]
+    settings, font = SPLITS[split], font or openmoji()
     rng = np.random.default_rng([seed, settings.stream, index])
     names = list(rng.choice(BASE_CLASSES, rng.integers(settings.base_objects[0], settings.base_objects[1] + 1)))
     names += list(rng.choice(NEW_CLASSES, rng.integers(settings.new_objects[0], settings.new_objects[1] + 1)))
@@ -70,7 +70,7 @@ def render_scene(
     canvas = draw_background(rng)
     placed: list[_Placed] = []
     for name in names:
-        _place(rng, canvas, placed, str(name), style)
+        _place(rng, canvas, placed, str(name), font)
     image = _photograph(rng, canvas)
     annotated = annotated_classes(split, annotate_base)
     objects = tuple(SceneObject(o.name, o.visible) for o in placed if o.name in annotated)
@@ -91,10 +91,10 @@ class _Placed:
     visible: np.ndarray  # bool [SIZE, SIZE]
 
 
-def _place(rng: np.random.Generator, canvas: np.ndarray, placed: list[_Placed], name: str, style: str) -> None:
+def _place(rng: np.random.Generator, canvas: np.ndarray, placed: list[_Placed], name: str, font: EmojiFont) -> None:
     """Paste one object where it hides no earlier one too much; give up after a few tries."""
     for _ in range(12):
-        colour, alpha = posed_drawing(rng, name, style)
+        colour, alpha = posed_drawing(rng, name, font)
         height, width = alpha.shape
         # Up to a quarter of the object may leave the picture.
         top = int(rng.integers(-height // 4, SIZE - height * 3 // 4))
