@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -122,41 +121,20 @@ def read_inputs(
 def _beside(annotations: Path, images: Path, split: str = "") -> Dataset:
     """A dataset whose photos lie beside its annotations or in ``images``; of a YOLO set, one split if it is named."""
     beside = annotations if annotations.is_dir() else annotations.parent
-    errors = []
-    for folder in (beside, images):
+    if detect_format(annotations) != "yolo":
+        return read_dataset(annotations, beside, images)
+    try:
+        return read_dataset(annotations, beside, split=split)
+    except EdgekitError as first:
         try:
-            return read_dataset(annotations, folder, split)
-        except EdgekitError as error:
-            errors.append(error)
-    first, second = errors
-    if first.message == second.message:  # it is not about where the photos are
-        raise first
-    if detect_format(annotations) == "coco":
-        raise _lost_photo(annotations, (beside, images), errors)
-    raise EdgekitError(
-        f"{first.message}; with photos in {images}: {second.message}", f"photos belong into {beside} or into {images}"
-    )
-
-
-def _lost_photo(annotations: Path, folders: tuple[Path, Path], errors: Sequence[EdgekitError]) -> EdgekitError:
-    """What is wrong with a COCO set that could not be read with its photos in either of two folders."""
-    document = json.loads(annotations.read_text(encoding="utf-8-sig"))
-    names = [str(image["file_name"]) for image in document["images"]]
-    (first, second), lacking = folders, [[n for n in names if not (folder / n).is_file()] for folder in folders]
-    if [] in lacking:  # it is about something else
-        return errors[lacking.index([])]
-    lost = [n for n in lacking[0] if n in lacking[1]]
-    if lost:
-        return EdgekitError(
-            f"{lost[0]}: named in {annotations} but neither in {first} nor in {second} "
-            f"({len(lost)} of {len(names)} are missing)",
-            "put it back, or take it out of the annotations",
-        )
-    return EdgekitError(
-        f"{annotations}: of its {len(names)} photos {first} lacks {len(lacking[0])} ({lacking[0][0]}) and "
-        f"{second} {len(lacking[1])} ({lacking[1][0]})",
-        "put all of them into one of the two folders",
-    )
+            return read_dataset(annotations, images, split=split)
+        except EdgekitError as second:
+            if first.message == second.message:  # it is not about where the photos are
+                raise
+            raise EdgekitError(
+                f"{first.message}; with photos in {images}: {second.message}",
+                f"photos belong into {beside} or into {images}",
+            ) from None
 
 
 def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
