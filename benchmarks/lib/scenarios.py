@@ -61,7 +61,7 @@ def demo_scenario(work: Path, seed: int) -> Scenario:
         about="embedded Mask R-CNN, 12 classes; 100 mixed and 100 old-only scenes, 100 in Noto's drawings",
         shots=(1, 5, 10, 30, 60),
         new=_scenes("new-train", 60, work, seed + 1).photos,
-        labelled=_scenes("new-train", 60, work, seed + 1, annotate_base=True).photos,
+        labelled=_scenes("new-train-labelled", 60, work, seed + 1).photos,
         old=_scenes("base-train", OLD_SCENES, work, seed + 1000).photos,
         tests=tests,
     )
@@ -86,12 +86,10 @@ def msrc_scenario(work: Path, seed: int) -> Scenario:  # noqa: ARG001 (every sce
     )
 
 
-def _scenes(
-    split: str, count: int, work: Path, seed: int = 0, font: EmojiFont | None = None, annotate_base: bool | None = None
-) -> Dataset:
-    folder = work / "photos" / f"{split}-{count}-{seed}{'-noto' if font else ''}{'-labelled' if annotate_base else ''}"
+def _scenes(split: str, count: int, work: Path, seed: int = 0, font: EmojiFont | None = None) -> Dataset:
+    folder = work / "photos" / f"{split}-{count}-{seed}{'-noto' if font else ''}"
     if not (folder / "annotations.json").exists():
-        write_demo_set(split, count, folder, seed, font=font, annotate_base=annotate_base)
+        write_demo_set(split, count, folder, seed, font=font)
     return read_dataset(folder / "annotations.json", folder)
 
 

@@ -38,11 +38,6 @@ class ExtraData:
         if self.max_old_drop is not None and self.old_data is None:
             raise EdgekitError("--max-old-drop: nothing to measure the old classes' AP on", "give --old-data")
 
-    @property
-    def files(self) -> dict[str, Path | float | None]:
-        """What is to be read, by option."""
-        return {"val": self.val, "replay": self.replay, "probe": self.probe, "old_data": self.old_data}
-
 
 @dataclass(frozen=True)
 class ProbePhoto:
@@ -107,8 +102,10 @@ def read_inputs(
         held_out = others(extra.val, "val")
         _count_objects(held_out, added, skipped)
     old = others(extra.old_data) if extra.old_data else none
-    if extra.old_data:
-        _check_old_objects(old, known)
+    if extra.old_data and not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
+        raise EdgekitError(
+            f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
+        )
     replay = others(extra.replay) if extra.replay else none
     if has_masks:
         for annotated, wanted in ((learn, taught), (replay, taught), (held_out, set(added))):
@@ -166,14 +163,6 @@ def _refuse_alike(dataset: Dataset, added: set[str], taught: set[str]) -> None:
     if alike:
         raise EdgekitError(
             f"{dataset.file}: the classes {alike}", "rename them: to one name if they are one class, else to two"
-        )
-
-
-def _check_old_objects(old: Dataset, known: tuple[str, ...]) -> None:
-    """Raise where old data shows no object of a class that the base model knows."""
-    if not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
-        raise EdgekitError(
-            f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
         )
 
 

@@ -69,13 +69,6 @@ def old_precision(pairs: Sequence[Pair], dataset: Dataset, meta: ModelMeta) -> O
     return OldPrecision(before=parts[0], after=parts[1], photos=len(dataset.photos))
 
 
-def new_precision(found: Sequence[Detections], dataset: Dataset, classes: Sequence[str], meta: ModelMeta) -> Part:
-    """The new classes' AP on photos that nothing was learned from, of what the adapted model found in them."""
-    only = Dataset(dataset.file, tuple(classes), dataset.photos)
-    result = score(only, dataset.photos, found, meta)
-    return Part(result.box, result.mask)
-
-
 def compare_old_detections(
     before: Session, after: Session, photos: Sequence[Any], kept: int, track: Track
 ) -> tuple[Retention, list[Pair]]:

@@ -50,9 +50,9 @@ def test_scenes_are_drawn_with_the_font_given() -> None:
     assert [o.category for o in first.objects] == [o.category for o in second.objects]
 
 
-def test_annotate_base_adds_labels_to_the_same_pictures(tmp_path: Path) -> None:
+def test_the_labelled_set_has_the_same_pictures_with_all_labels(tmp_path: Path) -> None:
     part = write_demo_set("new-train", 6, tmp_path / "new")
-    full = write_demo_set("new-train", 6, tmp_path / "all", annotate_base=True)
+    full = write_demo_set("new-train-labelled", 6, tmp_path / "all")
     assert part.categories == NEW_CLASSES
     assert full.categories == BASE_CLASSES + NEW_CLASSES
     for new, every in zip(part.photos, full.photos, strict=True):

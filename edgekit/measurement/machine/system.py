@@ -89,13 +89,10 @@ def processor(root: Path = Path("/")) -> str | None:
     from these instructions.
     """
     said = dict(re.findall(r"^(model name|flags)\s*:\s*(.*)$", text(root / "proc/cpuinfo"), re.M))
-    vectors = _vectors(set(said.get("flags", "").split()))
-    return f"{said['model name']} ({vectors})" if vectors and "model name" in said else said.get("model name")
-
-
-def _vectors(flags: set[str]) -> str:
+    flags = set(said.get("flags", "").split())
     widest = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "")
-    return f"{widest}, VNNI" if flags & {"avx512_vnni", "avx_vnni"} else widest
+    vectors = f"{widest}, VNNI" if flags & {"avx512_vnni", "avx_vnni"} else widest
+    return f"{said['model name']} ({vectors})" if vectors and "model name" in said else said.get("model name")
 
 
 def _meminfo(root: Path, name: str) -> int | None:
