@@ -79,8 +79,8 @@ def _run(task: Task, output: Path, threads: int) -> Cost:
     meta = dataclasses.replace(base.meta, generations=(*base.meta.generations, task.classes))
     if task.method == NAIVE:
         size = base.meta.input_size
-        photos, epochs = list(task.photos), Learning().epochs
-        module, seconds = fine_tune_naively(base.module, photos, task.classes, size, epochs, task.seed)
+        epochs = Learning().epochs
+        module, seconds = fine_tune_naively(base.module, task.photos, task.classes, size, epochs, task.seed)
         save_model(output, module, dataclasses.replace(meta, scoring="joint"))
         return _cost(seconds)
     learning = Learning(**METHODS[task.method], seed=task.seed)

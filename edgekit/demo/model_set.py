@@ -38,12 +38,10 @@ def make_models(folder: Path, learned: Dataset, seed: int, track: Track) -> Mode
     adapted, naive = folder / "adapted.safetensors", folder / "naive.safetensors"
     with staging(folder) as cache:  # a new cache, so that the times are those of a first run
         learning, store = Learning(seed=seed), FeatureStore(cache)
-        adaptation = adapt(
-            BASE, learned.file, learned.file.parent, adapted, learning=learning, store=store, track=track
-        )
+        photos = learned.file.parent
+        adaptation = adapt(BASE, learned.file, photos, adapted, learning=learning, store=store, track=track)
     base, meta = load_model(BASE)
-    photos = list(learned.photos)
-    module, seconds = fine_tune_naively(base, photos, NEW_CLASSES, meta.input_size, LOOP_EPOCHS, seed, track)
+    module, seconds = fine_tune_naively(base, learned.photos, NEW_CLASSES, meta.input_size, LOOP_EPOCHS, seed, track)
     _, adapted_meta = read_safetensors(adapted)
     save_model(naive, module, dataclasses.replace(adapted_meta, scoring="joint"))
     exported = export(adapted, folder / "adapted.onnx", track=track)

@@ -22,7 +22,7 @@ LR = 0.005  # with SGD, momentum 0.9 and weight decay 5e-4: torchvision's object
 
 def fine_tune_naively(
     base: GenerationalRCNN,
-    photos: list[Photo],
+    photos: tuple[Photo, ...],
     classes: tuple[str, ...],
     size: tuple[int, int],
     epochs: int,

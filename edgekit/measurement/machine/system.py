@@ -46,6 +46,8 @@ class System:
 def read_system(root: Path = Path("/"), architecture: str | None = None, cores: int | None = None) -> System:
     """The machine whose files lie under ``root``: /proc, /etc/os-release, Debian's package list, library names."""
     release = re.search(r'^PRETTY_NAME="?(.*?)"?$', text(root / "etc/os-release"), re.M)
+    # Of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  560.35.03  ...".
+    driver = re.search(r"Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)\s", text(root / "proc/driver/nvidia/version") + " ")
     packages = _debian_packages(root)
     jetson = read_jetson(root)
     if jetson is not None and (jetson.jetpack is None or jetson.jetpack.endswith(".x")):  # not told by its L4T
@@ -60,7 +62,7 @@ def read_system(root: Path = Path("/"), architecture: str | None = None, cores: 
         memory_available_mb=_meminfo(root, "MemAvailable"),
         swap_mb=_meminfo(root, "SwapTotal"),
         jetson=jetson,
-        driver=_driver(root),
+        driver=driver[1] if driver else None,
         gpus=_gpus(root),
         cuda=_cuda(root) or packages.get("cuda"),
         cudnn=packages.get("cudnn") or _library(root, "libcudnn.so"),
@@ -98,12 +100,6 @@ def processor(root: Path = Path("/")) -> str | None:
 def _meminfo(root: Path, name: str) -> int | None:
     found = re.search(rf"^{name}:\s*(\d+) kB", text(root / "proc/meminfo"), re.M)
     return int(found[1]) * 1024 // 1_000_000 if found else None
-
-
-def _driver(root: Path) -> str | None:
-    """From ``NVRM version: NVIDIA UNIX x86_64 Kernel Module  560.35.03  ...``."""
-    found = re.search(r"Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)\s", text(root / "proc/driver/nvidia/version") + " ")
-    return found[1] if found else None
 
 
 def _gpus(root: Path) -> tuple[str, ...]:
