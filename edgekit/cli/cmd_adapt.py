@@ -51,13 +51,8 @@ def adapt_command(as_json: bool, **options: Any) -> None:
     from edgekit.report.tables import adaptation_table
 
     base = options["base"]
-    kinds: dict[str, type[Any]] = {
-        "learning": Learning,
-        "extra": ExtraData,
-        "hints": CheckpointHints,
-        "store": FeatureStore,
-    }
-    records = {name: shared.record(kind, options) for name, kind in kinds.items()}
+    kinds = {"learning": Learning, "extra": ExtraData, "hints": CheckpointHints, "store": FeatureStore}
+    records: dict[str, Any] = {name: shared.record(kind, options) for name, kind in kinds.items()}
     result = adapt(**options, **records, track=track, say=say)
     if not launched().first:  # one report per launch
         return
