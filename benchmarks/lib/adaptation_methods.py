@@ -79,9 +79,10 @@ def _run(task: Task, output: Path, threads: int) -> Cost:
     meta = dataclasses.replace(base.meta, generations=(*base.meta.generations, task.classes))
     if task.method == NAIVE:
         size = base.meta.input_size
-        naive = fine_tune_naively(base.module, list(task.photos), task.classes, size, Learning().epochs, task.seed)
-        save_model(output, naive.module, dataclasses.replace(meta, scoring="joint"))
-        return _cost(naive.seconds)
+        epochs = Learning().epochs
+        module, seconds = fine_tune_naively(base.module, task.photos, task.classes, size, epochs, task.seed)
+        save_model(output, module, dataclasses.replace(meta, scoring="joint"))
+        return _cost(seconds)
     learning = Learning(**METHODS[task.method], seed=task.seed)
     photos = list(task.labelled if task.method == UPPER else task.photos)
     replay = {BALANCED_SET: task.balanced, UPPER: task.old}.get(task.method, ())

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.lib.noto import NOTO
 from benchmarks.lib.paths import SHARED
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.formats import read_dataset
-from edgekit.demo.emoji import NOTO_FONT
+from edgekit.demo.emoji import EmojiFont
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.demo.scenes import NEW_CLASSES
 
@@ -52,15 +53,15 @@ class Scenario:
 def demo_scenario(work: Path, seed: int) -> Scenario:
     """Chicken and frog on the embedded model; tests in the drawing style it knows and in one it does not."""
     tests = {"mixed": _scenes("mixed-test", 100, work), "old only": _scenes("base-test", 100, work)}
-    if NOTO_FONT.exists():
-        tests["other drawing style"] = _scenes("mixed-test", 100, work, style="noto")
+    if NOTO.file.exists():
+        tests["other drawing style"] = _scenes("mixed-test", 100, work, font=NOTO)
     return Scenario(
         base="demo",
         classes=NEW_CLASSES,
         about="embedded Mask R-CNN, 12 classes; 100 mixed and 100 old-only scenes, 100 in Noto's drawings",
         shots=(1, 5, 10, 30, 60),
         new=_scenes("new-train", 60, work, seed + 1).photos,
-        labelled=_scenes("new-train", 60, work, seed + 1, annotate_base=True).photos,
+        labelled=_scenes("new-train-labelled", 60, work, seed + 1).photos,
         old=_scenes("base-train", OLD_SCENES, work, seed + 1000).photos,
         tests=tests,
     )
@@ -85,12 +86,10 @@ def msrc_scenario(work: Path, seed: int) -> Scenario:  # noqa: ARG001 (every sce
     )
 
 
-def _scenes(
-    split: str, count: int, work: Path, seed: int = 0, style: str = "openmoji", annotate_base: bool | None = None
-) -> Dataset:
-    folder = work / "photos" / f"{split}-{count}-{seed}-{style}{'-labelled' if annotate_base else ''}"
+def _scenes(split: str, count: int, work: Path, seed: int = 0, font: EmojiFont | None = None) -> Dataset:
+    folder = work / "photos" / f"{split}-{count}-{seed}{'-noto' if font else ''}"
     if not (folder / "annotations.json").exists():
-        write_demo_set(split, count, folder, seed, style=style, annotate_base=annotate_base)
+        write_demo_set(split, count, folder, seed, font=font)
     return read_dataset(folder / "annotations.json", folder)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks.lib.generated import lines, write_or_check
 from benchmarks.lib.paths import DOCS, RESULTS
-from edgekit.report.plots import as_file, curves
+from benchmarks.lib.svg_files import as_file
+from edgekit.report.plots import curves
 
 RESULT = RESULTS / "latency_growth.json"
 PAGE = DOCS / "latency.md"

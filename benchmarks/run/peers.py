@@ -99,13 +99,13 @@ def timed(
     rows: dict[str, dict[str, Any]] = {}
     subjects = [Subject(name, call_stages(session, 1)) for name, session in sessions.items()]
     for timing in interleave(subjects, [(photo,) for photo in photos], runs):
-        session = sessions[timing.name]
+        session = sessions[timing.subject.name]
         try:
             if timing.error is not None:
                 raise timing.error
-            rows[timing.name] = figures(latency(timing, session, 1)) | {"box_AP": box_ap(session, scenes)}
+            rows[timing.subject.name] = figures(latency(timing, session, 1)) | {"box_AP": box_ap(session, scenes)}
         except Exception as error:
-            rows[timing.name] = not_measured(timing.name, error)
+            rows[timing.subject.name] = not_measured(timing.subject.name, error)
     return rows
 
 

@@ -88,7 +88,8 @@ def main() -> int:
         with Sampler(interval=1.0) as sampler:
             stream = watch(session, source, work / "out.mp4", work / "found.jsonl")
     telemetry = sampler.result
-    memory = telemetry.of("process", "MB") if telemetry else None
+    series = telemetry.series if telemetry else ()
+    memory = next((s for s in series if (s.what, s.unit) == ("process", "MB")), None)
     if telemetry is None or memory is None:
         raise EdgekitError("psutil is not installed, and measures the memory", "pip install 'edgekit[telemetry]'")
     seconds, resident = np.array(memory.seconds), np.array(memory.values)

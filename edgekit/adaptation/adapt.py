@@ -42,7 +42,6 @@ class Adaptation:
     photos: int  # learned from
     objects: dict[str, int]  # annotated objects by new class, in those
     proposed: dict[str, int]  # how many of these the RPN proposes, by class
-    proposal_recall: dict[str, float]  # their share
     settings: dict[str, Any]
     trunk: str  # what ran it
     trunk_seconds: float  # to export it, or to find it exported
@@ -80,7 +79,8 @@ def adapt(
     files of these names that edgekit did not make. ``say`` is told, before training, what was left out of the data and
     what the frozen RPN proposes.
     """
-    files = {"data": data, "images": images, **extra.files}
+    more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}
+    files = {"data": data, "images": images, **more}
     check_outputs([output, proof_of(output)], [base, hints.base_classes, *files.values()], force)
     with processes() as ranks:
         source = open_base(base, hints, size)
@@ -123,11 +123,9 @@ def _run(
     began = time.monotonic()
     predictors, generation, training = job.learn(features.learn, features.held_out)
     trained = time.monotonic()
-    recall = {name: proposed[name] / count for name, count in inputs.objects.items()}
 
     def finish() -> Adaptation:
-        found = {"proposed": proposed, "proposal_recall": recall}
-        proof, written = job.write(output, predictors, generation, max_old_drop, about | found)
+        proof, written = job.write(output, predictors, generation, max_old_drop, about | {"proposed": proposed})
         proof_seconds = time.monotonic() - trained
         return Adaptation(
             output=output,
@@ -139,7 +137,6 @@ def _run(
             photos=len(inputs.learn),
             objects=inputs.objects,
             proposed=proposed,
-            proposal_recall=recall,
             settings=dataclasses.asdict(job.learning),
             trunk=features.runtime,
             trunk_seconds=round(features.trunk_seconds, 2),
@@ -148,7 +145,7 @@ def _run(
             proof_seconds=round(proof_seconds, 2),
             training=training,
             proof=proof,
-            advice=(*_advice(recall, training), *_prepare_export(written, output, job.track)),
+            advice=(*_advice(proposed, inputs.objects, training), *_prepare_export(written, output, job.track)),
             skipped=inputs.skipped,
         )
 
@@ -164,13 +161,13 @@ def _prepare_export(written: Adaptable, output: Path, track: Track) -> tuple[str
     return ()
 
 
-def _advice(recall: dict[str, float], training: Training) -> tuple[str, ...]:
+def _advice(proposed: dict[str, int], objects: dict[str, int], training: Training) -> tuple[str, ...]:
     """What the user should know: classes that the RPN misses, a training that failed."""
     advice = [
-        f"the frozen RPN proposes only {share:.0%} of the {name} objects: what it misses is never detected; "
-        "give a larger --size, or larger objects, or retrain the base model's RPN"
-        for name, share in recall.items()
-        if share < LOW_RECALL
+        f"the frozen RPN proposes only {proposed[name] / count:.0%} of the {name} objects: what it misses is never "
+        "detected; give a larger --size, or larger objects, or retrain the base model's RPN"
+        for name, count in objects.items()
+        if proposed[name] < LOW_RECALL * count
     ]
     if training.stopped:
         advice.append(f"{training.stopped}; the weights of epoch {training.best_epoch} were kept")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from edgekit.adaptation.features.frozen_trunk import PROPOSALS, TorchTrunk, Trunk
 from edgekit.adaptation.features.trunk_cache import exported_trunk
-from edgekit.adaptation.learning.joint import merge
+from edgekit.adaptation.learning.joint import merged_model
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.artifacts.onnx_files import OnnxFile, open_onnx
@@ -65,12 +64,8 @@ class CheckpointBase:
             added = [*self.predictors.generations, generation]
             save_model(output, GenerationalRCNN(self.module.base, added), meta)
             return
-        merged = merge(Predictors(predictors.box_predictor, predictors.mask_predictor, [generation]))
-        base = copy.deepcopy(self.module.base)
-        base.roi_heads.box_predictor = merged.box_predictor
-        if merged.mask_predictor is not None:
-            base.roi_heads.mask_predictor = merged.mask_predictor
-        save_model(output, GenerationalRCNN(base), meta)
+        larger = Predictors(predictors.box_predictor, predictors.mask_predictor, [generation])
+        save_model(output, GenerationalRCNN(merged_model(self.module.base, larger)), meta)
 
     def prepare_export(self, path: Path, track: Track) -> None:
         """Build what the newest generation adds to the base model's graph, if that is in the cache; the checkpoint lies

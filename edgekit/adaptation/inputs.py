@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,11 +37,6 @@ class ExtraData:
     def __post_init__(self) -> None:
         if self.max_old_drop is not None and self.old_data is None:
             raise EdgekitError("--max-old-drop: nothing to measure the old classes' AP on", "give --old-data")
-
-    @property
-    def files(self) -> dict[str, Path | float | None]:
-        """What is to be read, by option."""
-        return {"val": self.val, "replay": self.replay, "probe": self.probe, "old_data": self.old_data}
 
 
 @dataclass(frozen=True)
@@ -108,8 +102,10 @@ def read_inputs(
         held_out = others(extra.val, "val")
         _count_objects(held_out, added, skipped)
     old = others(extra.old_data) if extra.old_data else none
-    if extra.old_data:
-        _check_old_objects(old, known)
+    if extra.old_data and not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
+        raise EdgekitError(
+            f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
+        )
     replay = others(extra.replay) if extra.replay else none
     if has_masks:
         for annotated, wanted in ((learn, taught), (replay, taught), (held_out, set(added))):
@@ -122,41 +118,20 @@ def read_inputs(
 def _beside(annotations: Path, images: Path, split: str = "") -> Dataset:
     """A dataset whose photos lie beside its annotations or in ``images``; of a YOLO set, one split if it is named."""
     beside = annotations if annotations.is_dir() else annotations.parent
-    errors = []
-    for folder in (beside, images):
+    if detect_format(annotations) != "yolo":
+        return read_dataset(annotations, beside, images)
+    try:
+        return read_dataset(annotations, beside, split=split)
+    except EdgekitError as first:
         try:
-            return read_dataset(annotations, folder, split)
-        except EdgekitError as error:
-            errors.append(error)
-    first, second = errors
-    if first.message == second.message:  # it is not about where the photos are
-        raise first
-    if detect_format(annotations) == "coco":
-        raise _lost_photo(annotations, (beside, images), errors)
-    raise EdgekitError(
-        f"{first.message}; with photos in {images}: {second.message}", f"photos belong into {beside} or into {images}"
-    )
-
-
-def _lost_photo(annotations: Path, folders: tuple[Path, Path], errors: Sequence[EdgekitError]) -> EdgekitError:
-    """What is wrong with a COCO set that could not be read with its photos in either of two folders."""
-    document = json.loads(annotations.read_text(encoding="utf-8-sig"))
-    names = [str(image["file_name"]) for image in document["images"]]
-    (first, second), lacking = folders, [[n for n in names if not (folder / n).is_file()] for folder in folders]
-    if [] in lacking:  # it is about something else
-        return errors[lacking.index([])]
-    lost = [n for n in lacking[0] if n in lacking[1]]
-    if lost:
-        return EdgekitError(
-            f"{lost[0]}: named in {annotations} but neither in {first} nor in {second} "
-            f"({len(lost)} of {len(names)} are missing)",
-            "put it back, or take it out of the annotations",
-        )
-    return EdgekitError(
-        f"{annotations}: of its {len(names)} photos {first} lacks {len(lacking[0])} ({lacking[0][0]}) and "
-        f"{second} {len(lacking[1])} ({lacking[1][0]})",
-        "put all of them into one of the two folders",
-    )
+            return read_dataset(annotations, images, split=split)
+        except EdgekitError as second:
+            if first.message == second.message:  # it is not about where the photos are
+                raise
+            raise EdgekitError(
+                f"{first.message}; with photos in {images}: {second.message}",
+                f"photos belong into {beside} or into {images}",
+            ) from None
 
 
 def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
@@ -188,14 +163,6 @@ def _refuse_alike(dataset: Dataset, added: set[str], taught: set[str]) -> None:
     if alike:
         raise EdgekitError(
             f"{dataset.file}: the classes {alike}", "rename them: to one name if they are one class, else to two"
-        )
-
-
-def _check_old_objects(old: Dataset, known: tuple[str, ...]) -> None:
-    """Raise where old data shows no object of a class that the base model knows."""
-    if not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
-        raise EdgekitError(
-            f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
         )
 
 

@@ -25,7 +25,7 @@ from edgekit.adaptation.learning.joint import merge
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.adaptation.learning.objectives import ExactObjective, JointObjective, Objective
 from edgekit.adaptation.learning.old_rows import complete_rows
-from edgekit.adaptation.learning.strategies import new_parameters, old_parameters, trained_layers, wants_adapter
+from edgekit.adaptation.learning.strategies import new_parameters, old_parameters, trained_layers
 from edgekit.adaptation.learning.training import Training, train
 from edgekit.adaptation.proof import FORMAT, Proof, check_proof, prove
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
@@ -103,13 +103,14 @@ class Job:
         torch.manual_seed(learning.seed)  # here, so that it does not matter what getting the features drew
         complete_rows(base.predictors, torch.cat([p.load(0).box for p in photos[:8]]).float())
         predictors = merge(base.predictors).requires_grad_(False) if learning.joint else base.predictors
-        adapter = not learning.joint and learning.epochs > 0 and wants_adapter(learning.train)
+        layers = trained_layers(learning.train)
+        adapter = not learning.joint and learning.epochs > 0 and "conv5_mask" in layers  # hidden layers of its own
         generation = new_generation(predictors, len(self.inputs.classes), learning.init, base.meta.categories, adapter)
         if learning.init == "prototype":
             imprint(predictors, generation, photos[: len(self.inputs.learn)], self.inputs.classes)
         if learning.epochs == 0:
             return predictors, generation, Training((), 0)
-        scores_train = "cls_score" in trained_layers(learning.train)
+        scores_train = "cls_score" in layers
         if generation.adapter is not None and not scores_train:
             generation.adapter.blend(generation.cls_score, 1.0)
         generation.requires_grad_(False)
@@ -121,9 +122,9 @@ class Job:
                 groups.append((old_parameters(predictors, learning.train), OLD_ROWS_LR))
         whole = Predictors(predictors.box_predictor, predictors.mask_predictor, [*predictors.generations, generation])
         masks_train = generation.mask_fcn_logits is not None
-        score = scorer(whole, base.heads, held_out, base.meta.input_size, masks_train) if held_out else None
+        score_held_out = scorer(whole, base.heads, held_out, base.meta.input_size, masks_train) if held_out else None
         trained = nn.ModuleList([predictors, generation]) if learning.joint else generation
-        training = train(trained, groups, objective, photos, learning, self.ranks, score, self.track)
+        training = train(trained, groups, objective, photos, learning, self.ranks, score_held_out, self.track)
         if generation.adapter is not None and scores_train:
             # The rows find more of one photo's classes, and too much else of many photos' (docs/log.md).
             generation.adapter.blend(generation.cls_score, ROWS_SHARE / math.sqrt(len(self.inputs.learn)))
@@ -164,7 +165,6 @@ class Job:
         return proof, written
 
     def _meta(self) -> ModelMeta:
-        """The adapted model's metadata."""
         meta, learning = self.base.meta, self.learning
         generations = meta.generations
         if not learning.joint and meta.scoring == "joint":

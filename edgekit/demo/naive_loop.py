@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torchvision.models.detection import FasterRCNN
 
 from edgekit.adaptation.features.views import View, plain_view
 from edgekit.adaptation.learning.initialise import new_generation
-from edgekit.adaptation.learning.joint import merge
+from edgekit.adaptation.learning.joint import merged_model
 from edgekit.data.annotations.dataset import Photo
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Predictors
@@ -23,28 +20,23 @@ BATCH = 4
 LR = 0.005  # with SGD, momentum 0.9 and weight decay 5e-4: torchvision's object detection fine-tuning tutorial
 
 
-@dataclass(frozen=True)
-class NaiveFineTuning:
-    """The model that torchvision's loop made (one joint softmax over all classes) and how long that took."""
-
-    module: GenerationalRCNN
-    seconds: float
-
-
 def fine_tune_naively(
     base: GenerationalRCNN,
-    photos: list[Photo],
+    photos: tuple[Photo, ...],
     classes: tuple[str, ...],
     size: tuple[int, int],
     epochs: int,
     seed: int,
     track: Track = silent,
-) -> NaiveFineTuning:
+) -> tuple[GenerationalRCNN, float]:
     """Expand both predictors, freeze all else with ``requires_grad=False`` and train as torchvision's references do,
-    on CUDA if there is any."""
+    on CUDA if there is any; returns the model (one joint softmax over all classes) and the seconds that took."""
     torch.manual_seed(seed)
     device = device_here()
-    module = GenerationalRCNN(_expanded(base, len(classes))).to(device)
+    old = base.predictors
+    rows = new_generation(old, len(classes), "mean", ())
+    larger = Predictors(old.box_predictor, old.mask_predictor, [*old.generations, rows])
+    module = GenerationalRCNN(merged_model(base.base, larger)).to(device)
     model = module.base
     model.transform.min_size, model.transform.max_size = (min(size),), max(size)  # views have this size already
     model.requires_grad_(False)
@@ -53,7 +45,7 @@ def fine_tune_naively(
     model.backbone.eval()  # batch norms are frozen
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=LR, momentum=0.9, weight_decay=5e-4)
-    first_label = base.predictors.first_label(len(base.predictors.generations) + 1)
+    first_label = old.first_label(len(old.generations) + 1)
     labels = {name: first_label + i for i, name in enumerate(classes)}
     views = [plain_view(p, labels, size) for p in photos]
     rng = np.random.default_rng(seed)
@@ -68,19 +60,7 @@ def fine_tune_naively(
             sum(losses.values()).backward()
             optimizer.step()
     module = module.eval().cpu()  # waits for what CUDA still does
-    return NaiveFineTuning(module, time.monotonic() - began)
-
-
-def _expanded(base: GenerationalRCNN, classes: int) -> FasterRCNN:
-    """A copy of the torchvision model with rows for more classes appended to its predictors."""
-    old = base.predictors
-    rows = new_generation(old, classes, "mean", ())
-    expanded = merge(Predictors(old.box_predictor, old.mask_predictor, [*old.generations, rows]))
-    model = copy.deepcopy(base.base)
-    model.roi_heads.box_predictor = expanded.box_predictor
-    if expanded.mask_predictor is not None:
-        model.roi_heads.mask_predictor = expanded.mask_predictor
-    return model
+    return module, time.monotonic() - began
 
 
 def _example(view: View, flip: bool, device: torch.device) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

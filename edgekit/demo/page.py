@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from PIL import Image
 
-from edgekit.data.annotations.dataset import Dataset, Photo
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.scenes import NEW_CLASSES
 from edgekit.demo.summary import CONFIDENT, DemoSummary, Found
 from edgekit.files.whole_files import write_text
@@ -19,14 +19,6 @@ from edgekit.inference.drawing import draw
 
 PICTURES = 8  # photos that are shown
 SHOWN = ("base", "adapted", "naive")  # models, from left to right
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A photo with what each model found in it."""
-
-    name: str
-    pictures: dict[str, Image.Image]  # by model
 
 
 def write_page(path: Path, summary: DemoSummary, dataset: Dataset, found: Found, categories: tuple[str, ...]) -> None:
@@ -38,21 +30,17 @@ def write_page(path: Path, summary: DemoSummary, dataset: Dataset, found: Found,
     write_text(path, template.render(s=summary, shown=_pictures(dataset, found, categories)))
 
 
-def _pictures(dataset: Dataset, found: Found, categories: tuple[str, ...]) -> list[_Shown]:
-    chosen = [i for i, p in enumerate(dataset.photos) if _shows_both(p)][:PICTURES]
+def _pictures(dataset: Dataset, found: Found, categories: tuple[str, ...]) -> list[dict[str, Any]]:
+    old = {name for name in categories if name not in NEW_CLASSES}
+    classes = [{a.category for a in p.annotations} for p in dataset.photos]
+    chosen = [i for i, names in enumerate(classes) if names & old and names & set(NEW_CLASSES)][:PICTURES]
     shown = []
     for i in chosen:
         pixels = dataset.photos[i].read()
         detections = {name: found[name][i] for name in SHOWN}
         drawn = {n: draw(pixels, d.select(d.scores >= CONFIDENT), categories) for n, d in detections.items()}
-        shown.append(_Shown(dataset.photos[i].path.name, drawn))
+        shown.append({"name": dataset.photos[i].path.name, "pictures": drawn})
     return shown
-
-
-def _shows_both(photo: Photo) -> bool:
-    """Whether a photo shows old and new objects."""
-    names = {a.category for a in photo.annotations}
-    return bool(names & set(NEW_CLASSES)) and bool(names - set(NEW_CLASSES))
 
 
 def _data_url(picture: Image.Image) -> str:

@@ -14,29 +14,20 @@ from edgekit.data.annotations.coco import write_dataset
 from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
 from edgekit.data.detections import rle
 from edgekit.demo.backgrounds import SIZE
+from edgekit.demo.emoji import EmojiFont
 from edgekit.demo.scenes import SceneObject, annotated_classes, render_scene
 from edgekit.progress import Track, silent
 
 
 def write_demo_set(
-    split: str,
-    count: int,
-    folder: Path,
-    seed: int = 0,
-    track: Track = silent,
-    style: str = "openmoji",
-    annotate_base: bool | None = None,
+    split: str, count: int, folder: Path, seed: int = 0, track: Track = silent, font: EmojiFont | None = None
 ) -> Dataset:
-    """Render ``count`` scenes of a set to ``folder/NNNN.jpg`` and ``folder/annotations.json``.
-
-    ``style`` is one of the scenes' STYLES. ``annotate_base`` says whether objects of the base classes are annotated
-    where that is not to be as the set has it: the same pictures with all labels are an upper bound to learn from.
-    """
+    """Render ``count`` scenes of a set to ``folder/NNNN.jpg`` and ``folder/annotations.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     names = demo_files(count)
 
     def draw(index: int) -> Photo:
-        scene = render_scene(split, index, seed, style, annotate_base)
+        scene = render_scene(split, index, seed, font)
         path = folder / names[index]
         Image.fromarray(scene.image).save(path, quality=92, comment=MARK)
         annotations = tuple(_annotation(o) for o in scene.objects if o.mask.any())
@@ -46,7 +37,7 @@ def write_demo_set(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         drawn = [pool.submit(draw, index) for index in range(count)]
         photos = [photo.result() for photo in track(drawn, f"drawing {split}")]
-    dataset = Dataset(folder / names[-1], annotated_classes(split, annotate_base), tuple(photos))
+    dataset = Dataset(folder / names[-1], annotated_classes(split), tuple(photos))
     write_dataset(dataset)
     return dataset
 

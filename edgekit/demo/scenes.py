@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from edgekit.demo.backgrounds import SIZE, draw_background
-from edgekit.demo.emoji import posed_drawing
+from edgekit.demo.emoji import EmojiFont, openmoji, posed_drawing
 
 MIN_VISIBLE = 0.6  # share of an object that others must leave visible
 BASE_CLASSES = (
@@ -31,16 +31,18 @@ SPLITS = {
     "base-train": Split(0, base_objects=(1, 5), new_objects=(0, 0)),
     "base-test": Split(1, base_objects=(1, 5), new_objects=(0, 0)),
     "new-train": Split(2, base_objects=(0, 3), new_objects=(1, 2), annotate_base=False),
+    "new-train-labelled": Split(2, base_objects=(0, 3), new_objects=(1, 2)),  # the same pictures with all labels
     "mixed-test": Split(3, base_objects=(0, 3), new_objects=(0, 2)),
 }
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One annotated object: its class and its visible mask."""
+    """One object: its class and its visible mask."""
 
     category: str
     mask: np.ndarray  # bool [SIZE, SIZE]
+    area: int  # pixels, before anything covered it
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,10 @@ class Scene:
     objects: tuple[SceneObject, ...]
 
 
-def render_scene(
-    split: str, index: int, seed: int = 0, style: str = "openmoji", annotate_base: bool | None = None
-) -> Scene:
-    """Render scene ``index`` of a set; the same arguments give the same scene.
-
-    ``style`` is one of STYLES. ``annotate_base`` says whether objects of the base classes are annotated where that is
-    not to be as the set has it; the picture is the same.
-    """
-    settings = SPLITS[split]
+def render_scene(split: str, index: int, seed: int = 0, font: EmojiFont | None = None) -> Scene:
+    """Render scene ``index`` of a set, with the drawings of ``font`` (default: OpenMoji); the same arguments give the
+    same scene."""
+    settings, font = SPLITS[split], font or openmoji()
     rng = np.random.default_rng([seed, settings.stream, index])
     names = list(rng.choice(BASE_CLASSES, rng.integers(settings.base_objects[0], settings.base_objects[1] + 1)))
     names += list(rng.choice(NEW_CLASSES, rng.integers(settings.new_objects[0], settings.new_objects[1] + 1)))
@@ -68,33 +65,24 @@ def render_scene(
     rng.shuffle(names)
 
     canvas = draw_background(rng)
-    placed: list[_Placed] = []
+    placed: list[SceneObject] = []
     for name in names:
-        _place(rng, canvas, placed, str(name), style)
+        _place(rng, canvas, placed, str(name), font)
     image = _photograph(rng, canvas)
-    annotated = annotated_classes(split, annotate_base)
-    objects = tuple(SceneObject(o.name, o.visible) for o in placed if o.name in annotated)
-    return Scene(image, objects)
+    annotated = annotated_classes(split)
+    return Scene(image, tuple(o for o in placed if o.category in annotated))
 
 
-def annotated_classes(split: str, annotate_base: bool | None = None) -> tuple[str, ...]:
-    """The classes whose objects are annotated in a set; ``annotate_base`` as in ``render_scene``."""
+def annotated_classes(split: str) -> tuple[str, ...]:
+    """The classes whose objects are annotated in a set."""
     settings = SPLITS[split]
-    base = settings.annotate_base if annotate_base is None else annotate_base
-    return (BASE_CLASSES if base else ()) + (NEW_CLASSES if settings.new_objects[1] else ())
+    return (BASE_CLASSES if settings.annotate_base else ()) + (NEW_CLASSES if settings.new_objects[1] else ())
 
 
-@dataclass
-class _Placed:
-    name: str
-    area: int  # pixels, before anything covered it
-    visible: np.ndarray  # bool [SIZE, SIZE]
-
-
-def _place(rng: np.random.Generator, canvas: np.ndarray, placed: list[_Placed], name: str, style: str) -> None:
+def _place(rng: np.random.Generator, canvas: np.ndarray, placed: list[SceneObject], name: str, font: EmojiFont) -> None:
     """Paste one object where it hides no earlier one too much; give up after a few tries."""
     for _ in range(12):
-        colour, alpha = posed_drawing(rng, name, style)
+        colour, alpha = posed_drawing(rng, name, font)
         height, width = alpha.shape
         # Up to a quarter of the object may leave the picture.
         top = int(rng.integers(-height // 4, SIZE - height * 3 // 4))
@@ -103,13 +91,13 @@ def _place(rng: np.random.Generator, canvas: np.ndarray, placed: list[_Placed], 
         inside = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
         mask = np.zeros((SIZE, SIZE), bool)
         mask[y0:y1, x0:x1] = alpha[inside] > 0.5
-        if any((o.visible & ~mask).sum() < MIN_VISIBLE * o.area for o in placed):
+        if any((o.mask & ~mask).sum() < MIN_VISIBLE * o.area for o in placed):
             continue
         weight = alpha[inside][..., None]
         canvas[y0:y1, x0:x1] = canvas[y0:y1, x0:x1] * (1 - weight) + colour[inside] * weight
         for other in placed:
-            other.visible &= ~mask
-        placed.append(_Placed(name, int(mask.sum()), mask))
+            other.mask[mask] = False
+        placed.append(SceneObject(name, mask, int(mask.sum())))
         return
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +12,7 @@ from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
 from edgekit.demo.model_set import LOOP_EPOCHS, ModelSet
+from edgekit.measurement.bench.alone import status_mb
 from edgekit.measurement.bench.benchmark import Latency
 from edgekit.measurement.evaluate import Evaluation, score
 from edgekit.measurement.machine.system import machine
@@ -87,14 +86,14 @@ def summarise(
         trunk_export_seconds=made.adaptation.trunk_seconds,
         adapt_seconds=round(made.adaptation.feature_seconds + made.adaptation.training_seconds, 2),
         loop_epochs=LOOP_EPOCHS,
-        loop_seconds=round(made.loop.seconds, 2),
+        loop_seconds=round(made.loop_seconds, 2),
         epochs=made.adaptation.settings["epochs"],
         photos={name: len(dataset.photos) for name, dataset in sets.items()},
         export_seconds=made.exported.seconds,
         parity_matched=agreement.matched,
         parity_compared=agreement.compared,
         latency=tuple(latency),
-        peak_rss_mb=_peak_rss_mb(),
+        peak_rss_mb=status_mb("VmHWM"),
         machine=machine(),
         versions=tool_versions(),
     )
@@ -104,9 +103,3 @@ def _false_new(found: Sequence[Detections], old_labels: int) -> float:
     """Confident detections of new classes per photo, in photos that show none."""
     wrong = [int(((d.labels >= old_labels) & (d.scores > CONFIDENT)).sum()) for d in found]
     return float(np.mean(wrong))
-
-
-def _peak_rss_mb() -> float:
-    """The largest resident memory of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)

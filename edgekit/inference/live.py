@@ -10,7 +10,7 @@ from pathlib import Path
 from edgekit.data.frames import Frames
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import atomic_path
-from edgekit.inference.live_stages import Found, FrameReader, FrameWriter, durations, median_ms
+from edgekit.inference.live_stages import FrameReader, FrameWriter, durations, median_ms
 from edgekit.progress import Track, silent
 from edgekit.runtime.session import Session, detect
 
@@ -65,7 +65,7 @@ def watch(
                 found = detect(session, frame.pixels)
                 found = found.select(found.scores >= min_score)
                 inference.append(time.perf_counter() - start)
-                writer.put(Found(frame, found))
+                writer.put(frame, found)
         except KeyboardInterrupt:
             if writer.frames == 0:
                 raise

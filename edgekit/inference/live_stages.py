@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -24,13 +24,6 @@ from edgekit.inference.drawing import draw
 IN_FLIGHT = 4  # frames that may wait between two stages
 SILENCE = 15.0  # seconds without a frame after which a camera has gone away; the first takes some
 PATIENCE = 0.1  # seconds after which a waiting stage looks whether it should stop
-
-
-class Found(NamedTuple):
-    """A frame and what the model found in it."""
-
-    frame: Frame
-    detections: Detections
 
 
 def durations() -> deque[float]:
@@ -143,14 +136,14 @@ class FrameWriter:
         self.drawing = durations()
         self.video: VideoFile | None = None
         self.size, self.refitted = (0, 0), 0  # of the first frame; how many frames had another
-        self.waiting: queue.Queue[Found | None] = queue.Queue(IN_FLIGHT)
+        self.waiting: queue.Queue[tuple[Frame, Detections] | None] = queue.Queue(IN_FLIGHT)
         self.worker = Worker(self._write, "drawing")
 
-    def put(self, found: Found) -> None:
-        """Hand a frame on."""
-        self._put(found)
+    def put(self, frame: Frame, detections: Detections) -> None:
+        """Hand a frame and what the model found in it on."""
+        self._put((frame, detections))
         self.frames += 1
-        self.objects += len(found.detections)
+        self.objects += len(detections)
 
     def finish(self) -> None:
         """Write what waits and make the files whole."""
@@ -168,7 +161,7 @@ class FrameWriter:
             except queue.Full:
                 self.waiting.get_nowait()
 
-    def _put(self, found: Found | None) -> None:
+    def _put(self, found: tuple[Frame, Detections] | None) -> None:
         while True:
             self.worker.check()
             with contextlib.suppress(queue.Full):

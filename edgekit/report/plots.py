@@ -1,4 +1,4 @@
-"""Plots as SVG, which need no script, font or file beside them, for a page or as files of their own."""
+"""Plots as SVG, which need no script, font or file beside them, for a page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ WIDTH, HEIGHT = 760, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 28, 40
 COLOURS = ("#4361c2", "#c2410c", "#12805c", "#9333ea", "#a16207", "#0e7490", "#be185d", "#475569")
 TICKS = 6
-STYLE = (
-    "svg { font: 12px system-ui, sans-serif; fill: #5b6675; background: #fff } "
-    "polyline { fill: none; stroke-width: 1.8 } .grid { stroke: #dde3ea }"
-)
 
 
 def distribution(series: Mapping[str, Sequence[float]], unit: str) -> str:
@@ -35,13 +31,6 @@ def curves(
     """Values y over x, one line per series; the y axis begins at ``lowest``."""
     lines = {name: (np.asarray(x, float), np.asarray(y, float)) for name, (x, y) in series.items()}
     return _plot(lines, x_unit, y_unit, lowest=lowest)
-
-
-def as_file(plot: str) -> str:
-    """A plot as the text of an SVG file."""
-    return plot.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
-        ">", f"><style>{STYLE}</style>", 1
-    )
 
 
 def _plot(
@@ -83,7 +72,6 @@ def _plot(
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round values between two."""
     raw = (high - low) / TICKS
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw)

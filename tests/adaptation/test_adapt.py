@@ -49,7 +49,7 @@ def test_proof_is_written(adaptation: Adaptation) -> None:
     assert proof["retention"]["images"] == 6
     assert proof["trunk_sha256_before"] == proof["trunk_sha256_after"]
     assert proof["settings"]["seed"] == 0
-    assert set(proof["proposal_recall"]) == {"chicken", "frog"}
+    assert set(proof["proposed"]) == {"chicken", "frog"}
     assert proof["files"]["data"].endswith(".json")
     assert proof["files"]["val"] is None
     assert proof["input_size"] == [320, 320]
@@ -192,7 +192,7 @@ def test_folders_of_other_tools_are_learned_from(kind: str, new_train: Dataset, 
     result = adapt("demo", annotations, photos, tmp_path / "a.safetensors", learning=UNTRAINED)
     counts = Counter(a.category for p in new_train.photos for a in p.annotations)
     assert result.objects == dict(counts)
-    assert min(result.proposal_recall.values()) > 0.8
+    assert min(result.proposed[name] / count for name, count in result.objects.items()) > 0.8
     assert result.proof.retention.changed == 0
 
 

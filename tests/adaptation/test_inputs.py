@@ -215,7 +215,7 @@ def test_photos_of_which_some_are_in_each_folder(new_train: Dataset, mixed_test:
     (file.parent / moved["file_name"]).rename(images / "moved.jpg")
     moved["file_name"] = "moved.jpg"
     file.write_text(json.dumps(document))
-    with pytest.raises(EdgekitError, match=r"of its 8 photos \S+old lacks 1 \(moved.jpg\) and \S+images 2"):
+    with pytest.raises(EdgekitError, match=r"old/moved.jpg: .*1 of 8 are missing.*nor are all in \S+images"):
         given(images / "annotations.json", images, old_data=file)
 
 

@@ -8,15 +8,9 @@ import pytest
 
 from edgekit.data.annotations.formats import read_dataset
 from edgekit.demo import emoji
-from edgekit.demo.emoji import CODE_POINTS, NOTO_FONT
+from edgekit.demo.emoji import CODE_POINTS, EmojiFont, openmoji
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.demo.scenes import BASE_CLASSES, NEW_CLASSES, SPLITS, render_scene
-from edgekit.errors import EdgekitError
-
-STYLES = [
-    "openmoji",
-    pytest.param("noto", marks=pytest.mark.skipif(not NOTO_FONT.is_file(), reason="needs fonts-noto-color-emoji")),
-]
 
 
 def test_same_seed_same_scene() -> None:
@@ -25,12 +19,11 @@ def test_same_seed_same_scene() -> None:
     assert not np.array_equal(first.image, other.image)
 
 
-@pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("split", SPLITS)
-def test_scene_annotates_visible_objects_of_its_set(split: str, style: str) -> None:
+def test_scene_annotates_visible_objects_of_its_set(split: str) -> None:
     allowed = {"base-train": BASE_CLASSES, "base-test": BASE_CLASSES, "new-train": NEW_CLASSES}
     for index in range(12):
-        scene = render_scene(split, index, style=style)
+        scene = render_scene(split, index)
         assert scene.image.shape == (320, 320, 3)
         assert {o.category for o in scene.objects} <= set(allowed.get(split, BASE_CLASSES + NEW_CLASSES))
         masks = [o.mask for o in scene.objects]
@@ -44,32 +37,22 @@ def test_openmoji_scenes_are_what_the_embedded_model_learned_from() -> None:
     assert areas == pytest.approx(expected, rel=0.03)  # edges differ a little between versions of FreeType
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_each_class_has_drawings_of_its_own(style: str) -> None:
-    drawings = {p: emoji._drawing(p, style) for points in CODE_POINTS.values() for p in points}
+def test_each_class_has_drawings_of_its_own() -> None:
+    drawings = {p: emoji._drawing(p, openmoji()) for points in CODE_POINTS.values() for p in points}
     assert all(min(d.size) > 50 for d in drawings.values())
     assert len({hashlib.sha256(d.tobytes()).digest() for d in drawings.values()}) == len(drawings)
 
 
-@pytest.mark.skipif(not NOTO_FONT.is_file(), reason="needs fonts-noto-color-emoji")
-def test_styles_differ() -> None:
-    first, second = render_scene("mixed-test", 3), render_scene("mixed-test", 3, style="noto")
+def test_scenes_are_drawn_with_the_font_given() -> None:
+    coarse = EmojiFont(openmoji().file, 24)
+    first, second = render_scene("mixed-test", 3), render_scene("mixed-test", 3, font=coarse)
     assert not np.array_equal(first.image, second.image)
+    assert [o.category for o in first.objects] == [o.category for o in second.objects]
 
 
-def test_missing_noto_font_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emoji, "NOTO_FONT", tmp_path / "none.ttf")
-    emoji._font.cache_clear()
-    emoji._drawing.cache_clear()
-    with pytest.raises(EdgekitError) as caught:
-        render_scene("base-test", 0, style="noto")
-    assert "none.ttf" in caught.value.message
-    assert "fonts-noto-color-emoji" in caught.value.hint
-
-
-def test_annotate_base_adds_labels_to_the_same_pictures(tmp_path: Path) -> None:
+def test_the_labelled_set_has_the_same_pictures_with_all_labels(tmp_path: Path) -> None:
     part = write_demo_set("new-train", 6, tmp_path / "new")
-    full = write_demo_set("new-train", 6, tmp_path / "all", annotate_base=True)
+    full = write_demo_set("new-train-labelled", 6, tmp_path / "all")
     assert part.categories == NEW_CLASSES
     assert full.categories == BASE_CLASSES + NEW_CLASSES
     for new, every in zip(part.photos, full.photos, strict=True):

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.lib.svg_files import as_file
 from edgekit.cli import main
 from edgekit.errors import EdgekitError
 from edgekit.measurement.bench import run
@@ -20,7 +21,7 @@ from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.measurement.telemetry.records import Series
 from edgekit.report.bench_page import page
 from edgekit.report.bench_tables import markdown, remarks
-from edgekit.report.plots import as_file, curves, distribution
+from edgekit.report.plots import curves, distribution
 from edgekit.runtime.torch_session import device_here
 from tests.devices import install, write_stand_in
 from tests.measurement.bench.results import benchmark, latency, measured, telemetry

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
 from edgekit.model.predictors import Predictors
@@ -26,6 +28,16 @@ def merge(predictors: Predictors) -> Predictors:
     added = [g.mask_fcn_logits for g in predictors.generations if g.mask_fcn_logits is not None]
     _fill(merged_mask.mask_fcn_logits, [mask.mask_fcn_logits, *added])
     return Predictors(merged_box, merged_mask)
+
+
+def merged_model(model: FasterRCNN, predictors: Predictors) -> FasterRCNN:
+    """A copy of a torchvision model with the merged predictors in place of its own."""
+    merged = merge(predictors)
+    model = copy.deepcopy(model)
+    model.roi_heads.box_predictor = merged.box_predictor
+    if merged.mask_predictor is not None:
+        model.roi_heads.mask_predictor = merged.mask_predictor
+    return model
 
 
 def _fill(layer: nn.Module, parts: list[nn.Module]) -> None:

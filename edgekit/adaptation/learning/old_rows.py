@@ -43,7 +43,11 @@ def synthetic_negatives(predictors: Predictors, features: torch.Tensor, draws: t
     rows (neural collapse, arXiv:2008.08186), so the rows are what is left of the old data. Features stay at or above
     zero, as the box head's last ReLU leaves them.
     """
-    weights, biases = _rows(predictors)
+    scores = (
+        predictors.box_predictor.cls_score
+    )  # of these rows only the background's is wanted: old_rows has the others
+    weights = torch.cat([scores.weight.detach()[:1], old_rows(predictors, "cls_score", "weight", 1)[:, 0]])
+    biases = torch.cat([scores.bias.detach()[:1], old_rows(predictors, "cls_score", "bias", 1)[:, 0]])
     columns = 1 + (draws[:, 0] * (len(weights) - 1)).long()
     sure = SURE[0] + (SURE[1] - SURE[0]) * draws[:, 1]
     directions = weights - weights[0]
@@ -58,14 +62,3 @@ def synthetic_negatives(predictors: Predictors, features: torch.Tensor, draws: t
         short = own - others < sure
         near, far = torch.where(short, middle, near), torch.where(short, far, middle)
     return torch.addcmul(features, far[:, None], directions[columns]).clamp_(min=0)
-
-
-def _rows(predictors: Predictors) -> tuple[torch.Tensor, torch.Tensor]:
-    """The score rows of the background and of all old classes: weights [1 + K, F], biases [1 + K]."""
-    first = predictors.box_predictor.cls_score
-    kinds = {"weight": first.weight, "bias": first.bias}
-    weights, biases = (
-        torch.cat([background.detach()[:1], old_rows(predictors, "cls_score", kind, 1)[:, 0]])
-        for kind, background in kinds.items()
-    )
-    return weights, biases

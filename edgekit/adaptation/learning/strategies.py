@@ -26,11 +26,6 @@ def trained_layers(train: str) -> tuple[str, ...]:
     raise EdgekitError(f"--train {train}: not a strategy", "give predictors, mask, or last:K with K from 1 to 3")
 
 
-def wants_adapter(train: str) -> bool:
-    """Whether the strategy reaches the predictors' hidden layers, of which a generation then has its own."""
-    return "conv5_mask" in trained_layers(train)
-
-
 def new_parameters(generation: Generation, train: str) -> list[tuple[list[nn.Parameter], float]]:
     """The parameters of a generation that train, in groups with their share of the learning rate."""
     layers = trained_layers(train)

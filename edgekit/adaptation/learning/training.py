@@ -66,15 +66,13 @@ def train(
     """
     epochs, history, stopped = learning.epochs, list[Epoch](), None
     steps = _Steps(groups, objective, photos, learning, ranks)
-    best = _Best(copy.deepcopy(trained.state_dict()))
+    kept, best_epoch, best_score = copy.deepcopy(trained.state_dict()), 0, -math.inf
     trained.train()
     for epoch in track(range(epochs), "training the new rows"):
         losses = steps.epoch(epoch)
         if not all(math.isfinite(v) for v in losses):
-            wrong, remedy = (
-                f"the loss became {sum(losses)} in epoch {epoch + 1}",
-                f"use a smaller --lr than {learning.lr:g}",
-            )
+            wrong = f"the loss became {sum(losses)} in epoch {epoch + 1}"
+            remedy = f"use a smaller --lr than {learning.lr:g}"
             if not history:
                 raise EdgekitError(wrong, remedy)
             stopped = f"{wrong}: {remedy}"
@@ -84,12 +82,13 @@ def train(
         classification, box, mask, protection = losses
         history.append(Epoch(epoch + 1, classification, box, mask, protection, score and round(score, 5)))
         if held_out is None:
-            best = _Best(copy.deepcopy(trained.state_dict()), epoch + 1)
-        elif score is not None and score >= best.score - NOISE:
-            best = _Best(copy.deepcopy(trained.state_dict()), epoch + 1, max(score, best.score))
-    trained.load_state_dict(best.state)
+            kept, best_epoch = copy.deepcopy(trained.state_dict()), epoch + 1
+        elif score is not None and score >= best_score - NOISE:
+            kept, best_epoch = copy.deepcopy(trained.state_dict()), epoch + 1
+            best_score = max(score, best_score)
+    trained.load_state_dict(kept)
     trained.eval()
-    return Training(tuple(history), best.epoch, stopped)
+    return Training(tuple(history), best_epoch, stopped)
 
 
 def share_of_peak(step: int, steps: int) -> float:
@@ -98,15 +97,6 @@ def share_of_peak(step: int, steps: int) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
-@dataclass(frozen=True)
-class _Best:
-    """The weights to keep so far."""
-
-    state: dict[str, torch.Tensor]
-    epoch: int = 0
-    score: float = -math.inf
 
 
 class _Steps:

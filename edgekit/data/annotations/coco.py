@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from edgekit.files.reading import read_text, refuse_special
 from edgekit.files.whole_files import write_text
 
 
-def read_coco(annotations: Path, images: Path) -> Dataset:
-    """Read a COCO JSON file and check that the photos it names are in the folder ``images``."""
+def read_coco(annotations: Path, folders: Sequence[Path]) -> Dataset:
+    """Read a COCO JSON file, with its photos in the first of the folders that holds all of them."""
     document = _read_json(annotations)
     if is_labelme(document):
         raise EdgekitError(f"{annotations}: holds the labels of one photo", f"give the folder: {annotations.parent}")
@@ -28,7 +28,7 @@ def read_coco(annotations: Path, images: Path) -> Dataset:
         _check_unique((int(i["id"]) for i in document["images"]), f"{annotations}: two images have the id")
         paths = (os.path.normpath(str(i["file_name"])) for i in document["images"])
         _check_unique(paths, f"{annotations}: two images are of the file")
-        files = {int(i["id"]): images / str(i["file_name"]) for i in document["images"]}
+        files = {int(i["id"]): str(i["file_name"]) for i in document["images"]}
         sizes = {int(i["id"]): _size(i, annotations) for i in document["images"]}
         objects: dict[int, list[Annotation]] = {i: [] for i in files}
         for number, row in enumerate(document["annotations"]):
@@ -45,14 +45,8 @@ def read_coco(annotations: Path, images: Path) -> Dataset:
             f"{annotations}: is not COCO JSON ({type(error).__name__}: {error})",
             "it needs the lists images, annotations and categories",
         ) from None
-    missing = [f for f in files.values() if not f.is_file()]
-    if missing:
-        refuse_special(missing[0])
-        raise EdgekitError(
-            f"{missing[0]}: named in {annotations.name} but not there ({len(missing)} of {len(files)} are missing)",
-            "give the folder that holds the photos with --images",
-        )
-    photos = tuple(Photo(i, files[i], *sizes[i], tuple(objects[i])) for i in sorted(files))
+    folder = _folder_of_all(annotations, list(files.values()), folders)
+    photos = tuple(Photo(i, folder / files[i], *sizes[i], tuple(objects[i])) for i in sorted(files))
     return Dataset(annotations, tuple(names.values()), photos)
 
 
@@ -77,6 +71,21 @@ def _read_json(path: Path) -> Any:
         raise EdgekitError(f"{path}: no such file", "give the annotations' JSON file") from None
     except (OSError, ValueError) as error:
         raise EdgekitError(f"{path}: is not COCO JSON ({error})", "give the annotations' JSON file") from None
+
+
+def _folder_of_all(file: Path, names: list[str], folders: Sequence[Path]) -> Path:
+    """The first folder that holds all photos: a photo of the same name in another may be another photo."""
+    lacking = {folder: [n for n in names if not (folder / n).is_file()] for folder in folders}
+    best = min(lacking, key=lambda folder: len(lacking[folder]))
+    if lacking[best]:
+        lost = best / lacking[best][0]
+        refuse_special(lost)
+        others = "".join(f", nor are all in {folder}" for folder in lacking if folder != best)
+        raise EdgekitError(
+            f"{lost}: named in {file} but not there ({len(lacking[best])} of {len(names)} are missing){others}",
+            "give the folder that holds all photos with --images",
+        )
+    return best
 
 
 def _check_unique(values: Iterable[int | str], message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,18 @@ from edgekit.files.reading import check_folder, list_files, read_text
 KNOWN = "a COCO JSON file, YOLO's data.yaml or its folder, or a folder of labelme's JSON or Pascal VOC's XML files"
 
 
-def read_dataset(annotations: Path, images: Path, split: str = "") -> Dataset:
+def read_dataset(annotations: Path, *images: Path, split: str = "") -> Dataset:
     """Read annotated photos: COCO JSON, or a YOLO, LabelMe or Pascal VOC folder, told by what ``annotations`` is.
 
-    The photos are those in the folder ``images``; ``split`` picks one of the splits that a YOLO data.yaml names
-    (train, val, test) instead, other formats have none. Raises an ``EdgekitError`` that names file and line or id for
-    what cannot be: see ``make_annotation`` for objects.
+    The photos are looked for in the folders ``images`` in turn; a YOLO dataset's are all those in the first. ``split``
+    picks one of the splits that a YOLO data.yaml names (train, val, test) instead, other formats have none. Raises an
+    ``EdgekitError`` that names file and line or id for what cannot be: see ``make_annotation`` for objects.
     """
-    check_folder(images, "give the folder that holds the photos")
-    readers: dict[str, Callable[[Path, Path], Dataset]] = {
+    for folder in images:
+        check_folder(folder, "give the folder that holds the photos")
+    readers: dict[str, Callable[[Path, Sequence[Path]], Dataset]] = {
         "coco": read_coco,
-        "yolo": lambda a, i: read_yolo(a, i, split),
+        "yolo": lambda a, i: read_yolo(a, i[0], split),
         "labelme": read_labelme,
         "voc": read_voc,
     }

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def is_labelme(document: Any) -> bool:
     return isinstance(document, dict) and "shapes" in document and "imagePath" in document
 
 
-def read_labelme(folder: Path, images: Path) -> Dataset:
+def read_labelme(folder: Path, images: Sequence[Path]) -> Dataset:
     """Read a folder of labelme's JSON files.
 
     Polygons, circles and masks are masks; a rectangle is a box without a mask. Shapes of one label and ``group_id`` are
@@ -37,7 +38,7 @@ def read_labelme(folder: Path, images: Path) -> Dataset:
     return dataset_of(folder, [_read(file, images) for file in list_files(folder, [".json"])])
 
 
-def _read(file: Path, images: Path) -> AnnotationFile:
+def _read(file: Path, images: Sequence[Path]) -> AnnotationFile:
     try:
         document = json.loads(read_text(file))
     except (OSError, ValueError) as error:
@@ -46,7 +47,7 @@ def _read(file: Path, images: Path) -> AnnotationFile:
         raise EdgekitError(
             f"{file}: is not a JSON file of the labelme tool, which others here are", "move it elsewhere"
         )
-    path = find_photo(str(document["imagePath"]), file, (images, file.parent))
+    path = find_photo(str(document["imagePath"]), file, (*images, file.parent))
     try:
         height, width = int(document.get("imageHeight") or 0), int(document.get("imageWidth") or 0)
         size = (height, width) if height > 0 and width > 0 else photo_size(path)

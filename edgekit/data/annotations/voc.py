@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.data.annotations.dataset import Annotation, Dataset
@@ -18,16 +19,16 @@ def xml_files(folder: Path) -> list[Path]:
     return (list_files(inner, [".xml"]) if inner.is_dir() else []) or list_files(folder, [".xml"])
 
 
-def read_voc(folder: Path, images: Path) -> Dataset:
+def read_voc(folder: Path, images: Sequence[Path]) -> Dataset:
     """Read a Pascal VOC folder; an object marked difficult counts as a crowd region, as VOC's own AP ignores it.
 
     Pixels count from 1 and xmax, ymax are inside the box (VOC2012 development kit, section 5).
     """
-    places = (images, images / "JPEGImages")
+    places = [place for i in images for place in (i, i / "JPEGImages")]
     return dataset_of(folder, [_read(xml, (*places, xml.parent)) for xml in xml_files(folder)])
 
 
-def _read(xml: Path, folders: tuple[Path, ...]) -> AnnotationFile:
+def _read(xml: Path, folders: Sequence[Path]) -> AnnotationFile:
     try:
         root = ET.parse(xml).getroot()
     except (OSError, ET.ParseError) as error:

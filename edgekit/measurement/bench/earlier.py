@@ -86,10 +86,8 @@ def slower_than(since: ChangeSince, share: float) -> tuple[str, ...]:
 def unjudged(since: ChangeSince) -> tuple[str, ...]:
     """Of which artifacts the old result cannot tell whether they became slower, and why."""
     lacking = [f"{name}: {since.file} does not have it" for name in since.unknown]
-    return (
-        *lacking,
-        *(f"{r.artifact}: was measured otherwise: {'; '.join(r.differs)}" for r in since.ratios if r.differs),
-    )
+    otherwise = [f"{r.artifact}: was measured otherwise: {'; '.join(r.differs)}" for r in since.ratios if r.differs]
+    return (*lacking, *otherwise)
 
 
 def _check(row: Mapping[str, Any]) -> None:

@@ -43,11 +43,6 @@ class Timing:
     error: Exception | None = None
 
     @property
-    def name(self) -> str:
-        """The subject's name."""
-        return self.subject.name
-
-    @property
     def seconds(self) -> np.ndarray:
         """The seconds of each call's stages, [calls, stages]."""
         return np.array(self.taken, float).reshape(-1, len(self.subject.stages))
@@ -66,14 +61,13 @@ def interleave(
     items: Sequence[Any],
     runs: int | None,
     seconds: float | None = None,
-    clock: Clock | None = None,
+    clock: Clock = Clock(),
     track: Track = silent,
 ) -> list[Timing]:
     """Time subjects: in every round each takes the same item once, in the opposite order to the round before.
 
     There are ``runs`` rounds, or as many as begin within ``seconds``. A subject that raises is left out from then on.
     """
-    clock = clock or Clock()
     timings = [Timing(subject) for subject in subjects]
     _warm_up(timings, items, clock, track)
     rounds = range(runs) if runs is not None else _until(clock, seconds or 0.0)

@@ -136,7 +136,7 @@ def _noting(name: str, failures: list[Failure]) -> Iterator[None]:
 
 def _went_well(timing: Timing, failures: list[Failure]) -> bool:
     """Whether each call of an artifact went well; notes why not."""
-    with _noting(timing.name, failures):
+    with _noting(timing.subject.name, failures):
         if timing.error is not None:
             raise timing.error
     return timing.error is None

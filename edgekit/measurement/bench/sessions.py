@@ -23,7 +23,7 @@ def time_sessions(
     photos: Sequence[np.ndarray],
     runs: int,
     track: Track = silent,
-    clock: Clock | None = None,
+    clock: Clock = Clock(),
 ) -> list[Latency]:
     """Time open sessions, by the name to report: in every round each session takes the same photo once."""
     subjects = [Subject(name, call_stages(session, 1)) for name, session in sessions.items()]
@@ -31,7 +31,7 @@ def time_sessions(
     for timing in timings:
         if timing.error is not None:
             raise timing.error
-    return [latency(timing, sessions[timing.name], 1) for timing in timings]
+    return [latency(timing, sessions[timing.subject.name], 1) for timing in timings]
 
 
 def call_stages(session: Session, batch: int) -> tuple[Stage, Stage, Stage]:
@@ -83,7 +83,7 @@ def latency(timing: Timing, session: Session, batch: int) -> Latency:
     parts = [_ms(v) for v in np.median(1e3 * timing.seconds, axis=0)]
     split = CallSplit(parts[-4] if len(parts) == 4 else None, *parts[-3:])
     return Latency(
-        artifact=timing.name,
+        artifact=timing.subject.name,
         runtime=session.runtime,
         p50_ms=p50,
         p90_ms=p90,

@@ -25,10 +25,9 @@ def why_no_streams(session: Session) -> str:
 
 
 def run_streams(
-    form: Form, session: Session, items: Sequence[Any], count: int, seconds: float, clock: Clock | None = None
+    form: Form, session: Session, items: Sequence[Any], count: int, seconds: float, clock: Clock = Clock()
 ) -> Streams:
     """Run ``count`` sessions of a form side by side for ``seconds``, each on its own thread, on decoded photos."""
-    clock = clock or Clock()
     sessions, threads = _open(form, session, count)
     try:
         for twin in sessions:

@@ -70,7 +70,8 @@ def read_jetson(root: Path = Path("/")) -> Jetson | None:
     chip = next(iter(re.findall(r"tegra\d+", compatible)), None)
     if "jetson" not in model.lower() and not release and chip not in CAPABILITIES:
         return None
-    l4t = _l4t(release)
+    version = re.search(r"R(\d+)\D+REVISION:\s*([\d.]+)", release)  # in "# R36 (release), REVISION: 4.3, GCID: ..."
+    l4t = f"{version[1]}.{version[2]}" if version else None
     part = next((p for p in re.findall(r"p\d{4}-\d{4}", compatible) if p in MODULES), None)
     mode, modes = _power_modes(root)
     return Jetson(
@@ -92,12 +93,6 @@ def text(path: Path) -> str:
         return path.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
-
-
-def _l4t(release: str) -> str | None:
-    """From ``# R36 (release), REVISION: 4.3, GCID: ...``."""
-    found = re.search(r"R(\d+)\D+REVISION:\s*([\d.]+)", release)
-    return f"{found[1]}.{found[2]}" if found else None
 
 
 def _jetpack(l4t: str | None) -> str | None:

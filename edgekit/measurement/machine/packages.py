@@ -88,7 +88,6 @@ def needed_tensorrt(file: Path | None) -> int | None:
 
 
 def _file(package: str, path: str) -> Path | None:
-    """A file of an installed package, if it has it."""
     try:
         file = Path(str(importlib.metadata.distribution(package).locate_file(path)))
     except importlib.metadata.PackageNotFoundError:

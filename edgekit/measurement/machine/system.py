@@ -46,6 +46,8 @@ class System:
 def read_system(root: Path = Path("/"), architecture: str | None = None, cores: int | None = None) -> System:
     """The machine whose files lie under ``root``: /proc, /etc/os-release, Debian's package list, library names."""
     release = re.search(r'^PRETTY_NAME="?(.*?)"?$', text(root / "etc/os-release"), re.M)
+    # Of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  560.35.03  ...".
+    driver = re.search(r"Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)\s", text(root / "proc/driver/nvidia/version") + " ")
     packages = _debian_packages(root)
     jetson = read_jetson(root)
     if jetson is not None and (jetson.jetpack is None or jetson.jetpack.endswith(".x")):  # not told by its L4T
@@ -60,7 +62,7 @@ def read_system(root: Path = Path("/"), architecture: str | None = None, cores: 
         memory_available_mb=_meminfo(root, "MemAvailable"),
         swap_mb=_meminfo(root, "SwapTotal"),
         jetson=jetson,
-        driver=_driver(root),
+        driver=driver[1] if driver else None,
         gpus=_gpus(root),
         cuda=_cuda(root) or packages.get("cuda"),
         cudnn=packages.get("cudnn") or _library(root, "libcudnn.so"),
@@ -89,24 +91,15 @@ def processor(root: Path = Path("/")) -> str | None:
     from these instructions.
     """
     said = dict(re.findall(r"^(model name|flags)\s*:\s*(.*)$", text(root / "proc/cpuinfo"), re.M))
-    vectors = _vectors(set(said.get("flags", "").split()))
-    return f"{said['model name']} ({vectors})" if vectors and "model name" in said else said.get("model name")
-
-
-def _vectors(flags: set[str]) -> str:
+    flags = set(said.get("flags", "").split())
     widest = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "")
-    return f"{widest}, VNNI" if flags & {"avx512_vnni", "avx_vnni"} else widest
+    vectors = f"{widest}, VNNI" if flags & {"avx512_vnni", "avx_vnni"} else widest
+    return f"{said['model name']} ({vectors})" if vectors and "model name" in said else said.get("model name")
 
 
 def _meminfo(root: Path, name: str) -> int | None:
     found = re.search(rf"^{name}:\s*(\d+) kB", text(root / "proc/meminfo"), re.M)
     return int(found[1]) * 1024 // 1_000_000 if found else None
-
-
-def _driver(root: Path) -> str | None:
-    """From ``NVRM version: NVIDIA UNIX x86_64 Kernel Module  560.35.03  ...``."""
-    found = re.search(r"Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)\s", text(root / "proc/driver/nvidia/version") + " ")
-    return found[1] if found else None
 
 
 def _gpus(root: Path) -> tuple[str, ...]:

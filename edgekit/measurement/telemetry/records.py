@@ -75,7 +75,3 @@ class Telemetry:
     missing: tuple[Missing, ...]
     core_share: float
     began: float  # time.perf_counter() at second 0
-
-    def of(self, what: str, unit: str) -> Series | None:
-        """The first series of a quantity, e.g. of("gpu", "W")."""
-        return next((s for s in self.series if (s.what, s.unit) == (what, unit)), None)

@@ -35,8 +35,7 @@ def test_power_and_series_of_a_board() -> None:
     result = sampler.result
     assert result is not None
     assert result.measured == ("jtop VDD_IN",), "its parts are not added to the whole"
-    power = result.of("VDD_IN", "W")
-    assert power is not None
+    power = next(s for s in result.series if (s.what, s.unit) == ("VDD_IN", "W"))
     assert set(power.values) == {10.0}
     assert len(power.values) == result.samples >= 10
     assert result.throttled == "no"
@@ -106,7 +105,7 @@ def test_sampling_this_machine_counts_what_it_costs() -> None:
     result = sampler.result
     assert result is not None
     assert result.core_share > 0
-    assert result.of("process", "MB") is not None
+    assert ("process", "MB") in {(s.what, s.unit) for s in result.series}
     absent = {m.source for m in result.missing}
     assert absent | {s.name for s in sampler.opened} == {"jtop", "nvml", "psutil", "rapl", "kernel"}
     assert all(m.reason and m.remedy for m in result.missing)
