@@ -18,6 +18,6 @@ def test_proposed_objects_are_counted_by_class() -> None:
 
 
 def test_a_class_that_the_rpn_misses_is_advised_on() -> None:
-    (said,) = _advice({"chicken": 0.9, "frog": 0.0}, Training((), 0))
+    (said,) = _advice({"chicken": 9, "frog": 0}, {"chicken": 10, "frog": 4}, Training((), 0))
     assert "only 0% of the frog objects" in said
     assert "larger --size" in said

@@ -23,7 +23,7 @@ OUTPUTS = {"boxes": "float32", "labels": "int64", "scores": "float32", "masks": 
 def compiled(model: onnx.ModelProto, meta: ModelMeta, precision: str, capability: str, folder: Path) -> None:
     write_onnx(folder / "x.onnx", model, replace(meta, precision=precision))
     engine = build(folder / "x.onnx", folder / "x.engine", EngineOptions(compute_capability=(capability,)))
-    assert (engine.precision, engine.compute_capabilities) == (precision, (capability,))
+    assert (engine.meta.precision, engine.compute_capabilities) == (precision, (capability,))
     assert {t.name: t.dtype for t in engine.tensors if not t.is_input} == OUTPUTS
     assert engine.megabytes > 1
 

@@ -57,7 +57,7 @@ def test_compiles_an_adapted_model(adapted_onnx: Path, tmp_path: Path) -> None:
     assert engine.megabytes > 1
     assert engine.meta.new_classes == ("chicken", "frog")
     assert {t.name for t in engine.tensors} == {"images", "boxes", "labels", "scores", "masks"}
-    assert json.loads(sidecar_of(engine.path).read_text())["precision"] == "fp32"
+    assert json.loads(sidecar_of(engine.path).read_text())["meta"]["precision"] == "fp32"
 
 
 def test_the_parser_and_the_engine_agree_on_types(tiny: Path, tmp_path: Path) -> None:
