@@ -198,7 +198,7 @@ def main(name: str, materials: Path, most: int | None) -> None:
     _, count = in_fork(lambda: scenario.run(first, True), first)
     places = range(1, count + 1)
     if most is not None:
-        places = sorted({round(1 + i * (count - 1) / (most - 1)) for i in range(most)})
+        places = sorted({round(1 + i * (count - 1) / max(most - 1, 1)) for i in range(most)})
     for place in places:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(earlier, folder)
