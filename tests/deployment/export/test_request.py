@@ -87,7 +87,7 @@ def test_a_comparison_on_few_detections_is_noted(tiny: Path, tmp_path: Path) -> 
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (12, 8), (90, 90, 90)).save(tmp_path / "photos" / "a.png")
     result = export(tiny, tmp_path / "x.onnx", verify=tmp_path / "photos")
-    assert any("1 photos were compared, which says little" in n and "--verify DIR" in n for n in result.notes)
+    assert any("on 1 photo were compared, which says little" in n and "--verify DIR" in n for n in result.notes)
     assert not export(tiny, tmp_path / "x.onnx").notes
     comparison = compare(tiny, tmp_path / "x.onnx", tmp_path / "photos")
     assert "--images DIR" in comparison.notes[0]
