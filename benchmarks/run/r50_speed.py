@@ -76,7 +76,7 @@ def time_adapt(base: Path, names: Path, data: Path, work: Path) -> dict[str, Any
         store=edgekit.FeatureStore(work / "cache"),
     )
     seconds = time.monotonic() - began
-    entries = list((work / "cache" / "features").glob("*.safetensors"))
+    entries = list((work / "cache" / "features").glob("*/*.safetensors"))
     return {
         "seconds": round(seconds, 1),
         "trunk_seconds": result.trunk_seconds,
