@@ -143,8 +143,9 @@ def test_a_folder_takes_another_ones_place(exchanges: bool, tmp_path: Path, monk
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it, and so would this
 from edgekit.cli import cli, main
 from edgekit.files.whole_files import atomic_path
 @cli.command()
