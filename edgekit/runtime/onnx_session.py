@@ -53,6 +53,7 @@ class OnnxSession(Session):
             raise EdgekitError(f"{path}: onnxruntime cannot load it: {error}", "export it again") from None
         self.masks = MaskGraphs(path, self.meta, partial(_traced, load, trace)) if apart else None
         self.batch = int(self.session.get_inputs()[0].shape[0])
+        self.names = [output.name for output in self.session.get_outputs()]
         self.provider = _provider(self.session)
         self.runtime = f"onnxruntime {self.provider}"
 
@@ -78,12 +79,11 @@ class OnnxSession(Session):
         """One run; the detections on the host, the features of mask graphs on the device."""
         binding = self.session.io_binding()
         binding.bind_cpu_input(IMAGES, np.ascontiguousarray(images))
-        names = [output.name for output in self.session.get_outputs()]
-        for name in names:
+        for name in self.names:
             on_device = name not in OUTPUTS and self.provider == "cuda"
             binding.bind_output(name, "cuda" if on_device else "cpu")
         self.session.run_with_iobinding(binding)
-        return dict(zip(names, binding.get_outputs(), strict=True))
+        return dict(zip(self.names, binding.get_outputs(), strict=True))
 
 
 def open_ort(

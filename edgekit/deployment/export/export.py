@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.model_names import kind_of
@@ -21,27 +20,15 @@ from edgekit.comparison.verification import verified
 from edgekit.deployment.assembly.mask_files import remove_unused
 from edgekit.deployment.export.export_result import Export
 from edgekit.deployment.export.finished_graph import check_untouched, described, write_graph
-from edgekit.deployment.export.request import (
-    ExportRequest,
-    check_request,
-    given,
-)
+from edgekit.deployment.export.request import ExportRequest, check_request, given
 from edgekit.deployment.export.starting_graph import StartingGraph, of_graph
 from edgekit.deployment.export.triton import fill_repository
-from edgekit.deployment.precision.conversion import (
-    Conversion,
-    check_calibration,
-    judging_photos,
-    photos_meant,
-)
+from edgekit.deployment.precision.conversion import Conversion, check_calibration, judging_photos, photos_meant
 from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.deployment.tensorrt.target import Target
 from edgekit.files.whole_files import place, staged, staging, writing
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
-
-if TYPE_CHECKING:
-    pass
 
 
 def export(
