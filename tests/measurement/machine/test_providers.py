@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import pytest
 
 from edgekit.measurement.machine.providers import PROBE, Provider, probe_providers, reason_in
