@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from edgekit.adaptation.learning.training import Training
 from edgekit.adaptation.proof import Proof
 from edgekit.artifacts.model_names import proof_of
 from edgekit.artifacts.outputs import check_outputs
+from edgekit.artifacts.pack_files import SUFFIX as PACK
+from edgekit.artifacts.pack_files import is_pack, read_pack
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import output_folder
 from edgekit.model.hints import CheckpointHints
@@ -60,6 +62,7 @@ def adapt(
     images: Path,
     output: Path,
     classes: tuple[str, ...] = (),
+    packs: Sequence[Path] = (),
     learning: Learning = Learning(),
     extra: ExtraData = ExtraData(),
     hints: CheckpointHints = CheckpointHints(),
@@ -70,20 +73,22 @@ def adapt(
     track: Track = silent,
     say: Say = unsaid,
 ) -> Adaptation:
-    """Add the classes annotated in ``data`` to a model and write the larger model to ``output``.
+    """Add the classes annotated in ``data`` to a model, and write them to ``output``: as a pack, or as the larger model.
 
-    ``classes`` picks some of the data's classes (default: all that have objects). Only class weights of the predictors
+    A pack (.pack) holds the new classes alone, and is used beside the base model and the ``packs`` that it was trained
+    on top of. ``classes`` picks some of the data's classes (default: all that have objects). Only class weights of the predictors
     train, on RoI features that the frozen trunk computes once. Afterwards base and adapted model both run on every
     photo; in exact scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is
-    written beside the output as ``*.retention.json``, with the SHA-256 of the model that it proves. ``force`` replaces
+    in the pack, or beside the larger model as ``*.retention.json`` with the SHA-256 of the model that it proves. ``force`` replaces
     files of these names that edgekit did not make. ``say`` is told, before training, what was left out of the data and
     what the frozen RPN proposes.
     """
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}
     files = {"data": data, "images": images, **more}
-    check_outputs([output, proof_of(output)], [base, hints.base_classes, *files.values()], force)
+    outputs = [output] if is_pack(output) else [output, proof_of(output)]
+    check_outputs(outputs, [base, *packs, hints.base_classes, *files.values()], force)
     with processes() as ranks:
-        source = open_base(base, hints, size)
+        source = open_base(base, [read_pack(path) for path in packs], hints, size)
         _check_base(source, base, output, learning)
         has_masks = source.predictors.mask_predictor is not None
         inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, skip_bad_images)
@@ -96,8 +101,11 @@ def adapt(
 
 def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Learning) -> None:
     """Raise if no classes can be added to a base as asked."""
-    if output.suffix != source.suffix:
-        raise EdgekitError(f"{output}: this adapted model is a {source.suffix} file", "change the name given with -o")
+    if is_pack(output) and learning.joint:
+        raise EdgekitError(f"{output}: joint scoring changes the old rows too", f"write a {source.suffix} file with -o")
+    if not is_pack(output) and output.suffix != source.suffix:
+        kinds = f"{PACK} or, the whole model, {source.suffix}"
+        raise EdgekitError(f"{output}: not a name for what is written", f"end the name given with -o in {kinds}")
     if learning.joint and source.suffix == ".onnx":
         raise EdgekitError(f"{base}: joint scoring needs the checkpoint", "give the checkpoint it was exported from")
     if learning.train == "mask" and source.predictors.mask_predictor is None:
@@ -125,7 +133,7 @@ def _run(
     trained = time.monotonic()
 
     def finish() -> Adaptation:
-        proof, written = job.write(output, predictors, generation, max_old_drop, about | {"proposed": proposed})
+        proof = job.write(output, predictors, generation, max_old_drop, about | {"proposed": proposed})
         proof_seconds = time.monotonic() - trained
         return Adaptation(
             output=output,
@@ -145,20 +153,11 @@ def _run(
             proof_seconds=round(proof_seconds, 2),
             training=training,
             proof=proof,
-            advice=(*_advice(proposed, inputs.objects, training), *_prepare_export(written, output, job.track)),
+            advice=_advice(proposed, inputs.objects, training),
             skipped=inputs.skipped,
         )
 
     return ranks.same(ranks.together(lambda: finish() if ranks.first else None))  # type: ignore[return-value]
-
-
-def _prepare_export(written: Adaptable, output: Path, track: Track) -> tuple[str, ...]:
-    """Prepare the export of the written model, which is whole without it; returns what to say if that fails."""
-    try:
-        written.prepare_export(output, track)
-    except (EdgekitError, OSError) as error:
-        return (f"the model is written, but its export could not be prepared and will take longer: {error}",)
-    return ()
 
 
 def _advice(proposed: dict[str, int], objects: dict[str, int], training: Training) -> tuple[str, ...]:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
+import torch
 
-from edgekit.adaptation.features.frozen_trunk import PROPOSALS, TorchTrunk, Trunk
+from edgekit.adaptation.features.frozen_trunk import TorchTrunk, Trunk
 from edgekit.adaptation.features.trunk_cache import exported_trunk
 from edgekit.adaptation.learning.joint import merged_model
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import kind_of, resolve
-from edgekit.artifacts.onnx_files import OnnxFile, open_onnx
+from edgekit.artifacts.onnx_files import OnnxFile, open_onnx, write_onnx
+from edgekit.artifacts.pack_files import Pack
 from edgekit.artifacts.safetensors_files import tensors_sha256
-from edgekit.deployment.assembly.appending import append_generation, check_appendable
-from edgekit.deployment.assembly.assembling import prepare_export
-from edgekit.deployment.assembly.reading_back import extract_trunk, read_heads
-from edgekit.deployment.assembly.trunk_files import export_trunk
+from edgekit.deployment.assembly.assembling import write_checkpoint_trunk
+from edgekit.deployment.assembly.reading_back import read_heads
+from edgekit.deployment.assembly.trunk_files import write_trunk
+from edgekit.deployment.edits.for_cpu import rewrite_for_cpu
+from edgekit.deployment.edits.winograd import uses_winograd
 from edgekit.errors import EdgekitError
-from edgekit.model.checkpoint import build_model, read_checkpoint, save_model
+from edgekit.graphs.appending import append, check_appendable, with_packs_appended
+from edgekit.model.checkpoint import build_model, fingerprint, read_checkpoint, save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
+from edgekit.model.packs import grown_fingerprint, tensors_of, with_packs
 from edgekit.model.predictors import Generation, Predictors
 from edgekit.model.sources import Weights
 from edgekit.progress import Track
@@ -35,13 +42,23 @@ LATER = ("generations.", "model.predictors.added.")  # how the names of later ge
 
 
 class CheckpointBase:
-    """A checkpoint of any kind that ``read_checkpoint`` reads."""
+    """A checkpoint of any kind that ``read_checkpoint`` reads, with packs."""
 
     suffix = ".safetensors"
 
-    def __init__(self, path: Path, weights: Weights, meta: ModelMeta, size: tuple[int, int] | None = None) -> None:
-        self.weights, self.sha256 = weights, weights.sha256
-        module, self.meta = build_model(path, weights, meta, size=size)
+    def __init__(
+        self,
+        path: Path,
+        weights: Weights,
+        meta: ModelMeta,
+        size: tuple[int, int] | None = None,
+        packs: Sequence[Pack] = (),
+    ) -> None:
+        self.path, self.weights, self.sha256, self.packs = path, weights, weights.sha256, packs
+        module, meta = build_model(path, weights, meta, size=size)
+        self.own_meta = replace(meta, fingerprint=fingerprint(weights.tensors, meta))
+        self.own_module = module.requires_grad_(False)
+        module, self.meta = with_packs(module, self.own_meta, packs, path)
         self.module = module.requires_grad_(False)
         self.predictors, self.heads = module.predictors, module.heads
         self.trunk_sha256 = _trunk_sha256({name: t.cpu().numpy() for name, t in module.base.state_dict().items()})
@@ -51,77 +68,93 @@ class CheckpointBase:
         size = self.meta.input_size
         if runtime == "torch":
             return TorchTrunk(self.module, size, self.trunk_sha256)
-        write = partial(export_trunk, self.module, size, proposals=PROPOSALS)
+        write = partial(write_checkpoint_trunk, self.path, self.weights, self.own_meta)
         return exported_trunk(write, self.trunk_sha256, size, runtime, cache, track)
 
     def session(self) -> Session:
         """The module in PyTorch."""
         return TorchSession(self.module, self.meta)
 
+    def with_pack(self, pack: Pack) -> CheckpointBase:
+        """The same base with one more pack."""
+        return CheckpointBase(self.path, self.weights, self.own_meta, packs=[*self.packs, pack])
+
     def save(self, output: Path, predictors: Predictors, generation: Generation, meta: ModelMeta) -> None:
         """Write a checkpoint with one more generation; in joint scoring of changed old ``predictors`` too, merged."""
         if meta.scoring == "exact":
             added = [*self.predictors.generations, generation]
-            save_model(output, GenerationalRCNN(self.module.base, added), meta)
+            save_model(output, GenerationalRCNN(self.module.base, added, meta.parents), meta)
             return
         larger = Predictors(predictors.box_predictor, predictors.mask_predictor, [generation])
         save_model(output, GenerationalRCNN(merged_model(self.module.base, larger)), meta)
 
-    def prepare_export(self, path: Path, track: Track) -> None:
-        """Build what the newest generation adds to the base model's graph, if that is in the cache; the checkpoint lies
-        at ``path`` now."""
-        if self.meta.scoring == "exact":
-            prepare_export(path, self.weights, self.meta, track)
-
 
 class OnnxBase:
-    """An ONNX file that edgekit exported: its heads are rebuilt from its weights, its body only runs in onnxruntime."""
+    """An ONNX file that edgekit exported, with packs: its predictors are rebuilt from its weights, its trunk only runs
+    in onnxruntime."""
 
     suffix = ".onnx"
 
-    def __init__(self, file: OnnxFile) -> None:
+    def __init__(self, file: OnnxFile, packs: Sequence[Pack] = ()) -> None:
         from onnx import numpy_helper
 
-        check_appendable(file.meta, file.path)
-        module = read_heads(file)
-        self.file, self.sha256, self.meta = file, file.sha256, file.meta
+        check_appendable(file)
+        self.own_file, self.sha256 = file, file.sha256
+        self.file = with_packs_appended(file, packs)
+        self.meta = self.file.meta
+        module = read_heads(self.file)
         self.predictors, self.heads = module.predictors, module.heads
         kept = [t for t in file.graph.graph.initializer if not t.name.startswith(LATER)]
         self.trunk_sha256 = _trunk_sha256({t.name: numpy_helper.to_array(t) for t in kept})
 
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
-        """The graph's own nodes up to the feature table and the proposals, and heads exported from its weights."""
+        """The graph's own nodes."""
         if runtime == "torch":
             raise EdgekitError(f"{self.file.path}: an ONNX file's trunk cannot run in PyTorch", "omit --trunk")
-        write = partial(extract_trunk, self.file)
+        write = partial(write_trunk, self.own_file.graph)
         return exported_trunk(write, self.trunk_sha256, self.meta.input_size, runtime, cache, track)
 
     def session(self) -> Session:
-        """The graph in onnxruntime, as it was read."""
+        """The graph in onnxruntime, as it was read, with its packs."""
         return OnnxSession(self.file)
+
+    def with_pack(self, pack: Pack) -> OnnxBase:
+        """The same base with one more pack."""
+        return OnnxBase(self.file, [pack])
 
     def save(self, output: Path, _predictors: Predictors, generation: Generation, meta: ModelMeta) -> None:
         """Write the graph with the generation's nodes appended; an exported graph has exact scoring built in."""
-        append_generation(self.file, output, generation, meta)
-
-    def prepare_export(self, _path: Path, _track: Track) -> None:
-        """Nothing is to be prepared: it is an export."""
+        graph = onnx.ModelProto()
+        graph.CopyFrom(self.file.graph)
+        meta = replace(meta, fingerprint=grown_fingerprint(meta.fingerprint, generation))
+        append(graph, meta, [tensors_of(generation, first_mask_layer(self.predictors))], output)
+        if uses_winograd(graph):
+            rewrite_for_cpu(graph)  # the new mask branch too
+        write_onnx(output, graph, meta)
 
 
 Adaptable = CheckpointBase | OnnxBase  # what was written is read back as one, too
 
 
 def open_base(
-    base: str | Path, hints: CheckpointHints = CheckpointHints(), size: tuple[int, int] | None = None
+    base: str | Path,
+    packs: Sequence[Pack] = (),
+    hints: CheckpointHints = CheckpointHints(),
+    size: tuple[int, int] | None = None,
 ) -> Adaptable:
-    """Read a model to add classes to; ``hints`` and ``size``, of ``load_model``, are only for checkpoints."""
+    """Read a model, with packs, to add classes to; ``hints`` and ``size``, of ``load_model``, are for checkpoints."""
     path = resolve(base)
     if kind_of(path) != "onnx":
-        return CheckpointBase(path, *read_checkpoint(base, hints), size)
+        return CheckpointBase(path, *read_checkpoint(base, hints), size, packs)
     hints.refuse(path)
     if size:
         raise EdgekitError(f"{path}: has its input size built in", "omit --size")
-    return OnnxBase(open_onnx(path))
+    return OnnxBase(open_onnx(path), packs)
+
+
+def first_mask_layer(predictors: Predictors) -> dict[str, torch.Tensor]:
+    """The tensors of the base model's first mask layer; none of a Faster R-CNN."""
+    return dict(predictors.mask_predictor.conv5_mask.state_dict()) if predictors.mask_predictor is not None else {}
 
 
 def _trunk_sha256(tensors: Mapping[str, np.ndarray]) -> str:

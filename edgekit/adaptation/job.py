@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekit.adaptation.bases import Adaptable, open_base
+from edgekit.adaptation.bases import Adaptable, first_mask_layer, open_base
 from edgekit.adaptation.features.extraction import Extractor, PhotoFeatures, extract
 from edgekit.adaptation.features.feature_cache import FeatureCache, FeatureStore
 from edgekit.adaptation.features.frozen_trunk import Trunk
@@ -30,7 +30,9 @@ from edgekit.adaptation.learning.training import Training, train
 from edgekit.adaptation.proof import FORMAT, Proof, check_proof, prove
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.artifacts.model_names import proof_of
+from edgekit.artifacts.pack_files import Pack, Parent, is_pack, read_pack, write_pack
 from edgekit.files.whole_files import staged
+from edgekit.model.packs import tensors_of
 from edgekit.model.predictors import Generation, Predictors
 from edgekit.processes import Processes
 from edgekit.progress import Track
@@ -120,7 +122,7 @@ class Job:
             objective = JointObjective(predictors, generation, learning.protect, self.ranks.count)
             if learning.protect != "frozen":
                 groups.append((old_parameters(predictors, learning.train), OLD_ROWS_LR))
-        whole = Predictors(predictors.box_predictor, predictors.mask_predictor, [*predictors.generations, generation])
+        whole = predictors.grown(generation)
         masks_train = generation.mask_fcn_logits is not None
         score_held_out = scorer(whole, base.heads, held_out, base.meta.input_size, masks_train) if held_out else None
         trained = nn.ModuleList([predictors, generation]) if learning.joint else generation
@@ -137,45 +139,74 @@ class Job:
         generation: Generation,
         max_old_drop: float | None,
         about: dict[str, Any],
-    ) -> tuple[Proof, Adaptable]:
-        """Write the adapted model and its proof, with ``about``, unless the proof fails; returns the proof and the
-        model as it was read back."""
-        meta = self._meta()
+    ) -> Proof:
+        """Write the pack or the whole model with its proof, which says ``about`` too, unless the proof fails."""
         output = output.absolute()
+        facts = {
+            "format": FORMAT,
+            "model": output.name,
+            "parent_sha256": self.base.sha256,
+            "input_size": self.base.meta.input_size,
+            "classes": self.inputs.classes,
+            "objects": self.inputs.objects,
+            "settings": dataclasses.asdict(self.learning),
+            "versions": tool_versions(),
+            **about,
+        }
+        if is_pack(output):
+            with staged(output) as folder:
+                made = folder / output.name
+                write_pack(made, self._pack(output.stem, generation))
+                pack = read_pack(made)
+                written = self.base.with_pack(pack)
+                proof = self._prove(written, output, max_old_drop)
+                facts |= {"model_sha256": pack.sha256, **dataclasses.asdict(proof)}
+                write_pack(made, dataclasses.replace(pack, proof=facts))
+            return proof
         # The model takes its place first, so that no proof speaks of one that is not there.
         with staged(output, proof_of(output)) as folder:
             made = folder / output.name
-            self.base.save(made, predictors, generation, meta)
+            self.base.save(made, predictors, generation, self._meta())
             written = open_base(made)
-            proof = prove(self.base, written, self.inputs, self.track)
-            check_proof(proof, meta.scoring, output, max_old_drop)
-            facts = {
-                "format": FORMAT,
-                "model": output.name,
-                "model_sha256": written.sha256,
-                "parent_sha256": meta.parent_sha256,
-                "input_size": meta.input_size,
-                "classes": self.inputs.classes,
-                "objects": self.inputs.objects,
-                "settings": dataclasses.asdict(self.learning),
-                "versions": dict(meta.versions),
-            }
-            text = json.dumps(facts | about | dataclasses.asdict(proof), indent=2, default=str) + "\n"
-            proof_of(made).write_text(text, encoding="utf-8")
-        return proof, written
+            proof = self._prove(written, output, max_old_drop)
+            facts |= {"model_sha256": written.sha256, **dataclasses.asdict(proof)}
+            proof_of(made).write_text(json.dumps(facts, indent=2, default=str) + "\n", encoding="utf-8")
+        return proof
+
+    def _prove(self, written: Adaptable, output: Path, max_old_drop: float | None) -> Proof:
+        """Run the base and what was written, as it was read back; raises EdgekitError if the proof fails."""
+        proof = prove(self.base, written, self.inputs, self.track)
+        check_proof(proof, self.learning.scoring, output, max_old_drop)
+        return proof
 
     def _meta(self) -> ModelMeta:
-        meta, learning = self.base.meta, self.learning
-        generations = meta.generations
-        if not learning.joint and meta.scoring == "joint":
-            generations = (meta.categories,)  # one softmax made them one generation
-        record = dataclasses.asdict(learning) | {"photos": len(self.inputs.learn), "objects": self.inputs.objects}
+        """The metadata of the base model with the new classes built in."""
+        old, learning = self.base.meta, self.learning
+        grown = (old if learning.joint else old.as_base()).with_generation(self.inputs.classes)
         return dataclasses.replace(
-            meta,
-            generations=(*generations, self.inputs.classes),
+            grown,
             scoring=learning.scoring,
             precision="fp32",
+            packs=(),
             parent_sha256=self.base.sha256,
             versions=tool_versions(),
-            training=dict(meta.training) | {f"generation {len(generations)}": record},
+            training=dict(old.training) | {f"generation {len(grown.generations) - 1}": self._record()},
+        )
+
+    def _record(self) -> dict[str, Any]:
+        return dataclasses.asdict(self.learning) | {"photos": len(self.inputs.learn), "objects": self.inputs.objects}
+
+    def _pack(self, name: str, generation: Generation) -> Pack:
+        """What was learned, as a pack for the base model and its packs."""
+        meta = self.base.meta
+        return Pack(
+            name=name,
+            classes=self.inputs.classes,
+            base=meta.fingerprint,
+            tensors=tensors_of(generation, first_mask_layer(self.base.predictors)),
+            architecture=meta.architecture,
+            precision=meta.precision,
+            parents=tuple(Parent(record.name, record.sha256) for record in meta.packs),
+            training=self._record(),
+            versions=tool_versions(),
         )

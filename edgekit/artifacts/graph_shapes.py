@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.value_names import PROPOSALS, SCORES, until
+from edgekit.artifacts.value_names import LABELS, PROPOSALS, SCORES, of_generation
 
 if TYPE_CHECKING:
     import onnx
@@ -45,11 +45,17 @@ def canvases_of(graph: onnx.ModelProto) -> int:
     return dims_of(graph.graph.input[0])[0]
 
 
+def has_int32_labels(graph: onnx.ModelProto) -> bool:
+    """Whether a graph's labels are int32."""
+    int32 = 6  # onnx.TensorProto.INT32
+    return any(o.name == LABELS and o.type.tensor_type.elem_type == int32 for o in graph.graph.output)
+
+
 def limits_of(graph: onnx.ModelProto, meta: ModelMeta) -> tuple[int | None, int]:
     """The proposals per image, None where the graph does not name them (it is not edgekit's), and the detection slots
     of the base model, which are those that every generation was to have."""
     found = shapes_of([*graph.graph.value_info, *graph.graph.output])
     proposals = found[PROPOSALS][0] if PROPOSALS in found else None
-    if until(0, SCORES) in found:  # later generations were appended, which may have fewer: few proposals, few classes
-        return proposals, found[until(0, SCORES)][1]
+    if (base := of_generation(0, SCORES)) in found:  # other generations were appended
+        return proposals, found[base][1]
     return proposals, found[SCORES][1] // len(meta.group_sizes)

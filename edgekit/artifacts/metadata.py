@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgekit.errors import EdgekitError
 from edgekit.files.code_digest import installed_version
@@ -15,12 +15,21 @@ METADATA_KEY = "edgekit"
 BACKGROUND = "__background__"
 
 
+class PackRecord(NamedTuple):
+    """A pack in a model: its name, the SHA-256 of what is in it, and which generation it is."""
+
+    name: str
+    sha256: str
+    number: int
+
+
 @dataclass(frozen=True)
 class ModelMeta:
     """What a model file says of itself.
 
     ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
-    that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``input_type`` says
+    that a label is a position in ``categories``; ``parents`` of each added one the numbers of those it was trained on
+    top of, and ``packs`` which of them are packs. ``fingerprint`` says which base model a graph was made from (``model.checkpoint.fingerprint``). ``input_size`` is (height, width) in pixels. ``input_type`` says
     what a graph takes: "uint8" canvases or "float", their values in planes (see ``data.images.graph_input``).
     ``best_only`` says that a graph drops what a better-scored detection of another generation covers. ``recognised``
     says how a checkpoint that says nothing of itself was understood. ``mask_files`` describes the files beside a graph
@@ -36,6 +45,9 @@ class ModelMeta:
     input_type: str = "uint8"
     batch_norm_eps: float = 1e-5
     best_only: bool = False
+    parents: tuple[tuple[int, ...], ...] = ()
+    packs: tuple[PackRecord, ...] = ()
+    fingerprint: str = ""
     mask_files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recognised: Mapping[str, str] = field(default_factory=dict)
     parent_sha256: str | None = None
@@ -73,6 +85,22 @@ class ModelMeta:
             )
         return replace(self, generations=self.generations[: generations + 1])
 
+    def parents_of(self, number: int) -> tuple[int, ...]:
+        """The numbers of the generations that an added one was trained on top of, besides the base model."""
+        return self.parents[number - 1] if self.parents else tuple(range(1, number))
+
+    def as_base(self) -> ModelMeta:
+        """The metadata of a model to add a generation to: one softmax made all of its classes one generation."""
+        if self.scoring == "exact":
+            return self
+        return replace(self, generations=(self.categories,), parents=(), scoring="exact")
+
+    def with_generation(self, classes: tuple[str, ...], parents: tuple[int, ...] | None = None) -> ModelMeta:
+        """The metadata of the model with one more generation, by default trained on top of all."""
+        number = len(self.generations)
+        own = tuple(range(1, number)) if parents is None else parents
+        return replace(self, generations=(*self.generations, classes), parents=(*self.parents, own))
+
     def to_json(self) -> str:
         """The metadata as one line of JSON."""
         return json.dumps(asdict(self), sort_keys=True)
@@ -83,6 +111,10 @@ class ModelMeta:
         try:
             values = json.loads(text)
             values["generations"] = tuple(tuple(g) for g in values["generations"])
+            if len(values["generations"]) > 1 and "parents" not in values:
+                raise EdgekitError(f"{source}: was adapted by an edgekit before packs", "adapt its base model again")
+            values["packs"] = tuple(PackRecord(*record) for record in values.get("packs", ()))
+            values["parents"] = tuple(tuple(numbers) for numbers in values.get("parents", ()))
             height, width = values["input_size"]
             return cls(**{**values, "input_size": (int(height), int(width))})
         except (ValueError, TypeError, KeyError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 IMAGES = "images"
 OUTPUTS = BOXES, LABELS, SCORES, MASKS = ("boxes", "labels", "scores", "masks")  # a Faster R-CNN's graph has no masks
 FOUND = OUTPUTS[:3]
-# What later generations read, and what shows at which stage two models begin to differ.
+# What packs read, and what shows at which stage two models begin to differ.
 INNER = TABLE, PROPOSALS, PROPOSED, BOX_FEATURES, LOGITS = (
     "trunk.table",
     "trunk.proposals",
@@ -13,7 +13,14 @@ INNER = TABLE, PROPOSALS, PROPOSED, BOX_FEATURES, LOGITS = (
     "trunk.box_features",
     "predictors.logits",
 )
-FEATURES = "features"  # what a trunk's box head and mask head give
+PACK_LOGITS = "pack.logits"  # [P, K], which packs that were trained on top of a pack read
+FEATURES = "features"  # what a box head or mask head gives
+# Where the base model's detections are chosen: the N best pairs of a proposal and a class (scores [N], classes [N]
+# without the background, deltas [N, 4], proposals [N, 4]), and of those the D detections.
+CANDIDATES = ("candidates.scores", "candidates.classes", "candidates.deltas", "candidates.proposals")
+CHOSEN = CHOSEN_BOXES, CHOSEN_CLASSES, CHOSEN_SCORES = ("chosen.boxes", "chosen.classes", "chosen.scores")
+# Its mask branch: each detection's channel [D], the mask head's output [D, C, 14, 14], the masks [D, 28, 28].
+MASKED = CHANNELS, MASK_FEATURES, MADE_MASKS = ("masked.channels", "masked.features", "masked.masks")
 
 
 def of_generation(number: int, name: str) -> str:
@@ -21,12 +28,6 @@ def of_generation(number: int, name: str) -> str:
     return f"generations.{number}.{name}"
 
 
-def mask_values(number: int) -> tuple[str, str, str]:
-    """A generation's slots, as its mask branch reads them: boxes [D, 4] and channels [D]; and its masks [D, 28, 28]."""
-    slots = of_generation(number, "slots")
-    return f"{slots}.boxes", f"{slots}.channels", f"{slots}.masks"
-
-
-def until(number: int, name: str) -> str:
-    """An output, or the logits, of all generations up to this one, where later ones were appended."""
-    return f"until.{number}.{name}"
+def logits_of(pack_sha256: str) -> str:
+    """The logits of one pack, as packs that were trained on top of it take them."""
+    return f"{PACK_LOGITS}.{pack_sha256}"

@@ -10,11 +10,12 @@ import torch
 
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import TORCHVISION, kind_of, resolve
-from edgekit.artifacts.safetensors_files import write_safetensors
+from edgekit.artifacts.safetensors_files import tensors_sha256, write_safetensors
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES, check_size, without_weights
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
+from edgekit.model.packs import grown_fingerprint
 from edgekit.model.predictors import Generation
 from edgekit.model.recognise import frozen_norms, recognise
 from edgekit.model.sources import Weights, read_weights
@@ -25,6 +26,7 @@ CLASS_ROWS = {
     "roi_heads.box_predictor.bbox_pred": ("bbox_pred", 4),
     "roi_heads.mask_predictor.mask_fcn_logits": ("mask_fcn_logits", 1),
 }
+FIRST_MASK_LAYER = "roi_heads.mask_predictor.conv5_mask"
 ADAPTERS = "edgekit.generations"  # the prefix of the tensors that torchvision's layout has no place for
 
 
@@ -63,7 +65,7 @@ def build_model(
         ) from None
     if generations is not None:
         meta, added = meta.until(generations, path), added[:generations]
-    return GenerationalRCNN(base, added).eval(), meta
+    return GenerationalRCNN(base, added, meta.parents[: len(added)] or None).eval(), meta
 
 
 def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints()) -> tuple[Weights, ModelMeta]:
@@ -77,6 +79,21 @@ def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints(
         return weights, recognise(weights.tensors, path, hints, pretrained)
     hints.refuse(path)
     return weights, ModelMeta.from_json(weights.metadata, path)
+
+
+def fingerprint(tensors: Mapping[str, torch.Tensor], meta: ModelMeta) -> str:
+    """What packs know a model by: the SHA-256 of its weights, its architecture, and the generations built into it."""
+    base, added = split_generations(tensors, meta.group_sizes)
+    digest = base_sha256(base, meta)
+    for generation in added:
+        digest = grown_fingerprint(digest, generation)
+    return digest
+
+
+def base_sha256(base: Mapping[str, torch.Tensor], meta: ModelMeta) -> str:
+    """The digest of a base model's weights and of what they are used for."""
+    arrays = {name: tensor.numpy() for name, tensor in base.items()}
+    return tensors_sha256(arrays, f"{meta.architecture} {meta.batch_norm_eps}")
 
 
 def save_model(path: Path, module: GenerationalRCNN, meta: ModelMeta, dtype: torch.dtype = torch.float32) -> None:

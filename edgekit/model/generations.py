@@ -16,7 +16,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_inference
 
 from edgekit.data.images import MEAN, STD
-from edgekit.model.predictors import Generation, Predictors
+from edgekit.model.predictors import Generation, Parents, Predictors
 
 MaskFeatures = Callable[[list[torch.Tensor]], torch.Tensor]  # of boxes [B, 4] per canvas: [sum of boxes, C, 14, 14]
 
@@ -56,11 +56,11 @@ class GenerationalRCNN(nn.Module):
     With no added generation it is torchvision's model, and float32 is float32 on any device (``full_float32``).
     """
 
-    def __init__(self, base: FasterRCNN, added: Sequence[Generation] = ()) -> None:
+    def __init__(self, base: FasterRCNN, added: Sequence[Generation] = (), parents: Parents | None = None) -> None:
         super().__init__()
         self.base = base
-        heads = self.heads
-        self.predictors = Predictors(heads.box_predictor, heads.mask_predictor if self.has_masks else None, added)
+        mask_predictor = self.heads.mask_predictor if self.has_masks else None
+        self.predictors = Predictors(self.heads.box_predictor, mask_predictor, added, parents)
 
     @property
     def heads(self) -> RoIHeads:

@@ -12,6 +12,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
 ADAPTER_FEATURES = 256  # the width of an adapter's hidden layer for boxes
+Parents = Sequence[tuple[int, ...]]  # of each added generation, the numbers (from 1) of those it was trained on top of
 
 
 class Adapter(nn.Module):
@@ -84,6 +85,8 @@ class Predictors(nn.Module):
     """Every row of a model, in generations: the base model's own predictors, and what was added since.
 
     With no added generation it computes what torchvision's predictors do. ``mask_predictor`` is None in a Faster R-CNN.
+    ``parents`` are the numbers of the earlier generations that each added one was trained on top of, by default all:
+    its classes are scored against the base model's and theirs.
     """
 
     def __init__(
@@ -91,10 +94,12 @@ class Predictors(nn.Module):
         box_predictor: FastRCNNPredictor,
         mask_predictor: MaskRCNNPredictor | None,
         added: Sequence[Generation] = (),
+        parents: Parents | None = None,
     ) -> None:
         super().__init__()
         self.box_predictor, self.mask_predictor = box_predictor, mask_predictor
         self.added = nn.ModuleList(added)
+        self.parents = chain(len(added)) if parents is None else parents
 
     @property
     def generations(self) -> Sequence[Generation]:
@@ -107,6 +112,12 @@ class Predictors(nn.Module):
         if self.mask_predictor is None:
             return None
         return self.mask_predictor.conv5_mask.in_channels, self.mask_predictor.conv5_mask.out_channels
+
+    def grown(self, generation: Generation) -> Predictors:
+        """These with one more generation, trained on top of all."""
+        every = tuple(range(1, 1 + len(self.added)))
+        added, parents = [*self.generations, generation], [*self.parents, every]
+        return Predictors(self.box_predictor, self.mask_predictor, added, parents)
 
     def first_label(self, number: int) -> int:
         """The label of a generation's first class; 0 (the background) for the base model."""
@@ -124,11 +135,19 @@ class Predictors(nn.Module):
         score (the base model's: the background)."""
         logits, deltas = self.box_predictor(box_features)
         yield logits, deltas
-        for generation in self.generations:
-            rows, own_deltas = generation(box_features)
-            padded = torch.cat([torch.zeros_like(deltas[:, :4]), own_deltas], dim=1)
-            yield torch.cat([merged(logits), rows], dim=1), padded
-            logits = torch.cat([logits, rows], dim=1)
+        for scored, own_deltas in self.added_predictions(box_features, logits):
+            yield scored, torch.cat([torch.zeros_like(deltas[:, :4]), own_deltas], dim=1)
+
+    def added_predictions(
+        self, box_features: torch.Tensor, logits: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Each added generation's logits [R, 1 + K] and deltas [R, 4 K], of the base model's logits [R, classes]."""
+        rows: list[torch.Tensor] = []
+        for generation, parents in zip(self.generations, self.parents, strict=True):
+            own, deltas = generation(box_features)
+            earlier = torch.cat([logits, *(rows[number - 1] for number in parents)], dim=1)
+            yield torch.cat([merged(earlier), own], dim=1), deltas
+            rows.append(own)
 
     def shared_mask_features(self, mask_features: torch.Tensor) -> torch.Tensor:
         """What the rows of ``mask_fcn_logits`` work on: [N, C, 28, 28], of the mask head's output [N, C, 14, 14]."""
@@ -147,6 +166,11 @@ class Predictors(nn.Module):
             return generation.adapter.mask(mask_features)
         assert generation.mask_fcn_logits is not None
         return generation.mask_fcn_logits(self.shared_mask_features(mask_features))
+
+
+def chain(added: int) -> tuple[tuple[int, ...], ...]:
+    """The parents of generations that were trained one on top of the other."""
+    return tuple(tuple(range(1, number)) for number in range(1, added + 1))
 
 
 def normalised(features: torch.Tensor) -> torch.Tensor:

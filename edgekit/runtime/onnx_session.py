@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifacts.onnx_files import OnnxFile, read_onnx
-from edgekit.artifacts.value_names import FOUND, IMAGES, MASKS, OUTPUTS
+from edgekit.artifacts.value_names import FOUND, IMAGES, MASKS
 from edgekit.data.images import graph_input
 from edgekit.errors import EdgekitError
 from edgekit.runtime.gpu import nvidia_device
-from edgekit.runtime.mask_graphs import MaskGraphs
 from edgekit.runtime.ort_engines import kept_engines
 from edgekit.runtime.recorded import Recorded
 from edgekit.runtime.session import Outputs, Session
@@ -43,15 +42,13 @@ class OnnxSession(Session):
             path, self.meta, source = model.path, model.meta, model.graph.SerializeToString()
         else:
             path, self.meta, source = model, read_onnx(model)[1], str(model)
-        apart = bool(self.meta.mask_files)
-        load = partial(open_ort, provider=provider, threads=threads, precision=self.meta.precision, by_turns=apart)
+        load = partial(open_ort, provider=provider, threads=threads, precision=self.meta.precision)
         try:
             self.session, self.recorded = _opened(load, source, trace)
         except EdgekitError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise EdgekitError(f"{path}: onnxruntime cannot load it: {error}", "export it again") from None
-        self.masks = MaskGraphs(path, self.meta, partial(_traced, load, trace)) if apart else None
         self.batch = int(self.session.get_inputs()[0].shape[0])
         self.names = [output.name for output in self.session.get_outputs()]
         self.provider = _provider(self.session)
@@ -62,26 +59,20 @@ class OnnxSession(Session):
         images = graph_input(images, self.meta.input_type)
         values = self._run(images) if self.recorded is None else self.recorded.run(images)
         boxes, labels, scores = (values[name].numpy() for name in FOUND)
-        if self.masks is not None:  # such a graph takes one canvas; what lies between stays where the detector left it
-            features = {name: value for name, value in values.items() if name not in OUTPUTS}
-            masks = self.masks.of(features, boxes[0], labels[0], scores[0])[None]
-        else:
-            masks = values[MASKS].numpy() if MASKS in values else np.zeros((*scores.shape, 0, 0), np.float32)
+        masks = values[MASKS].numpy() if MASKS in values else np.zeros((*scores.shape, 0, 0), np.float32)
         labels = labels.astype(np.int64, copy=False)
         return [Outputs(*rows) for rows in zip(boxes, labels, scores, masks, strict=True)]
 
     def end_profiling(self) -> list[Path]:
-        """The traces of the graph and of those of its mask graphs that ran."""
-        sessions = [self.session, *(self.masks.sessions.values() if self.masks is not None else ())]
-        return [Path(session.end_profiling()) for session in sessions]
+        """The trace of the graph."""
+        return [Path(self.session.end_profiling())]
 
     def _run(self, images: np.ndarray) -> dict[str, Any]:
-        """One run; the detections on the host, the features of mask graphs on the device."""
+        """One run; the detections on the host."""
         binding = self.session.io_binding()
         binding.bind_cpu_input(IMAGES, np.ascontiguousarray(images))
         for name in self.names:
-            on_device = name not in OUTPUTS and self.provider == "cuda"
-            binding.bind_output(name, "cuda" if on_device else "cpu")
+            binding.bind_output(name)
         self.session.run_with_iobinding(binding)
         return dict(zip(self.names, binding.get_outputs(), strict=True))
 
@@ -177,11 +168,6 @@ def _opened(load: Callable[..., Any], source: str | bytes, trace: str) -> tuple[
 def _provider(session: Any) -> str:
     """What runs a session, by the name that ``--providers`` takes."""
     return str(session.get_providers()[0].removesuffix("ExecutionProvider").lower())
-
-
-def _traced(load: Callable[..., Any], trace: str, model: str) -> Any:
-    """A mask graph's session; its trace has a name of its own, since onnxruntime's has only seconds in it."""
-    return load(model, trace=f"{trace}-{Path(model).stem}" if trace else "")
 
 
 def _settings(provider: str, precision: str) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from torch import nn
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.model.generations import GenerationalRCNN
-from edgekit.model.predictors import Predictors, merged
+from edgekit.model.predictors import Predictors
 from edgekit.runtime.selection import COVERED_IOU
 from edgekit.static.nms import keep_mask, pairwise_iou
 from edgekit.static.static_trunk import StaticTrunk, box_limits, clip, decode_boxes, large_enough
 
-CANDIDATES = 512  # the most boxes per generation that enter the detections' NMS, best first; torchvision has no limit
+MOST_CANDIDATES = (
+    512  # the most boxes per generation that enter the detections' NMS, best first; torchvision has no limit
+)
 
 
 class StaticRCNN(nn.Module):
@@ -20,9 +22,9 @@ class StaticRCNN(nn.Module):
 
     Takes uint8 [N, H, W, 3]; returns boxes [N, D, 4] (xyxy, pixels), labels [N, D], scores [N, D] and, of a Mask
     R-CNN, masks [N, D, 28, 28], with D detection slots for each generation in turn; a slot with score 0 is empty.
-    Where N is 1, then what each generation's mask branch reads and gives (``mask_values``), and what a later generation
-    needs: the trunk's table, proposals and proposed, the box head's output, and the logits of all classes; else the
-    first canvas's proposals only. ``shape`` names its size.
+    Where N is 1, then what the base model's detections are chosen from and made with (``value_names.CANDIDATES``,
+    ``CHOSEN``, ``MASKED``), and what packs read (``INNER``); else the first canvas's proposals only. ``shape`` names
+    its size.
     """
 
     def __init__(self, model: GenerationalRCNN, shape: GraphShape) -> None:
@@ -39,29 +41,24 @@ class StaticRCNN(nn.Module):
         outputs = tuple(torch.stack(values) for values in zip(*(f for f, _, _ in found), strict=True))
         if len(seen) > 1:
             return *outputs, seen[0][1]
-        _, of_masks, heads = found[0]
-        return *outputs, *of_masks, *seen[0], *heads
+        _, chosen, heads = found[0]
+        return *outputs, *chosen, *seen[0], *heads
 
     def _detect(
         self, table: torch.Tensor, proposals: torch.Tensor, proposed: torch.Tensor
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """One canvas's detections, what its mask branches read and give, and its box features and logits."""
+    ) -> tuple[list[torch.Tensor], tuple[torch.Tensor, ...], tuple[torch.Tensor, torch.Tensor]]:
+        """One canvas's detections, how the base model's were chosen, and its box features and logits."""
         box_features = self.trunk.box(table, proposals)
-        predictors = self.model.predictors
+        predictors, (base, *added) = self.model.predictors, self.slots
         logits, deltas = predictors.box_predictor(box_features)
-        result, of_masks = self.slots[0](table, proposals, proposed, logits, deltas[:, 4:])
-        results, mask_values = [result], [*of_masks]
-        for generation, slots in zip(predictors.generations, list(self.slots)[1:], strict=True):
-            rows, deltas = generation(box_features)
-            own_logits = torch.cat([merged(logits), rows], dim=1)
-            result, of_masks = slots(table, proposals, proposed, own_logits, deltas)
-            results.append(result)
-            mask_values += of_masks
-            logits = torch.cat([logits, rows], dim=1)
+        result, chosen = base(table, proposals, proposed, logits, deltas[:, 4:])
+        results = [result]
+        for slots, predicted in zip(added, predictors.added_predictions(box_features, logits), strict=True):
+            results.append(slots(table, proposals, proposed, *predicted)[0])
         found = [torch.cat(parts) for parts in zip(*results, strict=True)]
         if self.best_only:
             found[2] = found[2] * uncovered(found[0], found[2], [len(r[2]) for r in results])
-        return found, mask_values, (box_features, logits)
+        return found, chosen, (box_features, logits)
 
 
 class Slots(nn.Module):
@@ -84,34 +81,44 @@ class Slots(nn.Module):
         logits: torch.Tensor,
         deltas: torch.Tensor,
     ) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-        """Boxes [D, 4], labels [D], scores [D] and, with a mask branch, masks [D, 28, 28]; and ``mask_values``.
+        """Boxes [D, 4], labels [D], scores [D] and, with a mask branch, masks [D, 28, 28]; and how they were chosen.
 
         Column 0 of ``logits`` [P, 1 + K] stands for all that the generation does not score; ``deltas`` [P, 4 K] are
         those of its K classes.
         """
-        classes = logits.shape[1] - 1
+        count = logits.shape[1] - 1
         scores = torch.softmax(logits, dim=1)[:, 1:] * proposed[:, None]
-        best, index = scores.reshape(-1).topk(min(CANDIDATES, 2 * len(proposals), scores.numel()))
-        # Each candidate's proposal and class: index = proposal * classes + class.
-        rows = torch.div(index, classes, rounding_mode="floor")
-        kinds = index - rows * classes
-        own_deltas = deltas.reshape(-1, 4).index_select(0, index)
-        boxes = clip(decode_boxes(own_deltas, proposals.index_select(0, rows), self.weights), self.limits)
-        valid = (best > self.score_thresh).to(best.dtype) * large_enough(boxes, 1e-2)
-        kept = best * keep_mask(boxes, valid, kinds, self.nms_thresh)
-        scores, order = kept.topk(min(self.slots, kept.shape[0]))
-        boxes, kinds = boxes.index_select(0, order), kinds.index_select(0, order)
-        channels = kinds + 1 if self.number == 0 else kinds  # the base model's rows begin with the background
+        best, index = scores.reshape(-1).topk(min(MOST_CANDIDATES, 2 * len(proposals), scores.numel()))
+        # Each candidate's proposal and class: index = proposal * count + class.
+        rows = torch.div(index, count, rounding_mode="floor")
+        candidates = (
+            best,
+            index - rows * count,
+            deltas.reshape(-1, 4).index_select(0, index),
+            proposals.index_select(0, rows),
+        )
+        chosen = boxes, classes, scores = self._choose(*candidates)
+        channels = classes + 1 if self.number == 0 else classes  # the base model's rows begin with the background
         labels = channels + self.predictors.first_label(self.number)
         if self.mask is None:
-            return (boxes, labels, scores), ()
-        masks = self._masks(table, boxes, channels)
-        return (boxes, labels, scores, masks), (boxes, channels, masks)
+            return (boxes, labels, scores), (*candidates, *chosen)
+        features = self.mask(table, boxes)
+        masks = self._masks(features, channels)
+        return (boxes, labels, scores, masks), (*candidates, *chosen, channels, features, masks)
 
-    def _masks(self, table: torch.Tensor, boxes: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
-        """The mask [D, 28, 28] of each box's own class."""
-        assert self.mask is not None
-        logits = self.predictors.mask_logits(self.mask(table, boxes), self.number)
+    def _choose(
+        self, scores: torch.Tensor, classes: torch.Tensor, deltas: torch.Tensor, proposals: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The boxes [D, 4], classes [D] and scores [D] of N candidates, in falling order, that NMS keeps."""
+        boxes = clip(decode_boxes(deltas, proposals, self.weights), self.limits)
+        valid = (scores > self.score_thresh).to(scores.dtype) * large_enough(boxes, 1e-2)
+        kept = scores * keep_mask(boxes, valid, classes, self.nms_thresh)
+        kept, order = kept.topk(min(self.slots, kept.shape[0]))
+        return boxes.index_select(0, order), classes.index_select(0, order), kept
+
+    def _masks(self, features: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
+        """The mask [D, 28, 28] of each detection's own channel [D], of the mask head's output."""
+        logits = self.predictors.mask_logits(features, self.number)
         side = logits.shape[-1]
         own_channel = channels.reshape(-1, 1, 1, 1).expand(-1, 1, side, side)
         return torch.sigmoid(logits.gather(1, own_channel))[:, 0]

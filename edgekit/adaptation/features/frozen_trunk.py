@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekit.artifacts.value_names import BOXES, IMAGES, INNER, TABLE
+from edgekit.artifacts.value_names import BOXES, IMAGES, PROPOSALS, PROPOSED
+from edgekit.deployment.assembly.trunk_files import BODY, BOX_HEAD, MASK_HEAD
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.onnx_session import open_ort, ort_version
 from edgekit.runtime.torch_session import device_here
 
-PROPOSALS = 256  # a view's RoIs at most: the RPN's best, the annotated objects among them
+MOST_PROPOSALS = 256  # a view's RoIs at most: the RPN's best, the annotated objects among them
 MASK_ROIS = 12  # RoIs per view that masks are learned from
 
 
@@ -30,13 +31,13 @@ class TorchTrunk:
         self.module = module if self.device.type == "cpu" else copy.deepcopy(module).to(self.device)
         self.size = size
         self.runtime = f"pytorch {self.device.type}"
-        self.key = f"{sha256} {size} {self.runtime} {torch.__version__} {PROPOSALS}"
+        self.key = f"{sha256} {size} {self.runtime} {torch.__version__} {MOST_PROPOSALS}"
 
     @torch.inference_mode()
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
         """The FPN's levels, and the RPN's proposals, best first: float32 [P, 4], xyxy pixels of a canvas [H, W, 3]."""
         levels, (proposals,) = self.module.trunk(torch.tensor(pixels, device=self.device)[None])
-        return levels, proposals[:PROPOSALS].cpu().numpy()
+        return levels, proposals[:MOST_PROPOSALS].cpu().numpy()
 
     @torch.inference_mode()
     def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
@@ -54,31 +55,32 @@ class TorchTrunk:
 
 
 class OnnxTrunk:
-    """A trunk exported as ``body.onnx``, ``box_head.onnx`` and, with masks, ``mask_head.onnx``, in onnxruntime.
+    """A trunk that ``write_trunk`` wrote, in onnxruntime.
 
     ``sha256`` is the digest of these files, which say how the trunk computes. Its methods are those of ``TorchTrunk``.
     """
 
     def __init__(self, folder: Path, size: tuple[int, int], sha256: str, provider: str = "") -> None:
-        self.body = open_ort(str(folder / "body.onnx"), provider, by_turns=True)
-        self.box_head = open_ort(str(folder / "box_head.onnx"), provider, by_turns=True)
-        mask_head = folder / "mask_head.onnx"
+        self.body = open_ort(str(folder / BODY), provider, by_turns=True)
+        self.box_head = open_ort(str(folder / BOX_HEAD), provider, by_turns=True)
+        mask_head = folder / MASK_HEAD
         self.mask_head = open_ort(str(mask_head), provider, by_turns=True) if mask_head.exists() else None
         used = self.body.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {used}"
-        self.key = f"{sha256} {size} {self.runtime} {ort_version()} {PROPOSALS}"
+        self.key = f"{sha256} {size} {self.runtime} {ort_version()} {MOST_PROPOSALS}"
 
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
-        """Run ``body.onnx``; the levels are one table of their cells."""
-        table, proposals, proposed = self.body.run(list(INNER[:3]), {IMAGES: pixels[None]})
-        return table, proposals[proposed > 0][:PROPOSALS]
+        """Run the body; the levels are what the heads read, by name."""
+        names = [output.name for output in self.body.get_outputs()]
+        values = dict(zip(names, self.body.run(names, {IMAGES: pixels[None]}), strict=True))
+        return values, values[PROPOSALS][values[PROPOSED] > 0][:MOST_PROPOSALS]
 
     def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """Run ``box_head.onnx``."""
+        """Run the box head."""
         return _in_parts(self.box_head, levels, boxes)
 
     def mask_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:
-        """Run ``mask_head.onnx``, if there is one."""
+        """Run the mask head, if there is one."""
         if self.mask_head is None:
             return np.zeros((len(boxes), 0, 0, 0), np.float32)
         return _in_parts(self.mask_head, levels, boxes)
@@ -87,14 +89,16 @@ class OnnxTrunk:
 Trunk = TorchTrunk | OnnxTrunk
 
 
-def _in_parts(session: Any, table: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def _in_parts(session: Any, levels: dict[str, np.ndarray], boxes: np.ndarray) -> np.ndarray:
     """Run a head of a fixed number of boxes on any number of them, the last part filled up with empty boxes."""
-    part = session.get_inputs()[1].shape[0]
+    taken = {value.name: value for value in session.get_inputs()}
+    part = taken.pop(BOXES).shape[0]
+    read = {name: levels[name] for name in taken}
     outputs = []
     for start in range(0, max(len(boxes), 1), part):
         chosen = boxes[start : start + part]
         filled = np.zeros((part, 4), np.float32)
         filled[: len(chosen)] = chosen
-        (features,) = session.run(None, {TABLE: table, BOXES: filled})
-        outputs.append(features[: len(chosen)])
+        (features,) = session.run(None, {BOXES: filled, **read})
+        outputs.append(features[: len(chosen)].astype(np.float32, copy=False))
     return np.concatenate(outputs)

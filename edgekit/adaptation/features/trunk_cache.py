@@ -6,7 +6,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, PROPOSALS, OnnxTrunk
+from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, MOST_PROPOSALS, OnnxTrunk
 from edgekit.deployment.edits.winograd import gains_here
 from edgekit.errors import EdgekitError
 from edgekit.files.cache_folder import CacheFolder, entry_sha256
@@ -16,7 +16,7 @@ from edgekit.progress import Track
 from edgekit.runtime.gpu import nvidia_device
 from edgekit.runtime.onnx_session import ort_version
 
-TRUNK_ROIS = PROPOSALS + 16  # the exported box head's number of boxes: the proposals and a photo's objects
+TRUNK_ROIS = MOST_PROPOSALS + 16  # the exported box head's number of boxes: the proposals and a photo's objects
 LIMIT_GB = 3.0  # some ten ResNet50 trunks
 TIMINGS_GB = 0.001
 TRIES = 3
@@ -31,7 +31,7 @@ def exported_trunk(
     """
     provider = "tensorrt" if runtime == "tensorrt" else ""
     winograd = _by_winograd(cache)
-    about = [trunk_sha256, size, PROPOSALS, TRUNK_ROIS, MASK_ROIS, "winograd" if winograd else "plain"]
+    about = [trunk_sha256, size, MOST_PROPOSALS, TRUNK_ROIS, MASK_ROIS, "winograd" if winograd else "plain"]
     trunks, key = CacheFolder(cache / "trunks", LIMIT_GB), entry_key(write.func, about)
 
     def make(folder: Path) -> None:

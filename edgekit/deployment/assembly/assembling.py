@@ -1,8 +1,9 @@
-"""A checkpoint's graph, put together: the base model's is exported once and kept, later generations are appended."""
+"""A checkpoint's graph, put together: the base model's is exported once and kept, generations are appended."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import onnx
@@ -10,15 +11,24 @@ import onnx
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import resolve
-from edgekit.artifacts.safetensors_files import tensors_sha256
-from edgekit.deployment.assembly.appending import append
+from edgekit.artifacts.pack_files import Pack, combined, ordered
 from edgekit.deployment.assembly.base_graph import to_onnx
-from edgekit.deployment.assembly.graph_cache import cached_graph, has_graph
+from edgekit.deployment.assembly.graph_cache import cached_graph
+from edgekit.deployment.assembly.trunk_files import write_trunk
 from edgekit.files.code_digest import entry_key
+from edgekit.graphs.appending import append
 from edgekit.model.architectures import check_size
-from edgekit.model.checkpoint import load_model, read_checkpoint, split_generations
+from edgekit.model.checkpoint import (
+    FIRST_MASK_LAYER,
+    base_sha256,
+    build_model,
+    fingerprint,
+    read_checkpoint,
+    split_generations,
+)
+from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
-from edgekit.model.predictors import Generation
+from edgekit.model.packs import tensors_of
 from edgekit.model.sources import Weights
 from edgekit.progress import Track, silent
 
@@ -26,72 +36,43 @@ from edgekit.progress import Track, silent
 def assemble(
     model: str | Path,
     shape: GraphShape,
-    generations: int | None = None,
     hints: CheckpointHints = CheckpointHints(),
+    packs: Sequence[Pack] = (),
     track: Track = silent,
 ) -> tuple[onnx.ModelProto, ModelMeta]:
-    """The static graph of a checkpoint for one image per run, and what the model is.
+    """The static graph of a checkpoint with packs for one image per run, and what the model is."""
+    weights, meta = read_checkpoint(model, hints)
+    path, shape = resolve(model), replace(shape, size=check_size(shape.size or meta.input_size))
+    meta = replace(meta, input_size=shape.input_size, fingerprint=fingerprint(weights.tensors, meta))
+    graph = base_graph(path, weights, meta, shape, track)
+    grown = combined(meta, packs, path)
+    base, built_in = split_generations(weights.tensors, meta.group_sizes)
+    first = {kind: base[name] for kind in ("weight", "bias") if (name := f"{FIRST_MASK_LAYER}.{kind}") in base}
+    added = [tensors_of(generation, first) for generation in built_in]
+    append(graph, grown, [*added, *(pack.tensors for pack in ordered(packs, meta.packs))], path)
+    return graph, grown
 
-    The base model's graph comes from the cache if it was ever exported at this shape; then nothing is exported and no
-    module is made. ``generations`` is the number of adaptations to take, by default all.
+
+def base_graph(
+    path: Path, weights: Weights, meta: ModelMeta, shape: GraphShape, track: Track = silent
+) -> onnx.ModelProto:
+    """The static graph of a checkpoint's base model alone, for one image per run.
+
+    It comes from the cache if it was ever exported at this shape; then nothing is exported and no module is made.
     """
-    return _assembled(_checkpoint(model, *read_checkpoint(model, hints), hints), shape, generations, track)
-
-
-def prepare_export(model: Path, weights: Weights, meta: ModelMeta, track: Track = silent) -> None:
-    """Build what an adapted checkpoint's newest generation adds to its graph, which takes seconds, so that its export
-    finds it; only where the base model was exported before at its own shape, and is in the cache.
-
-    ``weights`` and ``meta`` are what ``read_checkpoint`` read from ``model``.
-    """
-    checkpoint = _checkpoint(model, weights, meta, CheckpointHints())
-    shape = checkpoint.sized(GraphShape())
-    if has_graph("graphs", _base_key(checkpoint, shape)):
-        for _ in track(range(1), "preparing its export"):
-            _assembled(checkpoint, shape, None, silent)
-
-
-@dataclass(frozen=True)
-class _Checkpoint:
-    """A checkpoint, what it is, its base model's digest, and the generations that were added to that."""
-
-    model: str | Path
-    hints: CheckpointHints
-    meta: ModelMeta
-    base_sha256: str
-    added: list[Generation]
-
-    def sized(self, shape: GraphShape) -> GraphShape:
-        """``shape`` with the model's own input size, if it names none."""
-        return replace(shape, size=check_size(shape.size or self.meta.input_size))
-
-
-def _checkpoint(model: str | Path, weights: Weights, meta: ModelMeta, hints: CheckpointHints) -> _Checkpoint:
-    base, added = split_generations(weights.tensors, meta.group_sizes)
-    arrays = {name: tensor.numpy() for name, tensor in base.items()}
-    digest = tensors_sha256(arrays, f"{meta.architecture} {meta.batch_norm_eps}")
-    return _Checkpoint(model, hints, meta, digest, added)
-
-
-def _base_key(checkpoint: _Checkpoint, shape: GraphShape) -> str:
-    return entry_key(_assembled, [checkpoint.base_sha256, asdict(shape)])
-
-
-def _assembled(
-    checkpoint: _Checkpoint, shape: GraphShape, generations: int | None, track: Track
-) -> tuple[onnx.ModelProto, ModelMeta]:
-    shape = checkpoint.sized(shape)
-    path, meta = resolve(checkpoint.model), replace(checkpoint.meta, input_size=shape.input_size)
-    kept = meta if generations is None else meta.until(generations, path)
 
     def build() -> onnx.ModelProto:
         for _ in track(range(1), "building the base model's graph"):
-            first = 0 if meta.scoring == "exact" else None
-            module, _ = load_model(checkpoint.model, first, checkpoint.hints, shape.size)
-            graph = to_onnx(module, shape)
+            module, _ = build_model(path, weights, meta)
+            graph = to_onnx(GenerationalRCNN(module.base), shape)
         return graph
 
-    graph = cached_graph("graphs", _base_key(checkpoint, shape), build)
-    for number, generation in enumerate(checkpoint.added[: len(kept.group_sizes) - 1], start=1):
-        append(graph, replace(meta, generations=meta.generations[:number]), generation, path)
-    return graph, kept
+    base, _ = split_generations(weights.tensors, meta.group_sizes)
+    return cached_graph("graphs", entry_key(base_graph, [base_sha256(base, meta), asdict(shape)]), build)
+
+
+def write_checkpoint_trunk(
+    path: Path, weights: Weights, meta: ModelMeta, folder: Path, rois: int, mask_rois: int, for_cpu: bool
+) -> None:
+    """Write the trunk of a checkpoint, at the input size of ``meta``, as ``write_trunk``."""
+    write_trunk(base_graph(path, weights, meta, GraphShape(meta.input_size)), folder, rois, mask_rois, for_cpu)

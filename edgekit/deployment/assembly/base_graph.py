@@ -1,4 +1,4 @@
-"""The static graph of a module, in which the values that later generations and mask graphs read have names."""
+"""The static graph of a module, in which the values that packs and parts read have names."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import onnx
 import torch
 
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.value_names import FOUND, IMAGES, INNER, OUTPUTS, PROPOSALS, mask_values
+from edgekit.artifacts.value_names import CANDIDATES, CHOSEN, FOUND, IMAGES, INNER, MASKED, OUTPUTS, PROPOSALS
 from edgekit.deployment.assembly.tracing import static_onnx
 from edgekit.errors import EdgekitError
 from edgekit.model.generations import GenerationalRCNN
-from edgekit.static.detector import CANDIDATES, StaticRCNN
+from edgekit.static.detector import MOST_CANDIDATES, StaticRCNN
 from edgekit.static.norms import folded
 
 
@@ -21,7 +21,7 @@ def to_onnx(module: GenerationalRCNN, shape: GraphShape) -> onnx.ModelProto:
     """
     static = StaticRCNN(folded(module), shape)
     classes = module.predictors.box_predictor.cls_score.out_features - 1
-    most = min(CANDIDATES, min(2, classes) * static.trunk.proposal_count)
+    most = min(MOST_CANDIDATES, min(2, classes) * static.trunk.proposal_count)
     if shape.detections is not None and shape.detections > most:
         raise EdgekitError(
             f"--detections {shape.detections}: more than {static.trunk.proposal_count} proposals of {classes} classes "
@@ -29,7 +29,6 @@ def to_onnx(module: GenerationalRCNN, shape: GraphShape) -> onnx.ModelProto:
             f"give at most {most}, or more --proposals",
         )
     images = torch.zeros(shape.batch, *shape.input_size, 3, dtype=torch.uint8)
-    outputs = OUTPUTS if module.has_masks else FOUND
-    numbers = range(len(static.slots) if module.has_masks else 0)
-    inner = [*(name for number in numbers for name in mask_values(number)), *INNER]
-    return static_onnx(static, (images,), [IMAGES], outputs, inner if shape.batch == 1 else [PROPOSALS])
+    outputs, masked = (OUTPUTS, MASKED) if module.has_masks else (FOUND, ())
+    inner = [*CANDIDATES, *CHOSEN, *masked, *INNER] if shape.batch == 1 else [PROPOSALS]
+    return static_onnx(static, (images,), [IMAGES], outputs, inner)

@@ -9,9 +9,9 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from edgekit.deployment.edits.editing import constant, is_weight
-from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.quiet import quiet
+from edgekit.graphs.editing import constant, is_weight
+from edgekit.graphs.static_check import check_static
 
 OPSET = 18
 

@@ -1,64 +1,56 @@
-"""The frozen trunk as three ONNX files, to compute features for training in onnxruntime."""
+"""The frozen trunk of an exported graph as three ONNX files, to compute features for training in onnxruntime."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import onnx
-import torch
+import onnx_ir as ir
 
-from edgekit.artifacts.value_names import BOXES, FEATURES, IMAGES, INNER, TABLE
-from edgekit.deployment.assembly.tracing import static_onnx
+from edgekit.artifacts.value_names import (
+    BOX_FEATURES,
+    BOXES,
+    CHOSEN_BOXES,
+    FEATURES,
+    IMAGES,
+    MASK_FEATURES,
+    PROPOSALS,
+    PROPOSED,
+)
 from edgekit.deployment.edits.for_cpu import rewrite_for_cpu
 from edgekit.files.whole_files import output_folder
-from edgekit.model.generations import GenerationalRCNN
-from edgekit.static.norms import folded
-from edgekit.static.static_trunk import BoxFeatures, MaskFeatures, StaticTrunk
+from edgekit.graphs.branches import as_model, branch, with_rows
+from edgekit.graphs.editing import dims_in, graph_of
 
-BODY = INNER[:3]  # what the body gives: the table, the proposals, and which are real
+BODY, BOX_HEAD, MASK_HEAD = "body.onnx", "box_head.onnx", "mask_head.onnx"
 
 
-def export_trunk(
-    module: GenerationalRCNN,
-    size: tuple[int, int],
-    folder: Path,
-    proposals: int = 256,
-    rois: int = 272,
-    mask_rois: int = 12,
-    for_cpu: bool = False,
-) -> None:
-    """Write a module's trunk for canvases of ``size`` (H, W) as three static ONNX files into ``folder``.
+def write_trunk(graph: onnx.ModelProto, folder: Path, rois: int, mask_rois: int, for_cpu: bool = False) -> None:
+    """Write the trunk of an exported graph, of any precision, as static ONNX files into ``folder``.
 
-    - ``body.onnx``: images uint8 [1, H, W, 3] -> ``BODY``: table [cells, C], proposals [P, 4] and proposed [P] (1 where
-      real), P at most ``proposals``;
-    - ``box_head.onnx``: table, boxes [rois, 4] -> features [rois, F];
-    - ``mask_head.onnx``: table, boxes [mask_rois, 4] -> features [mask_rois, C, 14, 14]; absent of a Faster R-CNN.
+    - ``body.onnx``: images -> proposals [P, 4], proposed [P] (1 where real), and the features that the heads read;
+    - ``box_head.onnx``: boxes [R, 4], R at most ``rois`` -> features [R, F];
+    - ``mask_head.onnx``: boxes [M, 4], M at most ``mask_rois`` -> features [M, C, 14, 14]; absent of a Faster R-CNN.
 
     ``for_cpu`` rewrites them for onnxruntime's CPU kernels.
     """
-    trunk = StaticTrunk(folded(module), size, min(proposals, module.base.rpn.post_nms_top_n()))
-    images = torch.zeros(1, *size, 3, dtype=torch.uint8)
-    save(static_onnx(trunk, (images,), [IMAGES], BODY), folder / "body.onnx", for_cpu)
-    channels = int(module.base.backbone.out_channels)
-    save_heads(folder, trunk.box, trunk.mask, channels, rois, mask_rois, for_cpu)
+    whole = graph_of(graph)
+    heads = {BOX_HEAD: head(whole, PROPOSALS, BOX_FEATURES, rois)}
+    if MASK_FEATURES in ir.convenience.create_value_mapping(whole):
+        heads[MASK_HEAD] = head(whole, CHOSEN_BOXES, MASK_FEATURES, mask_rois)
+    read = dict.fromkeys(v.name for part in heads.values() for v in part.inputs[1:])
+    body = ir.convenience.extract(whole, [IMAGES], [PROPOSALS, PROPOSED, *read])
+    output_folder(folder)
+    for name, part in {BODY: body, **heads}.items():
+        model = as_model(part, graph.ir_version)
+        if for_cpu:
+            rewrite_for_cpu(model)
+        onnx.save(model, folder / name)
 
 
-def save_heads(
-    folder: Path, box: BoxFeatures, mask: MaskFeatures | None, channels: int, rois: int, mask_rois: int, for_cpu: bool
-) -> None:
-    """Write ``box_head.onnx`` and, with a mask branch, ``mask_head.onnx``; the table has ``channels`` columns."""
-    table = torch.zeros(box.levels.cells, channels)
-    parts: list[tuple[str, torch.nn.Module | None, int]] = [("box_head", box, rois), ("mask_head", mask, mask_rois)]
-    for name, head, count in parts:
-        if head is not None:
-            boxes = torch.tensor([0.0, 0.0, 64.0, 64.0]).repeat(count, 1)
-            graph = static_onnx(head, (table, boxes), [TABLE, BOXES], [FEATURES])
-            save(graph, folder / f"{name}.onnx", for_cpu)
-
-
-def save(graph: onnx.ModelProto, path: Path, for_cpu: bool) -> None:
-    """Write a trunk's ONNX graph."""
-    if for_cpu:
-        rewrite_for_cpu(graph)
-    output_folder(path.parent)
-    onnx.save(graph, path)
+def head(whole: ir.Graph, boxes: str, features: str, rois: int) -> ir.Graph:
+    """A graph's RoI head, for at most ``rois`` boxes: boxes [R, 4] and the features it pools -> features."""
+    part = branch(whole, [boxes], [features])
+    with_rows(part, [boxes], min(rois, dims_in(part.inputs[0])[0]))
+    part.inputs[0].name, part.outputs[0].name = BOXES, FEATURES
+    return part

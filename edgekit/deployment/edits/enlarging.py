@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from edgekit.deployment.edits.editing import Replacement, dims_in
+from edgekit.graphs.editing import Replacement, dims_in
 
 NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 

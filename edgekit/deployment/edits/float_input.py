@@ -5,9 +5,9 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from edgekit.deployment.edits.editing import constant, editing
-from edgekit.deployment.edits.static_check import check_static
 from edgekit.errors import EdgekitError
+from edgekit.graphs.editing import constant, editing
+from edgekit.graphs.static_check import check_static
 
 NORMALISING = ("Cast", "Div", "Sub", "Div", "Transpose")  # what model/generations.py's ``normalise`` is in a graph
 

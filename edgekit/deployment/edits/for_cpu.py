@@ -5,10 +5,10 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from edgekit.deployment.edits.editing import editing
 from edgekit.deployment.edits.products import use_products
-from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.edits.winograd import use_winograd
+from edgekit.graphs.editing import editing
+from edgekit.graphs.static_check import check_static
 
 
 def rewrite_for_cpu(model: onnx.ModelProto) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
+from edgekit.artifacts.graph_shapes import has_int32_labels
 from edgekit.artifacts.value_names import LABELS
-from edgekit.deployment.edits.editing import editing
-from edgekit.deployment.edits.static_check import check_static
 from edgekit.errors import EdgekitError
+from edgekit.graphs.editing import editing
+from edgekit.graphs.static_check import check_static
 
 LABEL_TYPES = ("int64", "int32")
 
@@ -27,8 +28,3 @@ def set_label_type(model: onnx.ModelProto, label_type: str | None) -> None:
         graph.append(ir.node("Cast", [wide], {"to": ir.DataType.INT32}, outputs=[narrow], name="labels_int32"))
         graph.outputs[place] = narrow
     check_static(model)
-
-
-def has_int32_labels(model: onnx.ModelProto) -> bool:
-    """Whether a graph's labels are int32."""
-    return any(o.name == LABELS and o.type.tensor_type.elem_type == onnx.TensorProto.INT32 for o in model.graph.output)

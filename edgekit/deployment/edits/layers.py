@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgekit.artifacts.value_names import TABLE
-from edgekit.deployment.edits.editing import is_weight
 from edgekit.errors import EdgekitError
+from edgekit.graphs.editing import is_weight
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # What may lie between two layers with weights. Geometry (Div, Exp, Floor, TopK, Greater, ...) is none of these.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from edgekit.deployment.edits.editing import Replacement, constant, dims_in, is_weight
 from edgekit.deployment.edits.layers import feature_nodes, layers
+from edgekit.graphs.editing import Replacement, constant, dims_in, is_weight
 
 
 def use_products(graph: ir.Graph, kept: frozenset[str] = frozenset(), eight_bits: bool = False) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from edgekit.deployment.edits.editing import Replacement, dims_in, editing
+from edgekit.graphs.editing import Replacement, dims_in, editing
 
 EXACT = 2048  # float16 holds every whole number up to this one
 

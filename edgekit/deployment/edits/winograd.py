@@ -15,7 +15,7 @@ import onnx
 import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.deployment.edits.editing import Replacement, constant, dims_in, editing, graph_of, is_weight
+from edgekit.graphs.editing import Replacement, constant, dims_in, editing, graph_of, is_weight
 from edgekit.runtime.onnx_session import open_ort
 
 PREFIX = "winograd."  # of the constants' names

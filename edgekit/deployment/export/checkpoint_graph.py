@@ -19,7 +19,7 @@ from edgekit.progress import Track
 from edgekit.runtime.selection import Selected
 from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
-from edgekit.static.detector import CANDIDATES
+from edgekit.static.detector import MOST_CANDIDATES
 
 MOST_BATCH = 64
 TOP_K = 3840  # the most that TensorRT's TopK takes
@@ -61,7 +61,7 @@ def check_numbers(shape: GraphShape) -> None:
     limits = {
         "batch": (MOST_BATCH, ""),
         "proposals": (TOP_K, ", the most TensorRT's TopK takes"),
-        "detections": (CANDIDATES, ", the most boxes that enter a generation's NMS"),
+        "detections": (MOST_CANDIDATES, ", the most boxes that enter a generation's NMS"),
     }
     for name, (most, why) in limits.items():
         value = getattr(shape, name)

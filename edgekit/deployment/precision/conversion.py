@@ -10,9 +10,7 @@ import numpy as np
 import onnx
 
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
-from edgekit.deployment.edits.editing import graph_of
 from edgekit.deployment.edits.layers import matching
-from edgekit.deployment.edits.static_check import check_static
 from edgekit.deployment.precision.calibration import Table, calibrate, canvas, extremes, fits, read_table
 from edgekit.deployment.precision.calibration_sets import photos_of_set, read_set
 from edgekit.deployment.precision.half import half_values, oversized, to_fp16, too_large
@@ -20,6 +18,8 @@ from edgekit.deployment.precision.keep import Search, find_keep
 from edgekit.deployment.precision.quantise import calibrated_values, quantise, with_own_biases
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
+from edgekit.graphs.editing import graph_of
+from edgekit.graphs.static_check import check_static
 from edgekit.progress import Track, silent
 
 PRECISIONS = ("fp32", "fp16", "int8")

@@ -11,8 +11,8 @@ import onnx
 import onnx_ir as ir
 
 from edgekit.artifacts.value_names import INNER
-from edgekit.deployment.edits.editing import constant, editing, graph_of, is_weight
 from edgekit.deployment.edits.layers import feature_nodes, layers, matching
+from edgekit.graphs.editing import constant, editing, graph_of, is_weight
 
 if TYPE_CHECKING:
     from edgekit.deployment.precision.calibration import Range

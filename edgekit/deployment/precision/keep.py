@@ -11,8 +11,8 @@ import numpy as np
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.value_names import OUTPUTS
 from edgekit.data.detections import box_iou
-from edgekit.deployment.edits.editing import graph_of
 from edgekit.deployment.edits.layers import blocks
+from edgekit.graphs.editing import graph_of
 from edgekit.progress import Track, silent
 from edgekit.runtime.onnx_session import open_ort
 

@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from edgekit.deployment.edits.editing import constant, editing, graph_of, is_weight
 from edgekit.deployment.edits.enlarging import copy_rows
 from edgekit.deployment.edits.for_cpu import rewrite_for_8_bits
 from edgekit.deployment.edits.layers import feature_nodes, layers, matching
@@ -19,6 +18,7 @@ from edgekit.deployment.edits.products import ends
 from edgekit.deployment.precision.calibration import Table
 from edgekit.deployment.quiet import quiet
 from edgekit.errors import EdgekitError
+from edgekit.graphs.editing import constant, editing, graph_of, is_weight
 
 Ranges = dict[str, tuple[np.float32, np.float32]]  # of a value: its smallest and largest
 

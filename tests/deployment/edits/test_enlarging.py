@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.deployment.edits.editing import editing
+from edgekit.graphs.editing import editing
 from edgekit.deployment.edits.enlarging import copy_rows
 from edgekit.runtime.onnx_session import open_ort
 

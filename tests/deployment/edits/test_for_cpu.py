@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from edgekit.deployment.edits.editing import editing
+from edgekit.graphs.editing import editing
 from edgekit.deployment.edits.for_cpu import join_at_once
 from edgekit.runtime.onnx_session import open_ort
 

@@ -19,7 +19,7 @@ from edgekit.deployment.assembly.mask_files import write_parts
 from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.deployment.edits import mask_cut
 from edgekit.deployment.edits.mask_cut import SLOTS, cut_masks
-from edgekit.deployment.edits.static_check import FORBIDDEN
+from edgekit.graphs.static_check import FORBIDDEN
 from edgekit.deployment.export.export import export
 from edgekit.deployment.precision.conversion import Conversion
 from edgekit.deployment.tensorrt.build_options import EngineOptions

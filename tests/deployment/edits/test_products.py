@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.deployment.edits.editing import editing, graph_of
+from edgekit.graphs.editing import editing, graph_of
 from edgekit.deployment.edits.products import ends, use_products
 
 CHANNELS, HEIGHT, WIDTH, SLOTS, CLASSES = 5, 3, 4, 2, 7

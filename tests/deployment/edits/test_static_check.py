@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from edgekit.deployment.edits.static_check import check_static
+from edgekit.graphs.static_check import check_static
 from tests.tiny_detector import write_tiny_detector
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from edgekit.deployment.edits.editing import graph_of
+from edgekit.graphs.editing import graph_of
 from edgekit.deployment.edits.layers import block_of, blocks, feature_nodes, layers, matching
 from edgekit.errors import EdgekitError
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgekit.deployment.edits.editing import graph_of
+from edgekit.graphs.editing import graph_of
 from edgekit.deployment.edits.layers import blocks, layers
 from edgekit.deployment.precision.keep import Found, difference, find_keep
 

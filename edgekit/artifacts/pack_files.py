@@ -1,0 +1,176 @@
+"""Packs: what one adaptation learned, as a small file beside a base model that is never rewritten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifacts.metadata import METADATA_KEY, ModelMeta, PackRecord
+from edgekit.artifacts.safetensors_files import parse_safetensors, tensors_sha256, write_with_metadata
+from edgekit.data.class_names import find_alike
+from edgekit.errors import EdgekitError
+
+SUFFIX = ".pack"
+FORMAT = "edgekit pack 1"
+SHOWN = 12  # digits of a fingerprint in a message
+# Features of these precisions differ by rounding only; those of int8 are further away from both.
+CLOSE = ("fp32", "fp16")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A pack that another one was trained on top of: its name, and the SHA-256 of what is in it."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The rows and hidden layers of the classes that one adaptation added, and what they belong to.
+
+    ``tensors`` are named as in ``model.predictors.Generation``. ``base`` is the fingerprint of the model it was trained
+    on (``model.checkpoint.fingerprint``), ``precision`` the one of that model's features. ``proof`` and ``training``
+    say how it was made.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    base: str
+    tensors: Mapping[str, np.ndarray]
+    architecture: str = ""
+    precision: str = "fp32"
+    parents: tuple[Parent, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    proof: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of all that decides what it detects."""
+        about = json.dumps([self.classes, self.base, self.precision, [p.sha256 for p in self.parents]])
+        return tensors_sha256(self.tensors, about)
+
+    @property
+    def megabytes(self) -> float:
+        """The size of its tensors."""
+        return sum(t.nbytes for t in self.tensors.values()) / 1e6
+
+
+def is_pack(path: Path) -> bool:
+    """Whether a file's name is a pack's."""
+    return path.suffix.lower() == SUFFIX
+
+
+def write_pack(path: Path, pack: Pack) -> None:
+    """Write a pack as safetensors, whole or not at all."""
+    about = {
+        "format": FORMAT,
+        "name": pack.name,
+        "classes": pack.classes,
+        "base": pack.base,
+        "architecture": pack.architecture,
+        "precision": pack.precision,
+        "parents": [vars(parent) for parent in pack.parents],
+        "sha256": pack.sha256,
+        "training": pack.training,
+        "versions": pack.versions,
+        "proof": pack.proof,
+    }
+    write_with_metadata(path, pack.tensors, {METADATA_KEY: json.dumps(about, default=str)})
+
+
+def read_pack(path: Path) -> Pack:
+    """Read what ``write_pack`` wrote; its name is the file's."""
+    if not path.is_file():
+        raise EdgekitError(f"{path}: no such file", "give a pack that edgekit adapt wrote")
+    tensors, text = parse_safetensors(path)
+    try:
+        about = json.loads(text or "{}")
+        if about.pop("format", None) != FORMAT:
+            raise EdgekitError(f"{path}: is not a pack of this edgekit's format", "update edgekit, or adapt again")
+        said = about.pop("sha256")
+        parents = tuple(Parent(str(p["name"]), str(p["sha256"])) for p in about.pop("parents"))
+        classes = tuple(str(name) for name in about.pop("classes"))
+        pack = Pack(tensors=tensors, classes=classes, parents=parents, **{**about, "name": path.stem})
+        _check_shapes(pack)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EdgekitError(f"{path}: its description is damaged: {error}", "copy it again, or adapt again") from None
+    if pack.sha256 != said:
+        raise EdgekitError(f"{path}: is damaged (other SHA-256 than its own)", "copy it again, or adapt again")
+    return pack
+
+
+def ordered(packs: Sequence[Pack], built_in: Sequence[PackRecord] = ()) -> list[Pack]:
+    """Packs in the order given, but each after those that it was trained on top of.
+
+    ``built_in`` are those that the model has already. Raises EdgekitError if one of these is missing, or given twice.
+    """
+    done = {record.sha256 for record in built_in}
+    known = done | {pack.sha256 for pack in packs}
+    waiting, result = list(packs), list[Pack]()
+    for place, pack in enumerate(packs):
+        if pack.sha256 in done or pack.sha256 in [other.sha256 for other in packs[:place]]:
+            raise EdgekitError(f"pack {pack.name}: is there twice", "give it once")
+        if missing := [p for p in pack.parents if p.sha256 not in known]:
+            raise EdgekitError(
+                f"pack {pack.name}: was trained on top of {missing[0].name}, which is not here",
+                f"give {missing[0].name}{SUFFIX} too",
+            )
+    while waiting:
+        ready = next((p for p in waiting if all(q.sha256 in done for q in p.parents)), None)
+        if ready is None:
+            raise EdgekitError(f"pack {waiting[0].name}: its parents need it in turn", "adapt again")
+        waiting.remove(ready)
+        done.add(ready.sha256)
+        result.append(ready)
+    return result
+
+
+def check_fits(pack: Pack, meta: ModelMeta, source: Path, force: bool = False) -> None:
+    """Raise EdgekitError if a pack was trained on another model than ``source``, or, without ``force``, on features of
+    another precision, or if the model has one of its classes."""
+    if not meta.fingerprint:
+        raise EdgekitError(f"{source}: does not say which base model it is", "export it again with this edgekit")
+    if pack.base != meta.fingerprint:
+        raise EdgekitError(
+            f"pack {pack.name}: was trained on the model {pack.base[:SHOWN]}, and {source} is {meta.fingerprint[:SHOWN]}",
+            "use it with the base model it was trained on, or adapt this one",
+        )
+    if not force and pack.precision != meta.precision and not {pack.precision, meta.precision} <= set(CLOSE):
+        raise EdgekitError(
+            f"pack {pack.name}: was trained on {pack.precision} features, and {source} computes {meta.precision}",
+            f"adapt {source} itself, or take the pack as it is with --force",
+        )
+    if had := [name for name in pack.classes if name in meta.categories]:
+        raise EdgekitError(f"pack {pack.name}: {source} already has the class {had[0]}", "omit the pack")
+    if alike := find_alike(pack.classes, meta.categories):
+        raise EdgekitError(f"pack {pack.name}: its classes and those of {source}: {alike}", "omit the pack")
+
+
+def combined(meta: ModelMeta, packs: Sequence[Pack], source: Path, force: bool = False) -> ModelMeta:
+    """The metadata of the model ``source`` with packs, in their order (see ``ordered``)."""
+    grown = meta.as_base()
+    numbers = {record.sha256: record.number for record in grown.packs}
+    own = tuple(n for n in range(1, len(grown.generations)) if n not in numbers.values())  # part of the base model
+    for pack in ordered(packs, grown.packs):
+        check_fits(pack, grown, source, force)
+        numbers[pack.sha256] = len(grown.generations)
+        record = PackRecord(pack.name, pack.sha256, numbers[pack.sha256])
+        grown = grown.with_generation(pack.classes, (*own, *(numbers[p.sha256] for p in pack.parents)))
+        grown = replace(grown, packs=(*grown.packs, record))
+    return grown
+
+
+def _check_shapes(pack: Pack) -> None:
+    """Raise ValueError if the tensors are not those of so many classes."""
+    count = len(pack.classes)
+    for name, rows in (("cls_score.weight", count), ("bbox_pred.weight", 4 * count), ("bbox_pred.bias", 4 * count)):
+        if name not in pack.tensors or len(pack.tensors[name]) != rows:
+            raise ValueError(f"{name} does not have {rows} rows")

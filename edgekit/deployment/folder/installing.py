@@ -1,0 +1,155 @@
+"""Packs in a model's folder: installed and removed in place, in seconds, without PyTorch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+
+from edgekit.artifacts.manifest import (
+    MANIFEST,
+    InstalledPack,
+    Manifest,
+    check_files,
+    is_parts,
+    locked,
+    read_manifest,
+    write_manifest,
+)
+from edgekit.artifacts.pack_files import SUFFIX, Pack, combined, ordered, read_pack, write_pack
+from edgekit.artifacts.value_names import logits_of
+from edgekit.errors import EdgekitError
+from edgekit.files.whole_files import place, sha256, staging, writing
+from edgekit.graphs.pack_parts import pack_graphs
+
+PACKS = "packs"  # the folder in a model's folder
+NAMED = 12  # digits of a pack's digest in its files' names
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What ``install`` or ``remove`` changed, and the packs that are installed now."""
+
+    folder: Path
+    changed: tuple[str, ...]
+    installed: tuple[str, ...]
+    classes: tuple[str, ...]  # of all packs
+    megabytes: float  # of what was written
+    seconds: float
+
+
+def install(packs: Path | Sequence[Path], folder: Path, force: bool = False) -> Installation:
+    """Install packs into a model's folder; whatever fails, the folder stays as it is.
+
+    ``force`` takes packs that were trained on features of another precision.
+    """
+    began = time.monotonic()
+    _check_folder(folder)
+    read = [read_pack(path) for path in ([packs] if isinstance(packs, Path) else packs)]
+    with locked(folder):
+        manifest = read_manifest(folder)
+        check_files(folder, manifest)
+        grown, written = with_packs_installed(folder, manifest, read, force)
+        remove_unnamed(folder, grown)
+    return _installation(folder, [p.name for p in read], grown, written, began)
+
+
+def remove(name: str, folder: Path) -> Installation:
+    """Remove a pack from a model's folder; whatever fails, the folder stays as it is."""
+    began = time.monotonic()
+    _check_folder(folder)
+    with locked(folder):
+        manifest = read_manifest(folder)
+        gone = manifest.find(name, folder)
+        for pack in manifest.packs:
+            if any(p.sha256 == gone.sha256 for p in read_pack(folder / pack.pack).parents):
+                raise EdgekitError(
+                    f"{folder}: pack {pack.name} was trained on top of {name}", f"remove {pack.name} first"
+                )
+        left = manifest.without(name)
+        _exchange_manifest(folder, left)
+        remove_unnamed(folder, left)
+    return _installation(folder, [name], left, 0.0, began)
+
+
+def with_packs_installed(
+    folder: Path, manifest: Manifest, packs: Sequence[Pack], force: bool
+) -> tuple[Manifest, float]:
+    """The manifest with packs, whose files are in ``folder`` then, and how many megabytes these take.
+
+    Nothing that was there changes but, at last, the manifest.
+    """
+    there = [read_pack(folder / pack.pack) for pack in manifest.packs]
+    for pack in packs:
+        if any(p.name == pack.name for p in (*there, *(other for other in packs if other is not pack))):
+            raise EdgekitError(
+                f"pack {pack.name}: a pack of this name is installed", f"edgekit remove {pack.name} first"
+            )
+    combined(manifest.meta, [*there, *packs], folder, force)
+    classes = {pack.sha256: len(pack.classes) for pack in (*there, *packs)}
+    with staging(folder) as temporary, writing(folder, "free space"):
+        made: list[InstalledPack] = []
+        for pack in ordered([*there, *packs]):
+            if pack in packs:
+                parents = {logits_of(p.sha256): classes[p.sha256] for p in pack.parents}
+                made.append(_write(temporary, folder, pack, parents, manifest.slots))
+        grown = replace(manifest, packs=(*manifest.packs, *made))
+        names = [name for pack in made for name in pack.files]
+        megabytes = sum((temporary / name).stat().st_size for name in names) / 1e6
+        (folder / PACKS).mkdir(exist_ok=True)
+        for name in names:
+            place(temporary / name, folder / name)
+        write_manifest(temporary / MANIFEST, grown)
+        place(temporary / MANIFEST, folder / MANIFEST)
+    return grown, megabytes
+
+
+def remove_unnamed(folder: Path, manifest: Manifest) -> None:
+    """Remove packs' files that the manifest does not name (any more)."""
+    named = {name for pack in manifest.packs for name in pack.files}
+    for path in (folder / PACKS).glob("*"):
+        if f"{PACKS}/{path.name}" not in named:
+            path.unlink(missing_ok=True)
+
+
+def _write(temporary: Path, folder: Path, pack: Pack, parents: dict[str, int], slots: tuple[int, ...]) -> InstalledPack:
+    """Write a pack's files under ``temporary`` as they are to lie in ``folder``."""
+    graphs = pack_graphs(folder, pack.tensors, parents, slots)
+    stem = f"{PACKS}/{pack.name}-{pack.sha256[:NAMED]}"
+    (temporary / PACKS).mkdir(exist_ok=True)
+    detect, masks = f"{stem}.onnx", {str(count): f"{stem}.masks-{count}.onnx" for count in slots}
+    write_pack(temporary / f"{stem}{SUFFIX}", pack)
+    onnx.save(graphs.detect, temporary / detect)
+    for count, graph in graphs.masks.items():
+        onnx.save(graph, temporary / masks[str(count)])
+    names = [f"{stem}{SUFFIX}", detect, *masks.values()]
+    files = {name: sha256(temporary / name) for name in names}
+    return InstalledPack(pack.name, pack.sha256, f"{stem}{SUFFIX}", detect, masks, files)
+
+
+def _exchange_manifest(folder: Path, manifest: Manifest) -> None:
+    with staging(folder) as temporary, writing(folder / MANIFEST):
+        write_manifest(temporary / MANIFEST, manifest)
+        place(temporary / MANIFEST, folder / MANIFEST)
+
+
+def _check_folder(folder: Path) -> None:
+    if not is_parts(folder):
+        raise EdgekitError(f"{folder}: is not the folder of a model", "make one with: edgekit export MODEL -o FOLDER/")
+
+
+def _installation(
+    folder: Path, changed: Sequence[str], manifest: Manifest, megabytes: float, began: float
+) -> Installation:
+    packs = [read_pack(folder / pack.pack) for pack in manifest.packs]
+    return Installation(
+        folder=folder,
+        changed=tuple(changed),
+        installed=tuple(pack.name for pack in packs),
+        classes=tuple(name for pack in packs for name in pack.classes),
+        megabytes=round(megabytes, 3),
+        seconds=round(time.monotonic() - began, 2),
+    )

@@ -1,0 +1,132 @@
+"""Runs a model in parts: the base model, then each pack on what the base gives, then masks of what was found."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifacts import manifest as parts
+from edgekit.artifacts.manifest import check_files, read_manifest
+from edgekit.artifacts.pack_files import combined, ordered, read_pack
+from edgekit.artifacts.value_names import (
+    BOXES,
+    CHANNELS,
+    CHOSEN,
+    FEATURES,
+    FOUND,
+    IMAGES,
+    MASKS,
+    PACK_LOGITS,
+    logits_of,
+)
+from edgekit.data.images import graph_input
+from edgekit.errors import EdgekitError
+from edgekit.runtime.onnx_session import open_ort
+from edgekit.runtime.session import Outputs, Session
+
+ON_HOST = (*FOUND, *CHOSEN, MASKS)  # what the host looks at
+
+
+class PartsSession(Session):
+    """A folder that ``edgekit export -o FOLDER`` wrote, in onnxruntime; what lies between the graphs is not copied.
+
+    What computes the base model's detections is the same file whatever packs are installed. ``packs`` are the names of
+    the installed packs to use, by default all.
+    """
+
+    batch = 1
+
+    def __init__(self, folder: Path, packs: Sequence[str] | None = None, provider: str = "", threads: int = 0) -> None:
+        manifest = read_manifest(folder)
+        check_files(folder, manifest)
+        used = manifest.packs if packs is None else tuple(manifest.find(name, folder) for name in packs)
+        read = ordered([read_pack(folder / pack.pack) for pack in used])
+        used = tuple(next(p for p in used if p.sha256 == pack.sha256) for pack in read)
+        self.meta = combined(manifest.meta, read, folder, force=True)  # what fits was decided when it was installed
+        self.base_labels = len(manifest.meta.categories)
+        load = partial(open_ort, provider=provider, threads=threads, precision=manifest.meta.precision, by_turns=True)
+        try:
+            self.base = Part(folder / parts.BASE, load)
+            self.packs = [Part(folder / pack.detect, load) for pack in used]
+            self.heads = {slots: Part(folder / parts.mask_head(slots), load) for slots in manifest.slots}
+            names = [{slots: parts.masks(slots) for slots in manifest.slots}]
+            names += [{int(slots): name for slots, name in pack.masks.items()} for pack in used]
+            self.masks = [{slots: Part(folder / name, load) for slots, name in own.items()} for own in names]
+        except EdgekitError:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise EdgekitError(f"{folder}: onnxruntime cannot load it: {error}", parts.AGAIN) from None
+        self.digests = [pack.sha256 for pack in used]
+        self.runtime = f"onnxruntime {self.base.provider}, in parts"
+
+    def infer(self, pixels: np.ndarray) -> Outputs:
+        """Run on one canvas: uint8 [H, W, 3]."""
+        values = self.base.run({IMAGES: graph_input(pixels[None], self.meta.input_type)})
+        boxes, labels, scores = (values[name].numpy()[0] for name in FOUND)
+        results = [self._masked(0, values, boxes, labels, scores)]
+        first = self.base_labels
+        for number, (part, digest) in enumerate(zip(self.packs, self.digests, strict=True), start=1):
+            found = part.run(values)
+            values[logits_of(digest)] = found[PACK_LOGITS]
+            own = self._masked(number, values, *(found[name].numpy() for name in CHOSEN))
+            results.append(own._replace(labels=own.labels + first))
+            first += len(self.meta.generations[number])
+        return Outputs(*(np.concatenate(rows) for rows in zip(*results, strict=True)))
+
+    def _masked(
+        self, number: int, values: Mapping[str, Any], boxes: np.ndarray, channels: np.ndarray, scores: np.ndarray
+    ) -> Outputs:
+        """The detections of the base model, 0, or of a pack that were found, with their masks."""
+        found = scores > 0
+        boxes, channels = boxes[found], channels[found].astype(np.int64, copy=False)
+        masks = np.zeros((len(boxes), 28, 28) if self.heads else (len(boxes), 0, 0), np.float32)
+        done = 0
+        for slots in sizes(len(boxes), tuple(sorted(self.heads))):
+            rows = np.resize(np.arange(done, min(done + slots, len(boxes))), slots)  # what is left over repeats
+            features = self.heads[slots].run({**values, BOXES: boxes[rows]})[FEATURES]
+            made = self.masks[number][slots].run({FEATURES: features, CHANNELS: channels[rows]})[MASKS].numpy()
+            taken = min(slots, len(boxes) - done)
+            masks[done : done + taken] = made[:taken]
+            done += taken
+        return Outputs(boxes, channels, scores[found], masks)
+
+
+class Part:
+    """One graph, which takes values by name and leaves what it makes where it runs."""
+
+    def __init__(self, path: Path, load: Callable[[str], Any]) -> None:
+        self.session = load(str(path))
+        self.takes = [value.name for value in self.session.get_inputs()]
+        self.gives = [value.name for value in self.session.get_outputs()]
+        self.provider = str(self.session.get_providers()[0].removesuffix("ExecutionProvider").lower())
+
+    def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Run on arrays and onnxruntime's values, of which those that the graph does not take are left out."""
+        binding = self.session.io_binding()
+        for name in self.takes:
+            value = values[name]
+            if isinstance(value, np.ndarray):
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            else:
+                binding.bind_ortvalue_input(name, value)
+        for name in self.gives:
+            binding.bind_output(name, "cpu" if self.provider == "cpu" or name in ON_HOST else "cuda")
+        self.session.run_with_iobinding(binding)
+        return dict(zip(self.gives, binding.get_outputs(), strict=True))
+
+
+@functools.lru_cache
+def sizes(found: int, offered: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of the graphs to run for ``found`` slots, large ones first: as few slots, then runs, as can be."""
+    if not offered:
+        return ()
+    best: list[tuple[int, ...]] = [()]
+    for count in range(1, found + 1):
+        ways = ((*best[max(0, count - size)], size) for size in offered)
+        best.append(min(ways, key=lambda chosen: (sum(chosen), len(chosen))))
+    return tuple(sorted(best[found], reverse=True))
