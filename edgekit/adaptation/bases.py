@@ -41,7 +41,7 @@ class CheckpointBase:
 
     def __init__(self, path: Path, weights: Weights, meta: ModelMeta, size: tuple[int, int] | None = None) -> None:
         self.weights, self.sha256 = weights, weights.sha256
-        module, self.meta = build_model(path, weights, meta, size=size)
+        module, self.meta = build_model(path, weights, meta, size)
         self.module = module.requires_grad_(False)
         self.predictors, self.heads = module.predictors, module.heads
         self.trunk_sha256 = _trunk_sha256({name: t.cpu().numpy() for name, t in module.base.state_dict().items()})

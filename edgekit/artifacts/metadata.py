@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from edgekit.files.code_digest import installed_version
 
 METADATA_KEY = "edgekit"
 BACKGROUND = "__background__"
+OVERLAPS = ("one", "keep")  # one label per object, or all that is found
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,9 @@ class ModelMeta:
     ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
     that a label is a position in ``categories``. ``input_size`` is (height, width) in pixels. ``input_type`` says
     what a graph takes: "uint8" canvases or "float", their values in planes (see ``data.images.graph_input``).
-    ``best_only`` says that a graph drops what a better-scored detection of another generation covers. ``recognised``
-    says how a checkpoint that says nothing of itself was understood. ``mask_files`` describes the files beside a graph
-    that make its masks, by name: their "sha256" and, of a graph, its "generation" and "slots" (a run's); the others
-    hold weights.
+    ``overlaps`` is "one" for a graph that gives one label per object, else "keep". ``recognised`` says how a checkpoint
+    that says nothing of itself was understood. ``mask_files`` describes the files beside a graph that make its masks,
+    by name: their "sha256" and, of a graph, its "generation" and "slots" (a run's); the others hold weights.
     """
 
     architecture: str
@@ -35,7 +35,7 @@ class ModelMeta:
     precision: str = "fp32"
     input_type: str = "uint8"
     batch_norm_eps: float = 1e-5
-    best_only: bool = False
+    overlaps: str = "keep"
     mask_files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recognised: Mapping[str, str] = field(default_factory=dict)
     parent_sha256: str | None = None
@@ -61,17 +61,6 @@ class ModelMeta:
     def group_sizes(self) -> list[int]:
         """How many classes are scored together, the base model's first (which count the background)."""
         return [len(g) for g in self.generations] if self.scoring == "exact" else [len(self.categories)]
-
-    def until(self, generations: int, source: Path) -> ModelMeta:
-        """The metadata of the model as it was after ``generations`` adaptations; ``source`` is the file to name."""
-        added = len(self.generations) - 1
-        if self.scoring != "exact":
-            raise EdgekitError(f"{source}: is scored jointly, so no earlier generation is in it", "omit --generations")
-        if not 0 <= generations <= added:
-            raise EdgekitError(
-                f"{source}: has {added} added generations, not {generations}", f"give 0 to {added} for --generations"
-            )
-        return replace(self, generations=self.generations[: generations + 1])
 
     def to_json(self) -> str:
         """The metadata as one line of JSON."""

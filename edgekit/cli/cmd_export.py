@@ -17,8 +17,7 @@ from edgekit.cli.shared_options import FILE, Names, Size
 @click.option("-o", "--output", type=FILE, required=True, help="File to write (.onnx, .engine; .pth, .safetensors).")
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
 @click.option("--format", default="onnx", show_default=True, help="onnx, or torchvision: a state dict it loads.")
-@shared.generations_option
-@shared.best_only_option
+@shared.overlaps_option("keep")
 @shared.base_classes_option
 @shared.architecture_option
 @click.option("--batch", default=1, show_default=True, help="Images per run.")

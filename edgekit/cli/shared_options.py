@@ -11,12 +11,6 @@ import click
 FILE = click.Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")
-generations_option = click.option(
-    "--generations", type=int, default=None, help="Use the model as it was after that many adaptations."
-)
-best_only_option = click.option(
-    "--best-only", is_flag=True, help="Drop what a better-scored detection of another generation covers."
-)
 base_classes_option = click.option(
     "--base-classes", type=FILE, default=None, help="File with the base model's class names."
 )
@@ -33,6 +27,12 @@ R = TypeVar("R")
 def record(kind: type[R], options: dict[str, Any]) -> R:
     """An option record of the flat options that have its fields' names, which are taken out of ``options``."""
     return kind(**{name: options.pop(name) for name in inspect.signature(kind).parameters})
+
+
+def overlaps_option(default: str) -> Any:
+    """``--overlaps``; a command tells its ``default`` from the same value given."""
+    text = f"one: one label per object; keep: all that is found.  [default: {default}]"
+    return click.option("--overlaps", default=None, help=text)
 
 
 class Size(click.ParamType):

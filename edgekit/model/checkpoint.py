@@ -30,20 +30,18 @@ ADAPTERS = "edgekit.generations"  # the prefix of the tensors that torchvision's
 
 def load_model(
     model: str | Path,
-    generations: int | None = None,
     hints: CheckpointHints = CheckpointHints(),
     size: tuple[int, int] | None = None,
 ) -> tuple[GenerationalRCNN, ModelMeta]:
     """Read a checkpoint (a file, torchvision's name or an embedded model's) as a module in eval mode, in float32.
 
-    ``generations`` keeps only that many of the generations added to the base model: the model as it was then.
     ``hints`` describe a checkpoint that edgekit did not write; ``size`` replaces the input's (height, width).
     """
-    return build_model(resolve(model), *read_checkpoint(model, hints), generations, size)
+    return build_model(resolve(model), *read_checkpoint(model, hints), size)
 
 
 def build_model(
-    path: Path, weights: Weights, meta: ModelMeta, generations: int | None = None, size: tuple[int, int] | None = None
+    path: Path, weights: Weights, meta: ModelMeta, size: tuple[int, int] | None = None
 ) -> tuple[GenerationalRCNN, ModelMeta]:
     """``load_model`` of what ``read_checkpoint`` read from ``path``; the module shares the tensors."""
     if meta.architecture not in ARCHITECTURES:
@@ -61,8 +59,6 @@ def build_model(
             f"{path}: its weights do not fit {meta.architecture}: {reason}",
             "write it again with this edgekit" if not meta.recognised else "check where it comes from",
         ) from None
-    if generations is not None:
-        meta, added = meta.until(generations, path), added[:generations]
     return GenerationalRCNN(base, added).eval(), meta
 
 

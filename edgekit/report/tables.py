@@ -52,6 +52,11 @@ def adaptation_table(result: Adaptation) -> Table:
     if proof.new is not None:
         new = f"{ap_text(proof.new)} on {proof.held_out_photos} held-out photos"
     rows.append(("new classes' AP", new))
+    hidden = {"with new objects": proof.hidden_with_new, "without": proof.hidden_without_new}
+    counts = (
+        f"{h.hidden} of {h.detections} on {h.photos_not_learned_from} photos {which}" for which, h in hidden.items()
+    )
+    rows.append(("old detections that --overlaps one hides", ", ".join(counts)))
     rows += [("advice", message) for message in result.advice]
     rows += [("skipped", message) for message in result.skipped]
     return facts(f"adapted {result.architecture}, {result.settings['scoring']} scoring", rows)

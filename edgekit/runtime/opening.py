@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.model.hints import CheckpointHints
-from edgekit.runtime.selection import Selected, Selection
+from edgekit.runtime.selection import Selection
 from edgekit.runtime.session import Session
 
 
@@ -34,6 +34,4 @@ def open_session(
         from edgekit.runtime.torch_session import TorchSession
 
         session = TorchSession.load(model, hints)
-    if selection == Selection():
-        return session
-    return Selected(session, selection.apply(session.meta, path), selection.best_only)
+    return selection.apply(session, path)

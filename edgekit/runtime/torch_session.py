@@ -35,7 +35,7 @@ class TorchSession(Session):
     @classmethod
     def load(cls, model: str | Path, hints: CheckpointHints = CheckpointHints()) -> TorchSession:
         """Open a checkpoint or a model by its name."""
-        return cls(*load_model(model, None, hints))
+        return cls(*load_model(model, hints))
 
     def infer_batch(self, images: np.ndarray) -> list[Outputs]:
         """Run on any number of canvases: uint8 [N, H, W, 3]."""

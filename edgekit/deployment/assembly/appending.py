@@ -48,8 +48,10 @@ def append_generation(base: OnnxFile, output: Path, generation: Generation, meta
 
 def check_appendable(meta: ModelMeta, base: Path) -> None:
     """Raise if no generation can be added to the graph ``base``, which ``meta`` describes."""
-    if meta.best_only:
-        raise EdgekitError(f"{base}: drops covered detections, so no classes can be added to it", AGAIN)
+    if meta.overlaps == "one":
+        raise EdgekitError(
+            f"{base}: gives one label per object, so no classes can be added to it", "export it without --overlaps one"
+        )
     if meta.precision != "fp32":
         raise EdgekitError(f"{base}: is {meta.precision}; classes are added in fp32", AGAIN)
 

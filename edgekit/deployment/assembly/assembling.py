@@ -17,6 +17,7 @@ from edgekit.deployment.assembly.graph_cache import cached_graph, has_graph
 from edgekit.files.code_digest import entry_key
 from edgekit.model.architectures import check_size
 from edgekit.model.checkpoint import load_model, read_checkpoint, split_generations
+from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.predictors import Generation
 from edgekit.model.sources import Weights
@@ -26,16 +27,15 @@ from edgekit.progress import Track, silent
 def assemble(
     model: str | Path,
     shape: GraphShape,
-    generations: int | None = None,
     hints: CheckpointHints = CheckpointHints(),
     track: Track = silent,
 ) -> tuple[onnx.ModelProto, ModelMeta]:
     """The static graph of a checkpoint for one image per run, and what the model is.
 
     The base model's graph comes from the cache if it was ever exported at this shape; then nothing is exported and no
-    module is made. ``generations`` is the number of adaptations to take, by default all.
+    module is made.
     """
-    return _assembled(_checkpoint(model, *read_checkpoint(model, hints), hints), shape, generations, track)
+    return _assembled(_checkpoint(model, *read_checkpoint(model, hints), hints), shape, track)
 
 
 def prepare_export(model: Path, weights: Weights, meta: ModelMeta, track: Track = silent) -> None:
@@ -48,7 +48,7 @@ def prepare_export(model: Path, weights: Weights, meta: ModelMeta, track: Track 
     shape = checkpoint.sized(GraphShape())
     if has_graph("graphs", _base_key(checkpoint, shape)):
         for _ in track(range(1), "preparing its export"):
-            _assembled(checkpoint, shape, None, silent)
+            _assembled(checkpoint, shape, silent)
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,17 @@ def _base_key(checkpoint: _Checkpoint, shape: GraphShape) -> str:
     return entry_key(_assembled, [checkpoint.base_sha256, asdict(shape)])
 
 
-def _assembled(
-    checkpoint: _Checkpoint, shape: GraphShape, generations: int | None, track: Track
-) -> tuple[onnx.ModelProto, ModelMeta]:
+def _assembled(checkpoint: _Checkpoint, shape: GraphShape, track: Track) -> tuple[onnx.ModelProto, ModelMeta]:
     shape = checkpoint.sized(shape)
     path, meta = resolve(checkpoint.model), replace(checkpoint.meta, input_size=shape.input_size)
-    kept = meta if generations is None else meta.until(generations, path)
 
     def build() -> onnx.ModelProto:
         for _ in track(range(1), "building the base model's graph"):
-            first = 0 if meta.scoring == "exact" else None
-            module, _ = load_model(checkpoint.model, first, checkpoint.hints, shape.size)
-            graph = to_onnx(module, shape)
+            module, _ = load_model(checkpoint.model, checkpoint.hints, shape.size)
+            graph = to_onnx(GenerationalRCNN(module.base), shape)
         return graph
 
     graph = cached_graph("graphs", _base_key(checkpoint, shape), build)
-    for number, generation in enumerate(checkpoint.added[: len(kept.group_sizes) - 1], start=1):
+    for number, generation in enumerate(checkpoint.added, start=1):
         append(graph, replace(meta, generations=meta.generations[:number]), generation, path)
-    return graph, kept
+    return graph, meta

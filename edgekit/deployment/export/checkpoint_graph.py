@@ -16,7 +16,7 @@ from edgekit.model.architectures import check_size, limit
 from edgekit.model.checkpoint import load_model
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track
-from edgekit.runtime.selection import Selected
+from edgekit.runtime.selection import selected
 from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 from edgekit.static.detector import CANDIDATES
@@ -25,19 +25,17 @@ MOST_BATCH = 64
 TOP_K = 3840  # the most that TensorRT's TopK takes
 
 
-def of_checkpoint(
-    model: str | Path, hints: CheckpointHints, generations: int | None, shape: GraphShape, track: Track
-) -> StartingGraph:
+def of_checkpoint(model: str | Path, hints: CheckpointHints, shape: GraphShape, track: Track) -> StartingGraph:
     """A checkpoint's graph, to be compared with PyTorch.
 
     Where the shape allows it, it is put together from the base model's graph and the generations.
     """
     check_numbers(shape)
-    if shape.batch == 1 and not shape.best_only:
-        graph, meta = assemble(model, shape, generations, hints, track)
+    if shape.batch == 1 and shape.overlaps != "one":
+        graph, meta = assemble(model, replace(shape, overlaps=None), hints, track)
     else:
-        module, meta = load_model(model, generations, hints, shape.size)
-        meta = replace(meta, best_only=shape.best_only)
+        module, meta = load_model(model, hints, shape.size)
+        meta = replace(meta, overlaps=shape.overlaps or "keep")
         for _ in track(range(1), "building the static graph"):
             graph = to_onnx(module, replace(shape, size=check_size(meta.input_size)))
     return StartingGraph(graph, meta, _reference(model, hints, shape))
@@ -47,11 +45,10 @@ def _reference(model: str | Path, hints: CheckpointHints, shape: GraphShape) -> 
     """What opens PyTorch's session of a model, limited as the graph is."""
 
     def opened(meta: ModelMeta) -> Session:
-        added = len(meta.generations) - 1 if meta.scoring == "exact" else None
-        module, _ = load_model(model, added, hints, meta.input_size)
-        fp32 = replace(meta, precision="fp32")
+        module, _ = load_model(model, hints, meta.input_size)
+        fp32 = replace(meta, precision="fp32", overlaps="keep")
         limit(module.base, shape.proposals, shape.detections)
-        return Selected(TorchSession(module, fp32), fp32, meta.best_only)
+        return selected(TorchSession(module, fp32), meta.overlaps)
 
     return opened
 

@@ -37,7 +37,6 @@ def export(
     *,
     format: str = "onnx",
     hints: CheckpointHints = CheckpointHints(),
-    generations: int | None = None,
     shape: GraphShape = GraphShape(),
     conversion: Conversion = Conversion(),
     engine: EngineOptions = EngineOptions(),
@@ -52,12 +51,12 @@ def export(
     """Write a model as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
 
     ``model`` is a checkpoint or, to be converted, built or served without PyTorch, a graph that this function wrote.
-    ``format`` is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes). ``generations`` is the
-    number of adaptations to take, by default all. ``input`` is "uint8" ([N, H, W, 3], the default) or "float" (float32
-    [N, 3, H, W], 0 to 255), ``labels`` "int64" (the default) or "int32". With ``masks`` "found" smaller graphs beside
-    ``output`` make the masks of what was found. ``triton`` is a model repository to write into. ``verify`` is a folder
-    of photos to compare on (with AP, if it holds an annotations.json); True takes some of the calibration or those
-    that come with edgekit, False compares nothing. ``force`` replaces files that edgekit did not make.
+    ``format`` is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes). ``input`` is "uint8"
+    ([N, H, W, 3], the default) or "float" (float32 [N, 3, H, W], 0 to 255), ``labels`` "int64" (the default) or
+    "int32". With ``masks`` "found" smaller graphs beside ``output`` make the masks of what was found. ``triton`` is a
+    model repository to write into. ``verify`` is a folder of photos to compare on (with AP, if it holds an
+    annotations.json); True takes some of the calibration or those that come with edgekit, False compares nothing.
+    ``force`` replaces files that edgekit did not make.
     """
     started = time.monotonic()
     request = ExportRequest(
@@ -65,7 +64,6 @@ def export(
         output=output.absolute(),
         format=format,
         hints=hints,
-        generations=generations,
         shape=shape,
         conversion=conversion,
         engine=engine,
@@ -86,7 +84,7 @@ def _state_dict(request: ExportRequest) -> Export:
     from edgekit.deployment.export.torchvision_state import write_state
     from edgekit.model.checkpoint import load_model
 
-    module, meta = load_model(request.model, request.generations, request.hints)
+    module, meta = load_model(request.model, request.hints)
     notes = write_state(request.output, module, meta)
     return Export(request.output, request.format, meta.input_size, "fp32", notes=notes)
 
@@ -116,15 +114,13 @@ def _graph(request: ExportRequest, device: Target | None, track: Track) -> Expor
 
 def _starting_graph(request: ExportRequest, track: Track) -> StartingGraph:
     """The float32 graph of a checkpoint, or the graph that there is, and what to compare with."""
-    hints, generations = request.hints, request.generations
     if kind_of(request.path) == "onnx":
-        options = given(hints, generations=generations is not None) + given(request.shape)
-        return of_graph(request.path, request.precision, options)
+        return of_graph(request.path, request.precision, given(request.hints, request.shape))
     from edgekit.deployment.export.checkpoint_graph import of_checkpoint
 
     if request.precision in ("fp16", "int8"):
         check_calibration(replace(request.conversion, precision=request.precision))
-    return of_checkpoint(request.model, hints, generations, request.shape, track)
+    return of_checkpoint(request.model, request.hints, request.shape, track)
 
 
 def _photos_to_compare_on(request: ExportRequest, calibrated: Path | None) -> Photos | None:

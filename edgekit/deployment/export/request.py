@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifacts.graph_shapes import GraphShape
+from edgekit.artifacts.metadata import OVERLAPS
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.outputs import check_outputs
 from edgekit.data.images import INPUT_TYPES, list_images
@@ -42,7 +43,6 @@ class ExportRequest:
     output: Path
     format: str
     hints: CheckpointHints
-    generations: int | None
     shape: GraphShape
     conversion: Conversion
     engine: EngineOptions
@@ -150,6 +150,7 @@ def _check_names(request: ExportRequest) -> None:
     engine, conversion = request.engine, request.conversion
     known: dict[str, tuple[str | None, tuple[str, ...]]] = {
         "--format": (request.format, tuple(SUFFIXES)),
+        "--overlaps": (request.shape.overlaps, OVERLAPS),
         "--input": (request.input, INPUT_TYPES),
         "--labels": (request.labels, LABEL_TYPES),
         "--masks": (request.masks, MASK_CHOICES),

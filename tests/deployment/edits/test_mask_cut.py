@@ -154,9 +154,9 @@ def test_more_slots_than_are_pooled_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_best_only(adapted: Path, tmp_path: Path, mixed_test: Dataset) -> None:
+def test_one_label_per_object(adapted: Path, tmp_path: Path, mixed_test: Dataset) -> None:
     for masks in ("all", "found"):
-        export(adapted, tmp_path / f"{masks}.onnx", masks=masks, verify=False, shape=GraphShape(best_only=True))
+        export(adapted, tmp_path / f"{masks}.onnx", masks=masks, verify=False, shape=GraphShape(overlaps="one"))
     whole, cut = OnnxSession(tmp_path / "all.onnx"), OnnxSession(tmp_path / "found.onnx")
     assert same_where_found(whole, cut, canvases_of(mixed_test, whole.meta.input_size)) > 10
 
