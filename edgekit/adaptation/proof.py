@@ -82,14 +82,17 @@ def prove(base: Adaptable, written: Adaptable, inputs: Inputs, track: Track) -> 
     """Run a base and the adapted model, as it was read back, on all photos that were given."""
     before, after = base.session(), written.session()
     held_out, old = inputs.held_out, inputs.old
-    photos = [*held_out.photos, *old.photos, *inputs.learn, *inputs.replay, *inputs.probe]
+    annotated = [*held_out.photos, *old.photos]
+    photos = [*annotated, *inputs.learn, *inputs.replay, *inputs.probe]
     kept = len(held_out.photos)
-    retained, pairs = compare_old_detections(before, after, photos, kept + len(old.photos), track)
+    retained, pairs = compare_old_detections(before, after, photos, len(annotated), track)
     found = [of_after for _, of_after in pairs]
-    apart: tuple[list[Detections], list[Detections]] = [], []  # without and with a new object
-    for photo, of_after in zip([*held_out.photos, *old.photos], found, strict=True):
-        apart[any(a.category in inputs.classes for a in photo.annotations)].append(of_after)
-    without_new, with_new = (count_hidden(part, len(before.meta.categories), after.meta) for part in apart)
+    shows_new = [any(a.category in inputs.classes for a in p.annotations) for p in annotated]
+
+    def hidden(where_new: bool) -> Hidden:
+        part = [d for d, new in zip(found, shows_new, strict=True) if new == where_new]
+        return count_hidden(part, len(before.meta.categories), after.meta)
+
     return Proof(
         retention=retained,
         runtime=before.runtime,
@@ -98,8 +101,8 @@ def prove(base: Adaptable, written: Adaptable, inputs: Inputs, track: Track) -> 
         old=_old_precision(pairs[kept:], old, before.meta) if old.photos else None,
         new=_new_precision(found[:kept], held_out, inputs.classes, after.meta) if held_out.photos else None,
         held_out_photos=kept,
-        hidden_with_new=with_new,
-        hidden_without_new=without_new,
+        hidden_with_new=hidden(True),
+        hidden_without_new=hidden(False),
     )
 
 

@@ -12,6 +12,7 @@ from edgekit.report.sheets import Sheet, facts, rich_table
 
 if TYPE_CHECKING:
     from edgekit.adaptation.adapt import Adaptation
+    from edgekit.adaptation.proof import Proof
     from edgekit.comparison.compare import Comparison
     from edgekit.deployment.export.export_result import Export
     from edgekit.inference.live import Stream
@@ -52,14 +53,22 @@ def adaptation_table(result: Adaptation) -> Table:
     if proof.new is not None:
         new = f"{ap_text(proof.new)} on {proof.held_out_photos} held-out photos"
     rows.append(("new classes' AP", new))
-    hidden = {"with new objects": proof.hidden_with_new, "without": proof.hidden_without_new}
-    counts = (
-        f"{h.hidden} of {h.detections} on {h.photos_not_learned_from} photos {which}" for which, h in hidden.items()
-    )
-    rows.append(("old detections that --overlaps one hides", ", ".join(counts)))
+    rows.append(("hidden by --overlaps one", _hidden_text(proof)))
     rows += [("advice", message) for message in result.advice]
     rows += [("skipped", message) for message in result.skipped]
     return facts(f"adapted {result.architecture}, {result.settings['scoring']} scoring", rows)
+
+
+def _hidden_text(proof: Proof) -> str | None:
+    """How many old detections one label per object hides; None where there was no photo to count them on."""
+    parts = {"with new objects": proof.hidden_with_new, "without new objects": proof.hidden_without_new}
+    counts = [
+        f"{part.hidden} of {counted(part.detections, 'old detection')} on "
+        f"{counted(part.photos_not_learned_from, 'photo')} {which}"
+        for which, part in parts.items()
+        if part.photos_not_learned_from
+    ]
+    return ", ".join(counts) or None
 
 
 def ap_text(part: Part | Evaluation) -> str:
