@@ -18,6 +18,7 @@ import edgekit
 from edgekit.cli import cli, main
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.runtime.torch_session import device_here
+from tests.tiny_detector import META, write_tiny_detector
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = {"eval": "evaluate", "demo": "run_demo"}  # the others have their command's name
@@ -72,6 +73,27 @@ def test_predict_json_and_pictures(adapted: Path, tmp_path: Path, capsys: pytest
     assert set(found) == {"category", "category_id", "score", "bbox", "segmentation"}
     assert found["segmentation"]["size"] == [320, 320]
     assert {p.name for p in (tmp_path / "drawn").iterdir()} == {"0.png", "1.png"}
+
+
+@pytest.mark.parametrize("command", ["predict", "eval", "export"])
+def test_overlaps_are_one_or_keep(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = {
+        "predict": [str(VERIFY / "0.jpg")],
+        "eval": ["--data", str(tmp_path / "x.json"), "--images", str(tmp_path)],
+        "export": ["-o", str(tmp_path / "x.onnx")],
+    }
+    assert main([command, "demo", *more[command], "--overlaps", "some"]) == 1
+    assert "--overlaps some: unknown" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_of_a_graph_with_one_label_per_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = write_tiny_detector(tmp_path / "one.onnx", meta=dataclasses.replace(META, overlaps="one"))
+    arguments = ["predict", str(graph), str(VERIFY / "0.jpg")]
+    assert main(arguments) == main([*arguments, "--overlaps", "one"]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--overlaps", "keep"]) == 1
+    assert "one.onnx: gives one label per object" in capsys.readouterr().err
 
 
 def test_one_image_is_not_called_images(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,17 +52,17 @@ class Scenario:
 
 def demo_scenario(work: Path, seed: int) -> Scenario:
     """Chicken and frog on the embedded model; tests in the drawing style it knows and in one it does not."""
-    tests = {"mixed": _scenes("mixed-test", 100, work), "old only": _scenes("base-test", 100, work)}
+    tests = {"mixed": scenes("mixed-test", 100, work), "old only": scenes("base-test", 100, work)}
     if NOTO.file.exists():
-        tests["other drawing style"] = _scenes("mixed-test", 100, work, font=NOTO)
+        tests["other drawing style"] = scenes("mixed-test", 100, work, font=NOTO)
     return Scenario(
         base="demo",
         classes=NEW_CLASSES,
         about="embedded Mask R-CNN, 12 classes; 100 mixed and 100 old-only scenes, 100 in Noto's drawings",
         shots=(1, 5, 10, 30, 60),
-        new=_scenes("new-train", 60, work, seed + 1).photos,
-        labelled=_scenes("new-train-labelled", 60, work, seed + 1).photos,
-        old=_scenes("base-train", OLD_SCENES, work, seed + 1000).photos,
+        new=scenes("new-train", 60, work, seed + 1).photos,
+        labelled=scenes("new-train-labelled", 60, work, seed + 1).photos,
+        old=scenes("base-train", OLD_SCENES, work, seed + 1000).photos,
         tests=tests,
     )
 
@@ -86,7 +86,7 @@ def msrc_scenario(work: Path, seed: int) -> Scenario:  # noqa: ARG001 (every sce
     )
 
 
-def _scenes(split: str, count: int, work: Path, seed: int = 0, font: EmojiFont | None = None) -> Dataset:
+def scenes(split: str, count: int, work: Path, seed: int = 0, font: EmojiFont | None = None) -> Dataset:
     folder = work / "photos" / f"{split}-{count}-{seed}{'-noto' if font else ''}"
     if not (folder / "annotations.json").exists():
         write_demo_set(split, count, folder, seed, font=font)

@@ -92,7 +92,7 @@ def methods_table(result: dict[str, Any], test: str, old_only: str) -> str:
     threads = result["machine"]["threads"]
     note = f"\nWith {shots[-1]} photos (seconds: features and training, the fastest of the seeds' runs on {threads} "
     note += f"thread{'s' * (threads > 1)}, with other work on the machine):\n\n"
-    return text + note + lines(columns, table) + f"\n{_best_only(methods[0], result['best_only'])}\n"
+    return text + note + lines(columns, table)
 
 
 def runs(result: dict[str, Any], method: str, shots: int) -> list[dict[str, Any]]:
@@ -124,14 +124,6 @@ def false_new(rows: list[dict[str, Any]], test: str) -> str:
 def seconds(rows: list[dict[str, Any]]) -> str:
     """What the fastest seed took."""
     return f"{min(r['seconds'] for r in rows):.0f}"
-
-
-def _best_only(method: str, rows: list[dict[str, Any]]) -> str:
-    means = [
-        " / ".join(f"{sum(r[part][f'{kind}_AP'] for r in rows) / len(rows):.1f}" for kind in ("box", "mask"))
-        for part in ("old", "new")
-    ]
-    return f"With `--best-only`, {method} has an old AP of {means[0]} and a new AP of {means[1]}."
 
 
 def r50_table(result: dict[str, Any]) -> str:

@@ -33,9 +33,6 @@ from edgekit.files.whole_files import write_text
 from edgekit.measurement.evaluate import score
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
-from edgekit.runtime.selection import Selected
-from edgekit.runtime.session import detect
-from edgekit.runtime.torch_session import TorchSession
 
 CONFIDENT = 0.5  # a detection above this score counts as a false one where there is no such object
 SCENARIOS = {"demo": demo_scenario, "msrc": msrc_scenario}
@@ -66,7 +63,6 @@ def main() -> None:
     scenario = SCENARIOS[args.scenario](args.work, 0)
     about = {"scenario": args.scenario, "classes": scenario.classes, "about": scenario.about, "seeds": args.seeds}
     result = about | {"machine": machine, "versions": tool_versions(), "rows": rows}
-    result["best_only"] = [best_only_row(scenario, args.work / f"models-{seed}") for seed in range(args.seeds)]
     write_text(args.output, json.dumps(result, indent=1) + "\n")
 
 
@@ -94,15 +90,6 @@ def one_seed(scenario: Scenario, models: Path, cache: Path, seed: int) -> list[d
         for name, row in rows.items():
             row[test] = figures(dataset, found["base"], found[name], meta)
     return list(rows.values())
-
-
-def best_only_row(scenario: Scenario, models: Path) -> dict[str, Any]:
-    """The default method's AP at the most photos with ``--best-only``, on the first test set."""
-    module, meta = load_model(models / f"{scenario.shots[-1]}-0.safetensors")
-    dataset = next(iter(scenario.tests.values()))
-    session = Selected(TorchSession(module, meta), meta, best_only=True)
-    found = [detect(session, p.read()) for p in dataset.photos]
-    return figures(dataset, found, found, meta)
 
 
 @torch.inference_mode()

@@ -73,14 +73,14 @@ def adapt(
     track: Track = silent,
     say: Say = unsaid,
 ) -> Adaptation:
-    """Add the classes annotated in ``data`` to a model, and write them to ``output``: as a pack, or as the larger model.
+    """Add the classes annotated in ``data`` to a model, and write them to ``output``: a pack, or the larger model.
 
     A pack (.pack) holds the new classes alone, and is used beside the base model and the ``packs`` that it was trained
-    on top of. ``classes`` picks some of the data's classes (default: all that have objects). Only class weights of the predictors
-    train, on RoI features that the frozen trunk computes once. Afterwards base and adapted model both run on every
-    photo; in exact scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The proof is
-    in the pack, or beside the larger model as ``*.retention.json`` with the SHA-256 of the model that it proves. ``force`` replaces
-    files of these names that edgekit did not make. ``say`` is told, before training, what was left out of the data and
+    on top of. ``classes`` picks some of the data's classes (default: all that have objects). Only class weights of the
+    predictors train, on RoI features that the frozen trunk computes once. Afterwards base and adapted model both run on
+    every photo; in exact scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The
+    proof is in the pack, or beside the larger model as ``*.retention.json`` with the SHA-256 of the model that it
+    proves. ``force`` replaces files of these names that edgekit did not make. ``say`` is told, before training, what was left out of the data and
     what the frozen RPN proposes.
     """
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}

@@ -55,7 +55,7 @@ class CheckpointBase:
         packs: Sequence[Pack] = (),
     ) -> None:
         self.path, self.weights, self.sha256, self.packs = path, weights, weights.sha256, packs
-        module, meta = build_model(path, weights, meta, size=size)
+        module, meta = build_model(path, weights, meta, size)
         self.own_meta = replace(meta, fingerprint=fingerprint(weights.tensors, meta))
         self.own_module = module.requires_grad_(False)
         module, self.meta = with_packs(module, self.own_meta, packs, path)

@@ -21,10 +21,12 @@ from edgekit.errors import EdgekitError
 from edgekit.measurement.evaluate import Part, score
 from edgekit.model.generations import GenerationalRCNN, MaskFeatures
 from edgekit.progress import Track
+from edgekit.runtime.selection import one_label
 from edgekit.runtime.session import Session, detect
 from edgekit.runtime.torch_session import TorchSession, outputs
 
 FORMAT = "edgekit proof 1"
+CONFIDENT = 0.5  # the score above which a detection is one that users see
 Pair = tuple[Detections, Detections]  # what the model before and the model after find in a photo
 
 
@@ -46,10 +48,23 @@ class OldPrecision:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """How many earlier detections above ``CONFIDENT`` the adapted model hides with ``--overlaps one``, of how many.
+
+    Counted in the held-out photos and those of old data: in photos that were learned from, new classes score higher.
+    """
+
+    photos_not_learned_from: int
+    detections: int
+    hidden: int
+
+
+@dataclass(frozen=True)
 class Proof:
     """What became of the earlier classes, and how good the new ones are.
 
-    ``new`` is the new classes' AP on the held-out photos, None where there are none.
+    ``new`` is the new classes' AP on the held-out photos, None where there are none. All but ``hidden_with_new`` and
+    ``hidden_without_new`` (in photos with and without an annotated new object) is about all that the models find.
     """
 
     retention: Retention
@@ -59,25 +74,43 @@ class Proof:
     old: OldPrecision | None
     new: Part | None
     held_out_photos: int
+    hidden_with_new: Hidden
+    hidden_without_new: Hidden
 
 
 def prove(base: Adaptable, written: Adaptable, inputs: Inputs, track: Track) -> Proof:
     """Run a base and the adapted model, as it was read back, on all photos that were given."""
     before, after = base.session(), written.session()
     held_out, old = inputs.held_out, inputs.old
-    photos = [*held_out.photos, *old.photos, *inputs.learn, *inputs.replay, *inputs.probe]
+    annotated = [*held_out.photos, *old.photos]
+    photos = [*annotated, *inputs.learn, *inputs.replay, *inputs.probe]
     kept = len(held_out.photos)
-    retained, pairs = compare_old_detections(before, after, photos, kept + len(old.photos), track)
-    found = [of_after for _, of_after in pairs[:kept]]
+    retained, pairs = compare_old_detections(before, after, photos, len(annotated), track)
+    found = [of_after for _, of_after in pairs]
+    shows_new = [any(a.category in inputs.classes for a in p.annotations) for p in annotated]
+
+    def hidden(where_new: bool) -> Hidden:
+        part = [d for d, new in zip(found, shows_new, strict=True) if new == where_new]
+        return count_hidden(part, len(before.meta.categories), after.meta)
+
     return Proof(
         retention=retained,
         runtime=before.runtime,
         trunk_sha256_before=base.trunk_sha256,
         trunk_sha256_after=written.trunk_sha256,
         old=_old_precision(pairs[kept:], old, before.meta) if old.photos else None,
-        new=_new_precision(found, held_out, inputs.classes, after.meta) if held_out.photos else None,
+        new=_new_precision(found[:kept], held_out, inputs.classes, after.meta) if held_out.photos else None,
         held_out_photos=kept,
+        hidden_with_new=hidden(True),
+        hidden_without_new=hidden(False),
     )
+
+
+def count_hidden(found: Sequence[Detections], old_labels: int, meta: ModelMeta) -> Hidden:
+    """What one label per object hides of labels below ``old_labels`` in photos, one ``Detections`` per photo."""
+    old = [(d.labels < old_labels) & (d.scores > CONFIDENT) for d in found]
+    hidden = [of_old & ~one_label(d, meta) for of_old, d in zip(old, found, strict=True)]
+    return Hidden(len(found), sum(int(o.sum()) for o in old), sum(int(h.sum()) for h in hidden))
 
 
 def _old_precision(pairs: Sequence[Pair], dataset: Dataset, meta: ModelMeta) -> OldPrecision:

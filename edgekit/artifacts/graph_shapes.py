@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GraphShape:
-    """The form of a graph; where a number is None, the model's own is used."""
+    """The form of a graph; where a number is None, the model's own is used, and ``overlaps`` is "keep"."""
 
     size: tuple[int, int] | None = None  # of the input: height, width
     batch: int = 1  # images per run
     proposals: int | None = None  # per image
     detections: int | None = None  # slots per generation
-    best_only: bool = False  # empty the slots that a better-scored one of another generation covers
+    overlaps: str | None = None  # "one": leave one label per object, by emptying slots
 
     @property
     def input_size(self) -> tuple[int, int]:

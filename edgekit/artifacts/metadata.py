@@ -13,6 +13,7 @@ from edgekit.files.code_digest import installed_version
 
 METADATA_KEY = "edgekit"
 BACKGROUND = "__background__"
+OVERLAPS = ("one", "keep")  # one label per object, or all that is found
 
 
 class PackRecord(NamedTuple):
@@ -28,13 +29,12 @@ class ModelMeta:
     """What a model file says of itself.
 
     ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
-    that a label is a position in ``categories``; ``parents`` of each added one the numbers of those it was trained on
-    top of, and ``packs`` which of them are packs. ``fingerprint`` says which base model a graph was made from (``model.checkpoint.fingerprint``). ``input_size`` is (height, width) in pixels. ``input_type`` says
-    what a graph takes: "uint8" canvases or "float", their values in planes (see ``data.images.graph_input``).
-    ``best_only`` says that a graph drops what a better-scored detection of another generation covers. ``recognised``
-    says how a checkpoint that says nothing of itself was understood. ``mask_files`` describes the files beside a graph
-    that make its masks, by name: their "sha256" and, of a graph, its "generation" and "slots" (a run's); the others
-    hold weights.
+    that a label is a position in ``categories``. ``parents`` holds, for each added one, the numbers of those it was
+    trained on top of, and ``packs`` which of them are packs. ``fingerprint`` says which base model a graph was made
+    from (``model.checkpoint.fingerprint``). ``input_size`` is (height, width) in pixels. ``input_type`` says what a
+    graph takes: "uint8" canvases or "float", their values in planes (see ``data.images.graph_input``).
+    ``overlaps`` is "one" for a graph that gives one label per object, else "keep". ``recognised`` says how a checkpoint
+    that says nothing of itself was understood.
     """
 
     architecture: str
@@ -44,11 +44,10 @@ class ModelMeta:
     precision: str = "fp32"
     input_type: str = "uint8"
     batch_norm_eps: float = 1e-5
-    best_only: bool = False
+    overlaps: str = "keep"
     parents: tuple[tuple[int, ...], ...] = ()
     packs: tuple[PackRecord, ...] = ()
     fingerprint: str = ""
-    mask_files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recognised: Mapping[str, str] = field(default_factory=dict)
     parent_sha256: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -73,17 +72,6 @@ class ModelMeta:
     def group_sizes(self) -> list[int]:
         """How many classes are scored together, the base model's first (which count the background)."""
         return [len(g) for g in self.generations] if self.scoring == "exact" else [len(self.categories)]
-
-    def until(self, generations: int, source: Path) -> ModelMeta:
-        """The metadata of the model as it was after ``generations`` adaptations; ``source`` is the file to name."""
-        added = len(self.generations) - 1
-        if self.scoring != "exact":
-            raise EdgekitError(f"{source}: is scored jointly, so no earlier generation is in it", "omit --generations")
-        if not 0 <= generations <= added:
-            raise EdgekitError(
-                f"{source}: has {added} added generations, not {generations}", f"give 0 to {added} for --generations"
-            )
-        return replace(self, generations=self.generations[: generations + 1])
 
     def parents_of(self, number: int) -> tuple[int, ...]:
         """The numbers of the generations that an added one was trained on top of, besides the base model."""

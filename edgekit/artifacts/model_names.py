@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from edgekit.artifacts.manifest import is_parts
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import refuse_special
 
@@ -38,6 +39,8 @@ def resolve(model: str | Path) -> Path:
     if not path.exists():
         known = ", ".join((*EMBEDDED, *TORCHVISION))
         raise EdgekitError(f"{model}: no such file", f"give a model file or a model's name: {known}")
+    if is_parts(path):
+        return path
     if path.is_dir():
         raise EdgekitError(f"{model}: is a folder, not a model file", f"give one of: {', '.join(KINDS)}")
     refuse_special(path)
@@ -67,7 +70,9 @@ def proof_of(model: Path) -> Path:
 
 
 def kind_of(path: Path) -> str:
-    """``checkpoint``, ``onnx`` or ``engine``, by the file's suffix."""
+    """``checkpoint``, ``onnx`` or ``engine``, by the file's suffix; ``parts`` for the folder of a model in parts."""
+    if path.is_dir():
+        return "parts"
     if path.suffix.lower() not in KINDS:
         raise EdgekitError(f"{path}: not a kind of model edgekit reads", f"give one of: {', '.join(KINDS)}")
     return KINDS[path.suffix.lower()]

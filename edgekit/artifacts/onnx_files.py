@@ -60,16 +60,3 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
     """A file's graph and what it says of itself."""
     file = open_onnx(path)
     return file.graph, file.meta
-
-
-def read_whole_onnx(path: Path) -> tuple[onnx.ModelProto, ModelMeta]:
-    """Read an ONNX model that must not have its masks in graphs of their own."""
-    model, meta = read_onnx(path)
-    refuse_parts(meta, path)
-    return model, meta
-
-
-def refuse_parts(meta: ModelMeta, path: Path) -> None:
-    """Raise if a graph's masks are made by graphs of their own."""
-    if meta.mask_files:
-        raise EdgekitError(f"{path}: has its masks in graphs of their own", "export it again with --masks all")

@@ -140,13 +140,13 @@ def check_fits(pack: Pack, meta: ModelMeta, source: Path, force: bool = False) -
         raise EdgekitError(f"{source}: does not say which base model it is", "export it again with this edgekit")
     if pack.base != meta.fingerprint:
         raise EdgekitError(
-            f"pack {pack.name}: was trained on the model {pack.base[:SHOWN]}, and {source} is {meta.fingerprint[:SHOWN]}",
+            f"pack {pack.name}: was trained on the model {pack.base[:SHOWN]}; {source} is {meta.fingerprint[:SHOWN]}",
             "use it with the base model it was trained on, or adapt this one",
         )
     if not force and pack.precision != meta.precision and not {pack.precision, meta.precision} <= set(CLOSE):
         raise EdgekitError(
             f"pack {pack.name}: was trained on {pack.precision} features, and {source} computes {meta.precision}",
-            f"adapt {source} itself, or take the pack as it is with --force",
+            f"adapt {source} itself, or install the pack into a folder with --force",
         )
     if had := [name for name in pack.classes if name in meta.categories]:
         raise EdgekitError(f"pack {pack.name}: {source} already has the class {had[0]}", "omit the pack")

@@ -21,6 +21,7 @@ from edgekit.cli.cmd_doctor import doctor_command
 from edgekit.cli.cmd_eval import eval_command
 from edgekit.cli.cmd_export import export_command
 from edgekit.cli.cmd_inspect import inspect_command
+from edgekit.cli.cmd_install import install_command, remove_command
 from edgekit.cli.cmd_predict import predict_command
 from edgekit.errors import EdgekitError
 
@@ -30,13 +31,13 @@ from edgekit.errors import EdgekitError
 def cli() -> None:
     """Add classes to a trained Mask R-CNN or Faster R-CNN, export it for edge devices, measure what it costs.
 
-    MODEL and BASE are a file (.safetensors, .pt, .pth, .onnx), torchvision's name of a model, e.g.
-    maskrcnn_resnet50_fpn, or "demo", the model that comes with edgekit.
+    MODEL and BASE are a file (.safetensors, .pt, .pth, .onnx), a folder that edgekit export wrote, torchvision's name
+    of a model, e.g. maskrcnn_resnet50_fpn, or "demo", the model that comes with edgekit.
     """
 
 
-COMMANDS = (adapt_command, export_command, compare_command, eval_command, predict_command, bench_command)
-for command in (*COMMANDS, inspect_command, doctor_command, demo_command):
+WORK = (adapt_command, export_command, install_command, remove_command, predict_command, eval_command, bench_command)
+for command in (*WORK, compare_command, inspect_command, doctor_command, demo_command):
     cli.add_command(command)
 
 

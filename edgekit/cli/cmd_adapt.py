@@ -15,7 +15,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @click.argument("base")
 @click.option("--data", type=FILE, required=True, help="Annotations: COCO JSON, or a YOLO, LabelMe or VOC folder.")
 @click.option("--images", type=FILE, required=True, help="Folder of the photos.")
-@click.option("-o", "--output", type=FILE, required=True, help="Model to write (.safetensors; .onnx from an .onnx).")
+@click.option("-o", "--output", type=FILE, required=True, help="Pack to write (.pack), or the whole model.")
 @click.option("--classes", type=Names(), default=(), help="Classes to add.  [default: all annotated]")
 @click.option("--scoring", default="exact", show_default=True, help="exact: old detections stay as they are; joint.")
 @click.option("--train", default="predictors", show_default=True, help="predictors, mask or last:K layers of each.")
@@ -32,6 +32,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @click.option("--probe", type=FILE, default=None, help="Folder of photos to compare old detections on too.")
 @click.option("--old-data", type=FILE, default=None, help="Annotated old data to measure the old AP on.")
 @click.option("--max-old-drop", type=float, default=None, help="Fail if the old AP falls by more (in AP points).")
+@shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")

@@ -15,8 +15,8 @@ from edgekit.cli.shared_options import FILE
 @click.argument("model")
 @click.option("--data", type=FILE, required=True, help="Annotations: COCO JSON, or a YOLO, LabelMe or VOC folder.")
 @click.option("--images", type=FILE, required=True, help="Folder of the annotated photos.")
-@shared.generations_option
-@shared.best_only_option
+@shared.overlaps_option("keep")
+@shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
 @shared.skip_option

@@ -14,11 +14,11 @@ from edgekit.cli.shared_options import FILE, Names, Size
 
 @click.command("export")
 @click.argument("model")
-@click.option("-o", "--output", type=FILE, required=True, help="File to write (.onnx, .engine; .pth, .safetensors).")
+@click.option("-o", "--output", type=FILE, required=True, help="File (.onnx, .engine; .pth, .safetensors), or folder.")
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
 @click.option("--format", default="onnx", show_default=True, help="onnx, or torchvision: a state dict it loads.")
-@shared.generations_option
-@shared.best_only_option
+@shared.overlaps_option("keep")
+@shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
 @click.option("--batch", default=1, show_default=True, help="Images per run.")
@@ -28,7 +28,6 @@ from edgekit.cli.shared_options import FILE, Names, Size
 @click.option(
     "--detections", type=int, default=None, help="Detections per generation.  [default: the model's own number]"
 )
-@click.option("--masks", default="all", show_default=True, help="all: of every slot; found: graphs of their own.")
 @click.option("--precision", default=None, help="fp32, fp16 or int8, written into the graph.  [default: fp32]")
 @click.option("--target", default="tensorrt", show_default=True, help="What fp32 and int8 are made for: tensorrt, cpu.")
 @click.option("--calibration", type=FILE, default=None, help="For int8: folder of photos, a set's JSON, or a table.")

@@ -16,8 +16,8 @@ from edgekit.cli.shared_options import FILE
 @click.argument("images", type=FILE, nargs=-1, default=())
 @click.option("-o", "--output", type=FILE, default=None, help="Folder of annotated pictures; annotated video (.mp4).")
 @click.option("--min-score", default=0.5, show_default=True, help="Leave out detections below this score.")
-@shared.generations_option
-@shared.best_only_option
+@shared.overlaps_option("one")
+@shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
 @shared.skip_option

@@ -11,17 +11,14 @@ import click
 FILE = click.Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")
-generations_option = click.option(
-    "--generations", type=int, default=None, help="Use the model as it was after that many adaptations."
-)
-best_only_option = click.option(
-    "--best-only", is_flag=True, help="Drop what a better-scored detection of another generation covers."
-)
 base_classes_option = click.option(
     "--base-classes", type=FILE, default=None, help="File with the base model's class names."
 )
 architecture_option = click.option(
     "--architecture", default=None, help="torchvision's name, where the weights fit several."
+)
+pack_option = click.option(
+    "--pack", "packs", type=FILE, multiple=True, help="Pack of further classes; may be given several times."
 )
 force_option = click.option("--force", is_flag=True, help="Replace files that edgekit did not make.")
 skip_option = click.option("--skip-bad-images", is_flag=True, help="Report images that cannot be read, and go on.")
@@ -33,6 +30,12 @@ R = TypeVar("R")
 def record(kind: type[R], options: dict[str, Any]) -> R:
     """An option record of the flat options that have its fields' names, which are taken out of ``options``."""
     return kind(**{name: options.pop(name) for name in inspect.signature(kind).parameters})
+
+
+def overlaps_option(default: str) -> Any:
+    """``--overlaps``; a command tells its ``default`` from the same value given."""
+    text = f"one: one label per object; keep: all that is found.  [default: {default}]"
+    return click.option("--overlaps", default=None, help=text)
 
 
 class Size(click.ParamType):

@@ -20,7 +20,7 @@ from edgekit.files.whole_files import sha256
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import describe_engine
 from edgekit.runtime.opening import open_session
-from edgekit.runtime.selection import Selected
+from edgekit.runtime.selection import selected
 from edgekit.runtime.session import Session
 
 STAGE_PHOTOS = 4  # how many photos the stages are compared on: those on which the models differ most
@@ -68,9 +68,8 @@ def compare(
         raise EdgekitError(f"--min-matched {min_matched:g}: not a share", "give 0 to 1, e.g. 0.99")
     photos = comparison_photos(images, data)
     first, second = _open_both(a, b)
-    mixed = first.meta.best_only or second.meta.best_only  # then the other's detections are mixed too
-    pair = [Selected(s, s.meta, True) if mixed and not s.meta.best_only else s for s in (first, second)]
-    found = run_both(pair[0], pair[1], photos, track)
+    overlaps = "one" if "one" in (first.meta.overlaps, second.meta.overlaps) else "keep"
+    found = run_both(selected(first, overlaps), selected(second, overlaps), photos, track)
     verification = judge(found, photos, first, second)
     rows, missing = [], None
     try:

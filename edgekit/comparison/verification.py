@@ -119,7 +119,7 @@ def check_comparable(reference: Session, other: Session) -> None:
         what = f"only one has {', '.join(odd[:5])}{', ...' if len(odd) > 5 else ''}" if odd else "their order differs"
         raise EdgekitError(
             f"the models' classes differ ({len(first.categories)} and {len(second.categories)} labels): {what}",
-            "compare forms of one model; export it as it was earlier with --generations",
+            "compare forms of one model",
         )
     if first.input_size != second.input_size:
         sizes = " and ".join(f"{h}x{w}" for h, w in (first.input_size, second.input_size))

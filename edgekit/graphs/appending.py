@@ -79,8 +79,10 @@ def with_packs_appended(file: OnnxFile, packs: Sequence[Pack], force: bool = Fal
 def check_appendable(base: OnnxFile) -> None:
     """Raise EdgekitError if no generation can be added to an exported graph."""
     path, meta = base.path, base.meta
-    if meta.best_only:
-        raise EdgekitError(f"{path}: drops covered detections, so no classes can be added to it", AGAIN)
+    if meta.overlaps == "one":
+        raise EdgekitError(
+            f"{path}: gives one label per object, so no classes can be added to it", "export it without --overlaps one"
+        )
     if meta.precision != "fp32":
         raise EdgekitError(
             f"{path}: is {meta.precision}, and classes are added to a graph in fp32",

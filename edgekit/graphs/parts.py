@@ -79,7 +79,7 @@ def predictors_in(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 
 def save_sharing_weights(folder: Path, parts: Mapping[str, onnx.ModelProto]) -> None:
-    """Write graphs to ``folder``, their large tensors to one file beside them (ONNX's external data), equal ones once."""
+    """Write graphs to ``folder``, their large tensors to one file beside them (ONNX's external data), each once."""
     offsets: dict[str, tuple[int, int]] = {}
     with (folder / WEIGHTS).open("wb") as file:
         for part in parts.values():
@@ -96,3 +96,8 @@ def save_sharing_weights(folder: Path, parts: Mapping[str, onnx.ModelProto]) -> 
     for name, part in parts.items():
         part.producer_name = METADATA_KEY
         (folder / name).write_bytes(part.SerializeToString())
+
+
+def slots_of(parts: Mapping[str, onnx.ModelProto]) -> tuple[int, ...]:
+    """The numbers of boxes that there are mask graphs for; none of a Faster R-CNN."""
+    return tuple(sorted({count for count in range(1, max(SLOTS) + 1) if mask_head(count) in parts}))

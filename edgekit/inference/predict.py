@@ -54,9 +54,10 @@ def predict(
 
     ``output`` is the folder to write annotated PNGs to or, of a video or camera, the annotated video. ``jsonl`` gets
     one line of JSON per image or frame. ``frames`` ends a video or camera after that many. A camera is "0",
-    "/dev/video0", "csi:0" (a Jetson's) or the address of a stream. ``selection`` and ``hints`` are those of
-    ``open_session``. No output may be one of the images; ``force`` replaces other files that edgekit did not make,
-    among which JSON lines and videos always count, as they cannot say who made them.
+    "/dev/video0", "csi:0" (a Jetson's) or the address of a stream. ``selection`` (by
+    default of one label per object) and ``hints`` are those of ``open_session``. No output may be one of the images;
+    ``force`` replaces other files that edgekit did not make, among which JSON lines and videos always count, as they
+    cannot say who made them.
     """
     paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(path) for path in images]
     folder = Path(output) if output is not None else None
@@ -65,7 +66,7 @@ def predict(
     _check(video or camera, folder, frames)
     files = list(_files(paths, folder)) if video is None and camera is None else []
     check_outputs([folder, lines, *(picture for _, picture in files)], [model, *paths, hints.base_classes], force)
-    session = open_session(model, selection, hints)
+    session = open_session(model, Selection(selection.overlaps or "one"), hints)
     if camera is not None:
         return watch(session, open_camera(camera), folder, lines, min_score, frames, track)
     if video is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +10,13 @@ import torch
 
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import TORCHVISION, kind_of, resolve
+from edgekit.artifacts.pack_files import Pack
 from edgekit.artifacts.safetensors_files import tensors_sha256, write_safetensors
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import ARCHITECTURES, check_size, without_weights
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
-from edgekit.model.packs import grown_fingerprint
+from edgekit.model.packs import grown_fingerprint, with_packs
 from edgekit.model.predictors import Generation
 from edgekit.model.recognise import frozen_norms, recognise
 from edgekit.model.sources import Weights, read_weights
@@ -32,20 +33,24 @@ ADAPTERS = "edgekit.generations"  # the prefix of the tensors that torchvision's
 
 def load_model(
     model: str | Path,
-    generations: int | None = None,
     hints: CheckpointHints = CheckpointHints(),
     size: tuple[int, int] | None = None,
+    packs: Sequence[Pack] = (),
 ) -> tuple[GenerationalRCNN, ModelMeta]:
     """Read a checkpoint (a file, torchvision's name or an embedded model's) as a module in eval mode, in float32.
 
-    ``generations`` keeps only that many of the generations added to the base model: the model as it was then.
     ``hints`` describe a checkpoint that edgekit did not write; ``size`` replaces the input's (height, width).
     """
-    return build_model(resolve(model), *read_checkpoint(model, hints), generations, size)
+    path = resolve(model)
+    weights, meta = read_checkpoint(model, hints)
+    module, meta = build_model(path, weights, meta, size)
+    if not packs:
+        return module, meta
+    return with_packs(module, replace(meta, fingerprint=fingerprint(weights.tensors, meta)), packs, path)
 
 
 def build_model(
-    path: Path, weights: Weights, meta: ModelMeta, generations: int | None = None, size: tuple[int, int] | None = None
+    path: Path, weights: Weights, meta: ModelMeta, size: tuple[int, int] | None = None
 ) -> tuple[GenerationalRCNN, ModelMeta]:
     """``load_model`` of what ``read_checkpoint`` read from ``path``; the module shares the tensors."""
     if meta.architecture not in ARCHITECTURES:
@@ -63,8 +68,6 @@ def build_model(
             f"{path}: its weights do not fit {meta.architecture}: {reason}",
             "write it again with this edgekit" if not meta.recognised else "check where it comes from",
         ) from None
-    if generations is not None:
-        meta, added = meta.until(generations, path), added[:generations]
     return GenerationalRCNN(base, added, meta.parents[: len(added)] or None).eval(), meta
 
 

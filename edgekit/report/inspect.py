@@ -63,8 +63,6 @@ def inspect(artifact: str | Path) -> Inspection:
             "outputs": shapes_of(graph.graph.output),
             "nodes": dict(sorted(Counter(n.op_type for n in graph.graph.node).items())),
         }
-        if meta.mask_files:
-            details["masks made by"] = ", ".join(meta.mask_files)
     else:
         from edgekit.model.checkpoint import read_checkpoint
 

@@ -12,6 +12,7 @@ from edgekit.report.sheets import Sheet, facts, rich_table
 
 if TYPE_CHECKING:
     from edgekit.adaptation.adapt import Adaptation
+    from edgekit.adaptation.proof import Proof
     from edgekit.comparison.compare import Comparison
     from edgekit.deployment.export.export_result import Export
     from edgekit.inference.live import Stream
@@ -52,9 +53,22 @@ def adaptation_table(result: Adaptation) -> Table:
     if proof.new is not None:
         new = f"{ap_text(proof.new)} on {proof.held_out_photos} held-out photos"
     rows.append(("new classes' AP", new))
+    rows.append(("hidden by --overlaps one", _hidden_text(proof)))
     rows += [("advice", message) for message in result.advice]
     rows += [("skipped", message) for message in result.skipped]
     return facts(f"adapted {result.architecture}, {result.settings['scoring']} scoring", rows)
+
+
+def _hidden_text(proof: Proof) -> str | None:
+    """How many old detections one label per object hides; None where there was no photo to count them on."""
+    parts = {"with new objects": proof.hidden_with_new, "without new objects": proof.hidden_without_new}
+    counts = [
+        f"{part.hidden} of {counted(part.detections, 'old detection')} on "
+        f"{counted(part.photos_not_learned_from, 'photo')} {which}"
+        for which, part in parts.items()
+        if part.photos_not_learned_from
+    ]
+    return ", ".join(counts) or None
 
 
 def ap_text(part: Part | Evaluation) -> str:
@@ -74,9 +88,7 @@ def export_table(result: Export) -> Table:
         planes = f"float32 [{result.batch}, 3, {height}, {width}], RGB, 0 to 255"
         rows.append(("input", planes if result.input_type == "float" else pixels))
         rows.append(("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static"))
-    if result.mask_files:
-        names = ", ".join(p.name for p in result.mask_files)
-        rows.append(("masks", f"of what is found, by {names}: keep them beside it"))
+    rows.append(("packs", ", ".join(result.packs) or None))
     if result.eight_bit_share is not None:
         rows.append(("in 8 bits", f"{100 * result.eight_bit_share:.0f}% of the multiply-adds"))
     rows.append(("kept in fp32", ", ".join(result.kept) or None))

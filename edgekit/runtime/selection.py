@@ -1,4 +1,4 @@
-"""Selects a model's detections: those up to some generation, or only the best of several generations'."""
+"""One object, one label: selects among detections of several generations of classes that overlap."""
 
 from __future__ import annotations
 
@@ -7,41 +7,49 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.artifacts.metadata import ModelMeta
-from edgekit.data.detections import box_iou
+from edgekit.artifacts.metadata import OVERLAPS, ModelMeta
+from edgekit.data.detections import Detections, box_iou
 from edgekit.errors import EdgekitError
 from edgekit.runtime.session import Outputs, Session
 
-COVERED_IOU = 0.7  # a detection that a better one of another generation overlaps more than this is dropped
+OVERLAP_SCORE = 0.7  # a later generation's detection above this score hides the base model's
+OVERLAP_IOU = 0.5  # boxes that overlap as much are one object
 
 
 @dataclass(frozen=True)
 class Selection:
     """Which of a model's detections to use.
 
-    ``generations`` uses the model as it was after that many adaptations; ``best_only`` drops detections that a
-    better-scored one of another generation covers.
+    ``overlaps`` is "one" (one label per object, see ``one_label``) or "keep" (all that is found). With None,
+    ``predict`` takes "one", and all else takes what the model gives. ``packs`` are files of packs to use with the
+    model, in any order.
     """
 
-    generations: int | None = None
-    best_only: bool = False
+    overlaps: str | None = None
+    packs: tuple[str | Path, ...] = ()
 
-    def apply(self, meta: ModelMeta, source: Path) -> ModelMeta:
-        """The metadata of what is left of the model ``source``; raises EdgekitError if it lacks that generation."""
-        if self.generations is None:
-            return meta
-        if meta.best_only:
+    def __post_init__(self) -> None:
+        if self.overlaps not in (None, *OVERLAPS):
+            raise EdgekitError(f"--overlaps {self.overlaps}: unknown", f"give one of: {', '.join(OVERLAPS)}")
+
+    def apply(self, session: Session, source: Path) -> Session:
+        """A session of the model ``source`` with its detections selected.
+
+        Raises EdgekitError if all are to be kept, and the graph itself drops some.
+        """
+        if self.overlaps == "keep" and session.meta.overlaps == "one":
             raise EdgekitError(
-                f"{source}: its generations are mixed (best only)", "export it again without --best-only"
+                f"{source}: gives one label per object, so --overlaps keep has nothing to keep",
+                "omit it, or export the model again without --overlaps one",
             )
-        return meta.until(self.generations, source)
+        return selected(session, self.overlaps or "keep")
 
 
 class Selected(Session):
-    """A session whose detections are selected; ``meta`` describes the model that is left."""
+    """A session whose detections have one label per object."""
 
-    def __init__(self, session: Session, meta: ModelMeta, best_only: bool) -> None:
-        self.session, self.meta, self.best_only = session, meta, best_only
+    def __init__(self, session: Session) -> None:
+        self.session, self.meta = session, session.meta
         self.runtime, self.batch = session.runtime, session.batch
 
     def infer_batch(self, images: np.ndarray) -> list[Outputs]:
@@ -53,21 +61,31 @@ class Selected(Session):
         self.session.close()
 
     def _select(self, found: Outputs) -> Outputs:
-        # Exact scoring: no generation changes an earlier one, so leaving out later labels gives the earlier model.
-        found = _rows(found, (found.labels < len(self.meta.categories)) & (found.scores > 0))
-        return best_only(found, self.meta) if self.best_only else found
+        keep = one_label(found, self.meta)
+        return Outputs(*(values[keep] for values in found))
 
 
-def best_only(found: Outputs, meta: ModelMeta) -> Outputs:
-    """Drop each detection that a better-scored one of another generation covers; at equal scores the earlier stays."""
-    ends = np.cumsum([len(names) for names in meta.generations])
-    generations = np.searchsorted(ends, found.labels, side="right")
-    order = np.lexsort((generations, -found.scores))  # the best first
-    better = np.empty(len(order), np.int64)
-    better[order] = np.arange(len(order))
-    covers = (better[:, None] < better[None]) & (generations[:, None] != generations[None])
-    return _rows(found, ~(covers & (box_iou(found.boxes, found.boxes) > COVERED_IOU)).any(axis=0))
+def selected(session: Session, overlaps: str) -> Session:
+    """The session itself where ``overlaps`` leaves its detections as they are, else one that selects."""
+    alone = len(session.meta.group_sizes) == 1  # no later generation: nothing can be hidden
+    return session if overlaps == "keep" or session.meta.overlaps == "one" or alone else Selected(session)
 
 
-def _rows(found: Outputs, keep: np.ndarray) -> Outputs:
-    return Outputs(*(values[keep] for values in found))
+def one_label(found: Outputs | Detections, meta: ModelMeta, least_score: float = OVERLAP_SCORE) -> np.ndarray:
+    """Which detections stay where each object is to have one label: bool [D].
+
+    Raw scores of two softmaxes cannot be compared, but a later generation's own score can be relied on: it was computed
+    against everything that is believed of the earlier classes. So a detection of the base model is hidden by any of a
+    later generation that overlaps it and scores above ``least_score``. Among later generations the higher score hides
+    the lower; at equal scores the earlier generation stays.
+
+    A hidden detection still hides others: what one generation hides of the base model's is then the same whichever
+    others are there, and no order or iteration is needed, here or in a graph (``static.detector.uncovered``).
+    """
+    generation = np.searchsorted(np.cumsum(meta.group_sizes), found.labels, side="right")
+    later, earlier = generation > 0, generation[:, None] < generation[None]
+    sure = (later & (found.scores > least_score))[:, None] & ~later[None]
+    higher = (found.scores[:, None] > found.scores[None]) & (earlier | earlier.T)
+    equal = (found.scores[:, None] == found.scores[None]) & earlier
+    hides = sure | ((higher | equal) & later[:, None] & later[None])
+    return ~(hides & (box_iou(found.boxes, found.boxes) >= OVERLAP_IOU)).any(axis=0)

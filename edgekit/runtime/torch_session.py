@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.pack_files import Pack
 from edgekit.errors import EdgekitError
 from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import GenerationalRCNN
@@ -33,9 +35,11 @@ class TorchSession(Session):
         self.runtime = f"pytorch {self.device.type}"
 
     @classmethod
-    def load(cls, model: str | Path, hints: CheckpointHints = CheckpointHints()) -> TorchSession:
-        """Open a checkpoint or a model by its name."""
-        return cls(*load_model(model, None, hints))
+    def load(
+        cls, model: str | Path, hints: CheckpointHints = CheckpointHints(), packs: Sequence[Pack] = ()
+    ) -> TorchSession:
+        """Open a checkpoint or a model by its name, with packs."""
+        return cls(*load_model(model, hints, packs=packs))
 
     def infer_batch(self, images: np.ndarray) -> list[Outputs]:
         """Run on any number of canvases: uint8 [N, H, W, 3]."""

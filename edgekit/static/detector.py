@@ -8,7 +8,7 @@ from torch import nn
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Predictors
-from edgekit.runtime.selection import COVERED_IOU
+from edgekit.runtime.selection import OVERLAP_IOU, OVERLAP_SCORE
 from edgekit.static.nms import keep_mask, pairwise_iou
 from edgekit.static.static_trunk import StaticTrunk, box_limits, clip, decode_boxes, large_enough
 
@@ -29,7 +29,7 @@ class StaticRCNN(nn.Module):
 
     def __init__(self, model: GenerationalRCNN, shape: GraphShape) -> None:
         super().__init__()
-        self.model, self.best_only = model, shape.best_only
+        self.model, self.one_label = model, shape.overlaps == "one"
         self.trunk = StaticTrunk(model, shape.input_size, shape.proposals)
         numbers = range(1 + len(model.predictors.generations))
         self.slots = nn.ModuleList(Slots(model, self.trunk.mask, shape, number) for number in numbers)
@@ -56,7 +56,7 @@ class StaticRCNN(nn.Module):
         for slots, predicted in zip(added, predictors.added_predictions(box_features, logits), strict=True):
             results.append(slots(table, proposals, proposed, *predicted)[0])
         found = [torch.cat(parts) for parts in zip(*results, strict=True)]
-        if self.best_only:
+        if self.one_label and len(results) > 1:
             found[2] = found[2] * uncovered(found[0], found[2], [len(r[2]) for r in results])
         return found, chosen, (box_features, logits)
 
@@ -125,14 +125,15 @@ class Slots(nn.Module):
 
 
 def uncovered(boxes: torch.Tensor, scores: torch.Tensor, slots: list[int]) -> torch.Tensor:
-    """Float [D]: 0 for boxes [D, 4] that a better-scored one of another generation covers, as ``selection.best_only``.
+    """Float [D]: 1 for boxes [D, 4] that stay where each object is to have one label (``selection.one_label``), else 0.
 
-    ``slots`` is the number of each generation's boxes; at equal scores the earlier generation's stays.
+    ``slots`` is the number of each generation's boxes, the base model's first.
     """
     generation = torch.tensor([g for g, count in enumerate(slots) for _ in range(count)], device=boxes.device)
-    earlier = (generation[:, None] < generation[None]).to(boxes.dtype)
-    other = earlier + earlier.t()
-    better = (scores[:, None] > scores[None]).to(boxes.dtype) * other
-    equal = (scores[:, None] >= scores[None]).to(boxes.dtype) * earlier
-    covers = torch.maximum(better, equal) * (pairwise_iou(boxes) > COVERED_IOU).to(boxes.dtype)
-    return 1 - covers.amax(dim=0)
+    later = (generation > 0).to(boxes.dtype)
+    earlier = (generation[:, None] < generation[None]).to(boxes.dtype) * later[:, None]  # both are later ones
+    sure = (scores > OVERLAP_SCORE).to(boxes.dtype) * later
+    higher = (scores[:, None] > scores[None]).to(boxes.dtype) * (earlier + earlier.t())
+    at_least = (scores[:, None] >= scores[None]).to(boxes.dtype) * earlier
+    hides = torch.maximum(sure[:, None] * (1 - later), torch.maximum(higher, at_least))
+    return 1 - (hides * (pairwise_iou(boxes) >= OVERLAP_IOU).to(boxes.dtype)).amax(dim=0)

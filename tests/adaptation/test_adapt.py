@@ -53,6 +53,7 @@ def test_proof_is_written(adaptation: Adaptation) -> None:
     assert proof["files"]["data"].endswith(".json")
     assert proof["files"]["val"] is None
     assert proof["input_size"] == [320, 320]
+    assert proof["hidden_with_new"] == {"photos_not_learned_from": 0, "detections": 0, "hidden": 0}
 
 
 def test_what_the_rpn_proposes_is_said_before_training(

@@ -26,7 +26,7 @@ from tests.tiny_detector import META, write_tiny_detector
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"best_only": True}, "drops covered detections"), ({"precision": "fp16"}, "classes are added in fp32")],
+    [({"overlaps": "one"}, "gives one label per object"), ({"precision": "fp16"}, "classes are added in fp32")],
 )
 def test_graphs_that_nothing_can_be_added_to(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     path = write_tiny_detector(tmp_path / "base.onnx", meta=dataclasses.replace(META, **changes))

@@ -112,7 +112,7 @@ def test_the_command_reports_and_fails_with_the_numbers(
 
 
 def test_models_that_cannot_be_compared_are_named(base_onnx: Path, adapted_onnx: Path, tmp_path: Path) -> None:
-    with pytest.raises(EdgekitError, match=r"only one has chicken, frog.*--generations"):
+    with pytest.raises(EdgekitError, match=r"only one has chicken, frog.*forms of one model"):
         compare(base_onnx, adapted_onnx)
     graph, meta = read_onnx(base_onnx)
     write_onnx(tmp_path / "other.onnx", graph, replace(meta, input_size=(256, 320)))

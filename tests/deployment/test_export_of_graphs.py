@@ -34,7 +34,7 @@ def test_another_precision_is_compared_with_the_graph_itself(adapted_onnx: Path,
     ("options", "message"),
     [
         ({"shape": GraphShape((256, 256))}, "--size cannot change it"),
-        ({"generations": 0, "shape": GraphShape(best_only=True)}, "--generations, --best-only cannot change it"),
+        ({"shape": GraphShape(overlaps="keep")}, "--overlaps cannot change it"),
     ],
 )
 def test_what_needs_the_checkpoint_is_said(

@@ -88,20 +88,6 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
         load_model(path)
 
 
-def test_generations_are_taken_off_again(tmp_path: Path) -> None:
-    module, meta = load_model("demo")
-    module.predictors.added.extend(Generation(n, 512, module.predictors.mask_channels, adapter=True) for n in (2, 1))
-    path = tmp_path / "three.safetensors"
-    save_model(path, module, dataclasses.replace(meta, generations=(*meta.generations, ("a", "b"), ("c",))))
-    earlier, earlier_meta = load_model(path, generations=1)
-    assert earlier_meta.new_classes == ("a", "b")
-    assert [g.classes for g in earlier.predictors.generations] == [2]
-    state = earlier.predictors.generations[0].state_dict()
-    assert all(torch.equal(t, state[n]) for n, t in module.predictors.generations[0].state_dict().items())
-    with pytest.raises(EdgekitError, match="has 2 added generations, not 3"):
-        load_model(path, generations=3)
-
-
 def test_float32_is_not_tf32_in_any_part_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     module, _ = load_model("demo")
     ran: list[bool] = []

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import onnx
+import torch
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import resolve
-from edgekit.artifacts.pack_files import Pack, combined, ordered
+from edgekit.artifacts.pack_files import Pack, Parent, combined, ordered
 from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.deployment.assembly.graph_cache import cached_graph
 from edgekit.deployment.assembly.trunk_files import write_trunk
@@ -47,10 +48,29 @@ def assemble(
     graph = base_graph(path, weights, meta, shape, track)
     grown = combined(meta, packs, path)
     base, built_in = split_generations(weights.tensors, meta.group_sizes)
-    first = {kind: base[name] for kind in ("weight", "bias") if (name := f"{FIRST_MASK_LAYER}.{kind}") in base}
-    added = [tensors_of(generation, first) for generation in built_in]
+    added = [tensors_of(generation, _first_mask_layer(base)) for generation in built_in]
     append(graph, grown, [*added, *(pack.tensors for pack in ordered(packs, meta.packs))], path)
     return graph, grown
+
+
+def assemble_base(
+    model: str | Path, shape: GraphShape, hints: CheckpointHints = CheckpointHints(), track: Track = silent
+) -> tuple[onnx.ModelProto, ModelMeta, list[Pack]]:
+    """The static graph of a checkpoint's base model, what that is, and the generations built into it as packs."""
+    weights, meta = read_checkpoint(model, hints)
+    path, shape = resolve(model), replace(shape, size=check_size(shape.size or meta.input_size))
+    meta = replace(meta.as_base(), input_size=shape.input_size)
+    base, built_in = split_generations(weights.tensors, meta.group_sizes)
+    alone = replace(meta, generations=meta.generations[:1], parents=(), fingerprint=base_sha256(base, meta))
+    packs: list[Pack] = []
+    for number, generation in enumerate(built_in, start=1):
+        parents = tuple(Parent(packs[p - 1].name, packs[p - 1].sha256) for p in meta.parents_of(number))
+        tensors = tensors_of(generation, _first_mask_layer(base))
+        classes = meta.generations[number]
+        packs.append(
+            Pack(f"generation-{number}", classes, alone.fingerprint, tensors, meta.architecture, parents=parents)
+        )
+    return base_graph(path, weights, meta, shape, track), alone, packs
 
 
 def base_graph(
@@ -76,3 +96,8 @@ def write_checkpoint_trunk(
 ) -> None:
     """Write the trunk of a checkpoint, at the input size of ``meta``, as ``write_trunk``."""
     write_trunk(base_graph(path, weights, meta, GraphShape(meta.input_size)), folder, rois, mask_rois, for_cpu)
+
+
+def _first_mask_layer(base: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a base model's first mask layer; none of a Faster R-CNN."""
+    return {kind: base[name] for kind in ("weight", "bias") if (name := f"{FIRST_MASK_LAYER}.{kind}") in base}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx
 import onnx_ir as ir
 
@@ -16,11 +18,19 @@ def rewrite_for_cpu(model: onnx.ModelProto) -> None:
 
     All weights stay as they are, under their names.
     """
-    if use_winograd(model):
-        with editing(model) as graph:
-            use_products(graph)
-            join_at_once(graph)
-        check_static(model)
+    rewrite_parts_for_cpu({"": model})
+
+
+def rewrite_parts_for_cpu(parts: Mapping[str, onnx.ModelProto]) -> bool:
+    """Rewrite the float32 graphs of one model, in place, if a convolution gains; returns whether one does."""
+    gains = [use_winograd(part) for part in parts.values()]
+    if any(gains):
+        for part in parts.values():
+            with editing(part) as graph:
+                use_products(graph)
+                join_at_once(graph)
+            check_static(part)
+    return any(gains)
 
 
 def rewrite_for_8_bits(model: onnx.ModelProto, kept: frozenset[str]) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.pack_files import Pack
 from edgekit.deployment.assembly.assembling import assemble
 from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.deployment.export.starting_graph import StartingGraph
@@ -16,7 +17,7 @@ from edgekit.model.architectures import check_size, limit
 from edgekit.model.checkpoint import load_model
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track
-from edgekit.runtime.selection import Selected
+from edgekit.runtime.selection import selected
 from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 from edgekit.static.detector import MOST_CANDIDATES
@@ -26,32 +27,33 @@ TOP_K = 3840  # the most that TensorRT's TopK takes
 
 
 def of_checkpoint(
-    model: str | Path, hints: CheckpointHints, generations: int | None, shape: GraphShape, track: Track
+    model: str | Path, hints: CheckpointHints, packs: Sequence[Pack], shape: GraphShape, track: Track
 ) -> StartingGraph:
-    """A checkpoint's graph, to be compared with PyTorch.
+    """The graph of a checkpoint with packs, to be compared with PyTorch.
 
     Where the shape allows it, it is put together from the base model's graph and the generations.
     """
     check_numbers(shape)
-    if shape.batch == 1 and not shape.best_only:
-        graph, meta = assemble(model, shape, generations, hints, track)
+    if shape.batch == 1 and shape.overlaps != "one":
+        graph, meta = assemble(model, replace(shape, overlaps=None), hints, packs, track)
     else:
-        module, meta = load_model(model, generations, hints, shape.size)
-        meta = replace(meta, best_only=shape.best_only)
+        module, meta = load_model(model, hints, shape.size, packs)
+        meta = replace(meta, overlaps=shape.overlaps or "keep")
         for _ in track(range(1), "building the static graph"):
             graph = to_onnx(module, replace(shape, size=check_size(meta.input_size)))
-    return StartingGraph(graph, meta, _reference(model, hints, shape))
+    return StartingGraph(graph, meta, reference(model, hints, packs, shape))
 
 
-def _reference(model: str | Path, hints: CheckpointHints, shape: GraphShape) -> Callable[[ModelMeta], Session]:
-    """What opens PyTorch's session of a model, limited as the graph is."""
+def reference(
+    model: str | Path, hints: CheckpointHints, packs: Sequence[Pack], shape: GraphShape
+) -> Callable[[ModelMeta], Session]:
+    """What opens PyTorch's session of a model with packs, limited as the graph is."""
 
     def opened(meta: ModelMeta) -> Session:
-        added = len(meta.generations) - 1 if meta.scoring == "exact" else None
-        module, _ = load_model(model, added, hints, meta.input_size)
-        fp32 = replace(meta, precision="fp32")
+        module, _ = load_model(model, hints, meta.input_size, packs)
+        fp32 = replace(meta, precision="fp32", overlaps="keep")
         limit(module.base, shape.proposals, shape.detections)
-        return Selected(TorchSession(module, fp32), fp32, meta.best_only)
+        return selected(TorchSession(module, fp32), meta.overlaps)
 
     return opened
 

@@ -8,18 +8,19 @@ take their places at the end. None of them may be one that is read; an engine ma
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.model_names import kind_of
+from edgekit.artifacts.pack_files import read_pack
 from edgekit.comparison.comparison_photos import Photos, photos_in
 from edgekit.comparison.verification import verified
-from edgekit.deployment.assembly.mask_files import remove_unused
 from edgekit.deployment.export.export_result import Export
 from edgekit.deployment.export.finished_graph import check_untouched, described, write_graph
+from edgekit.deployment.export.parts_export import write_in_parts
 from edgekit.deployment.export.request import ExportRequest, check_request, given
 from edgekit.deployment.export.starting_graph import StartingGraph, of_graph
 from edgekit.deployment.export.triton import fill_repository
@@ -37,13 +38,12 @@ def export(
     *,
     format: str = "onnx",
     hints: CheckpointHints = CheckpointHints(),
-    generations: int | None = None,
     shape: GraphShape = GraphShape(),
     conversion: Conversion = Conversion(),
     engine: EngineOptions = EngineOptions(),
     input: str | None = None,
     labels: str | None = None,
-    masks: str = "all",
+    packs: Sequence[str | Path] = (),
     triton: Path | None = None,
     verify: Path | bool = True,
     force: bool = False,
@@ -52,12 +52,12 @@ def export(
     """Write a model as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
 
     ``model`` is a checkpoint or, to be converted, built or served without PyTorch, a graph that this function wrote.
-    ``format`` is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes). ``generations`` is the
-    number of adaptations to take, by default all. ``input`` is "uint8" ([N, H, W, 3], the default) or "float" (float32
-    [N, 3, H, W], 0 to 255), ``labels`` "int64" (the default) or "int32". With ``masks`` "found" smaller graphs beside
-    ``output`` make the masks of what was found. ``triton`` is a model repository to write into. ``verify`` is a folder
-    of photos to compare on (with AP, if it holds an annotations.json); True takes some of the calibration or those
-    that come with edgekit, False compares nothing. ``force`` replaces files that edgekit did not make.
+    ``format`` is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes). ``input`` is "uint8"
+    ([N, H, W, 3], the default) or "float" (float32 [N, 3, H, W], 0 to 255), ``labels`` "int64" (the default) or
+    "int32". An ``output`` without a suffix is a folder: the model in parts, into which packs can be installed later.
+    ``packs`` are added to the model. ``triton`` is a model repository to write into. ``verify`` is a folder of photos
+    to compare on (with AP, if it holds an annotations.json); True takes some of the calibration or those that come with
+    edgekit, False compares nothing. ``force`` replaces files that edgekit did not make.
     """
     started = time.monotonic()
     request = ExportRequest(
@@ -65,20 +65,25 @@ def export(
         output=output.absolute(),
         format=format,
         hints=hints,
-        generations=generations,
         shape=shape,
         conversion=conversion,
         engine=engine,
         input=input,
         labels=labels,
-        masks=masks,
+        packs=tuple(Path(pack) for pack in packs),
         triton=triton,
         verify=verify,
         force=force,
     )
     device = check_request(request)
-    result = _state_dict(request) if format == "torchvision" else _graph(request, device, track)
-    megabytes = sum(path.stat().st_size for path in (result.output, *result.mask_files)) / 1e6
+    if format == "torchvision":
+        result = _state_dict(request)
+    elif request.in_parts:
+        result = write_in_parts(request, photos_to_compare_on(request), track)
+    else:
+        result = _graph(request, device, track)
+    files = [path for path in (result.output, *result.output.rglob("*")) if path.is_file()]
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
     return replace(result, seconds=round(time.monotonic() - started, 2), megabytes=megabytes)
 
 
@@ -86,7 +91,7 @@ def _state_dict(request: ExportRequest) -> Export:
     from edgekit.deployment.export.torchvision_state import write_state
     from edgekit.model.checkpoint import load_model
 
-    module, meta = load_model(request.model, request.generations, request.hints)
+    module, meta = load_model(request.model, request.hints, packs=[read_pack(path) for path in request.packs])
     notes = write_state(request.output, module, meta)
     return Export(request.output, request.format, meta.input_size, "fp32", notes=notes)
 
@@ -94,11 +99,10 @@ def _state_dict(request: ExportRequest) -> Export:
 def _graph(request: ExportRequest, device: Target | None, track: Track) -> Export:
     """Write a graph, and for ``device`` its engine."""
     started = time.monotonic()
-    calibrated = photos_meant(request.conversion.calibration)
     with _repository(request) as served, staged(*request.outputs) as folder:
         start = _starting_graph(request, track)
         graph_seconds = round(time.monotonic() - started, 2)
-        photos = _photos_to_compare_on(request, calibrated)
+        photos = photos_to_compare_on(request)
         if request.engine_only:
             check_untouched(request, start.meta)
             file, result = request.path, described(request, start.graph, start.meta)
@@ -109,26 +113,24 @@ def _graph(request: ExportRequest, device: Target | None, track: Track) -> Expor
         if served is not None and request.repository is not None:
             with writing(request.repository):
                 fill_repository(served, folder / request.engine_file.name if device else file, file)
-    if not request.engine_only:
-        remove_unused(request.onnx_file)
     return replace(result, graph_seconds=graph_seconds, triton=request.repository)
 
 
 def _starting_graph(request: ExportRequest, track: Track) -> StartingGraph:
     """The float32 graph of a checkpoint, or the graph that there is, and what to compare with."""
-    hints, generations = request.hints, request.generations
+    packs = [read_pack(path) for path in request.packs]
     if kind_of(request.path) == "onnx":
-        options = given(hints, generations=generations is not None) + given(request.shape)
-        return of_graph(request.path, request.precision, options)
+        return of_graph(request.path, request.precision, given(request.hints, request.shape), packs)
     from edgekit.deployment.export.checkpoint_graph import of_checkpoint
 
     if request.precision in ("fp16", "int8"):
         check_calibration(replace(request.conversion, precision=request.precision))
-    return of_checkpoint(request.model, hints, generations, request.shape, track)
+    return of_checkpoint(request.model, request.hints, packs, request.shape, track)
 
 
-def _photos_to_compare_on(request: ExportRequest, calibrated: Path | None) -> Photos | None:
+def photos_to_compare_on(request: ExportRequest) -> Photos | None:
     """The user's, or some that the graph was calibrated on, or those that come with edgekit; None: no comparison."""
+    calibrated = photos_meant(request.conversion.calibration)
     if request.verify is False:
         return None
     if request.photos is None and calibrated is not None:

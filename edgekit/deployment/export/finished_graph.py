@@ -11,10 +11,11 @@ import onnx
 
 from edgekit.artifacts.graph_shapes import canvases_of
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
+from edgekit.artifacts.onnx_files import write_onnx
 from edgekit.artifacts.outputs import made_here
-from edgekit.comparison.verification import Photos, verified
-from edgekit.deployment.assembly.mask_files import check_cut, write
+from edgekit.comparison.verification import Photos, Verification, verified
 from edgekit.deployment.edits.float_input import set_input_type
+from edgekit.deployment.edits.for_cpu import rewrite_for_cpu
 from edgekit.deployment.edits.int32_labels import set_label_type
 from edgekit.deployment.edits.winograd import uses_winograd
 from edgekit.deployment.export.export_result import Export
@@ -27,6 +28,8 @@ from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.progress import Track
 from edgekit.runtime.onnx_session import OnnxSession
+
+NO_GAIN = "--target cpu: no convolution is large enough to gain by Winograd's method"
 
 
 def check_untouched(request: ExportRequest, meta: ModelMeta) -> None:
@@ -43,32 +46,36 @@ def write_graph(
     request: ExportRequest, start: StartingGraph, folder: Path, photos: Photos | None, track: Track
 ) -> tuple[Path, Export]:
     """Write the starting graph as it was asked for into ``folder`` and compare it; the file and what it is."""
-    converted, meta = _converted(request, start, folder, track)
-    share = eight_bit_share(converted.model) if meta.precision == "int8" else None
-    for_cpu = meta.precision == "fp32" and request.conversion.target == "cpu"
-    files = write(folder / request.onnx_file.name, converted.model, meta, request.masks, for_cpu)
-    notes, seen = converted.notes, None
-    if for_cpu and not uses_winograd(files.graph):
-        notes += ("--target cpu: no convolution is large enough to gain by Winograd's method",)
+    converted, meta = converted_graph(request, start, folder, track)
+    graph, path, notes = converted.model, folder / request.onnx_file.name, converted.notes
+    share = eight_bit_share(graph) if meta.precision == "int8" else None
+    if for_cpu(request, meta):
+        rewrite_for_cpu(graph)
+        notes += () if uses_winograd(graph) else (NO_GAIN,)
+    write_onnx(path, graph, meta)
+    result = replace(described(request, graph, meta), kept=converted.kept, eight_bit_share=share, notes=notes)
     if photos is not None:
-        seen = verified(files.path, OnnxSession(files.path), start.reference(meta), photos, track=track)
-        notes += tuple(f"{doubt}: --verify DIR" for doubt in seen.doubts)
-    result = replace(
-        described(request, files.graph, meta),
-        kept=converted.kept,
-        eight_bit_share=share,
-        mask_files=tuple(request.onnx_file.with_name(name) for name in files.beside),
-        verification=seen,
-        notes=notes,
-    )
-    return files.path, result
+        seen = verified(path, OnnxSession(path), start.reference(meta), photos, track=track)
+        result = with_verification(result, seen)
+    return path, result
 
 
-def _converted(request: ExportRequest, start: StartingGraph, folder: Path, track: Track) -> tuple[Converted, ModelMeta]:
+def with_verification(result: Export, seen: Verification) -> Export:
+    """The result with what a comparison saw."""
+    notes = (*result.notes, *(f"{doubt}: --verify DIR" for doubt in seen.doubts))
+    return replace(result, verification=seen, notes=notes)
+
+
+def for_cpu(request: ExportRequest, meta: ModelMeta) -> bool:
+    """Whether a float32 graph is to be rewritten for onnxruntime's CPU kernels."""
+    return meta.precision == "fp32" and request.conversion.target == "cpu"
+
+
+def converted_graph(
+    request: ExportRequest, start: StartingGraph, folder: Path, track: Track
+) -> tuple[Converted, ModelMeta]:
     """The starting graph in the precision and with the types that were asked for; a table is written to ``folder``."""
     meta, converted = start.meta, Converted(start.graph)
-    if request.masks == "found":
-        check_cut(start.graph, meta, request.path)
     if request.engine.trt:
         check_one_canvas(canvases_of(start.graph))
     if request.precision in (None, meta.precision):

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifacts.graph_shapes import GraphShape
+from edgekit.artifacts.manifest import BASE, is_parts, read_manifest
+from edgekit.artifacts.metadata import OVERLAPS
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.outputs import check_outputs
+from edgekit.artifacts.pack_files import read_pack
 from edgekit.data.images import INPUT_TYPES, list_images
-from edgekit.deployment.assembly.mask_files import MASK_CHOICES
 from edgekit.deployment.edits.int32_labels import LABEL_TYPES
 from edgekit.deployment.export.triton import check_repository
 from edgekit.deployment.precision.calibration import table_of
@@ -42,21 +44,25 @@ class ExportRequest:
     output: Path
     format: str
     hints: CheckpointHints
-    generations: int | None
     shape: GraphShape
     conversion: Conversion
     engine: EngineOptions
     input: str | None
     labels: str | None
-    masks: str
+    packs: tuple[Path, ...]
     triton: Path | None
     verify: Path | bool
     force: bool
 
     @property
+    def in_parts(self) -> bool:
+        """Whether the output is a folder of a model in parts."""
+        return self.format == "onnx" and not self.output.suffix
+
+    @property
     def onnx_file(self) -> Path:
         """The graph's file; an engine lies beside its graph."""
-        return self.output.with_suffix(".onnx")
+        return self.output / BASE if self.in_parts else self.output.with_suffix(".onnx")
 
     @property
     def engine_file(self) -> Path:
@@ -86,7 +92,7 @@ class ExportRequest:
     @property
     def inputs(self) -> list[Any]:
         """All that is read."""
-        return [self.model, self.hints.base_classes, self.conversion.calibration, self.photos]
+        return [self.model, *self.packs, self.hints.base_classes, self.conversion.calibration, self.photos]
 
     @cached_property
     def engine_only(self) -> bool:
@@ -114,13 +120,14 @@ def check_request(request: ExportRequest) -> Target | None:
         check_outputs([request.output], request.inputs, request.force)
         return None
     _check_precision(request)
-    _check_masks(request)
     device = _check_engine(request)
     if request.photos is not None:
         list_images(request.photos)
     if request.triton is not None:
         check_repository(request.triton, request.onnx_file.stem, request.inputs, request.force)
-    check_outputs(request.outputs, request.inputs, request.force)
+    if request.in_parts:
+        _check_folder(request)
+    check_outputs([request.output] if request.in_parts else request.outputs, request.inputs, request.force)
     return device
 
 
@@ -150,9 +157,9 @@ def _check_names(request: ExportRequest) -> None:
     engine, conversion = request.engine, request.conversion
     known: dict[str, tuple[str | None, tuple[str, ...]]] = {
         "--format": (request.format, tuple(SUFFIXES)),
+        "--overlaps": (request.shape.overlaps, OVERLAPS),
         "--input": (request.input, INPUT_TYPES),
         "--labels": (request.labels, LABEL_TYPES),
-        "--masks": (request.masks, MASK_CHOICES),
         "--trt": (engine.trt, PRECISIONS),
         "--precision": (conversion.precision, PRECISIONS),
         "--target": (conversion.target, TARGETS),
@@ -161,7 +168,7 @@ def _check_names(request: ExportRequest) -> None:
         if value is not None and value not in names:
             raise EdgekitError(f"{option} {value}: unknown", f"give one of: {', '.join(names)}")
     output, suffixes = request.output, SUFFIXES[request.format]
-    if output.suffix.lower() not in suffixes:
+    if not request.in_parts and output.suffix.lower() not in suffixes:
         raise EdgekitError(f"{output}: not a name for this format", f"end it in {' or '.join(suffixes)}")
     if output.suffix.lower() == SUFFIX and not engine.trt:
         raise EdgekitError(f"{output}: is an engine's name", "give its precision, e.g. --trt fp16")
@@ -170,7 +177,7 @@ def _check_names(request: ExportRequest) -> None:
 def _check_weights_only(request: ExportRequest) -> None:
     """Raise for options of a graph, which a state dict has not."""
     files = {"triton": request.triton, "verify": request.photos}
-    types = {"input": request.input, "labels": request.labels, "masks": request.masks != "all"}
+    types = {"input": request.input, "labels": request.labels}
     if options := given(request.shape, request.conversion, request.engine, **files, **types):
         raise EdgekitError(f"--format torchvision: holds weights only, no {', '.join(options)}", "omit these options")
 
@@ -186,12 +193,25 @@ def _check_precision(request: ExportRequest) -> None:
     check_used(request.precision or "fp32", conversion)
 
 
-def _check_masks(request: ExportRequest) -> None:
-    """Raise for options that do not go with masks made by graphs of their own."""
-    wide, narrow = request.shape.batch > 1, request.labels == "int32"
-    others = given(batch=wide, trt=request.engine.trt, triton=request.triton, labels=narrow)
-    if request.masks == "found" and others:
-        raise EdgekitError(f"--masks found: does not go with {', '.join(others)}", "omit one of them")
+def _check_folder(request: ExportRequest) -> None:
+    """Raise for options that do not go with a model in parts, and for a folder that must not be replaced."""
+    output, wide = request.output, request.shape.batch > 1
+    if others := given(batch=wide, trt=request.engine.trt, triton=request.triton):
+        raise EdgekitError(
+            f"{output}: a folder does not go with {', '.join(others)}", f"omit it, or write a file: {output}.onnx"
+        )
+    if not output.is_dir() or request.force:
+        return
+    if not is_parts(output) and any(output.iterdir()):
+        raise EdgekitError(f"{output}: holds files that are not a model's", "give another name, or --force")
+    given_packs = {read_pack(path).sha256 for path in request.packs}
+    lost = (
+        [pack.name for pack in read_manifest(output).packs if pack.sha256 not in given_packs]
+        if is_parts(output)
+        else []
+    )
+    if lost:
+        raise EdgekitError(f"{output}: the pack {lost[0]} is installed there", "give it with --pack, or use --force")
 
 
 def _check_engine(request: ExportRequest) -> Target | None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import onnx
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.onnx_files import read_whole_onnx
+from edgekit.artifacts.onnx_files import open_onnx
+from edgekit.artifacts.pack_files import Pack
 from edgekit.deployment.edits.winograd import uses_winograd
 from edgekit.errors import EdgekitError
+from edgekit.graphs.appending import with_packs_appended
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 
@@ -25,18 +27,21 @@ class StartingGraph:
     reference: Callable[[ModelMeta], Session]
 
 
-def of_graph(path: Path, precision: str | None, checkpoint_options: Sequence[str]) -> StartingGraph:
-    """A graph that was exported before, to be compared with itself; this needs no PyTorch.
+def of_graph(
+    path: Path, precision: str | None, checkpoint_options: Sequence[str], packs: Sequence[Pack] = ()
+) -> StartingGraph:
+    """A graph that was exported before, with packs, to be compared with itself; this needs no PyTorch.
 
     Raises for options that only a checkpoint can follow, and if it cannot be converted to ``precision``.
     """
     if checkpoint_options:
         names = ", ".join(checkpoint_options)
         raise EdgekitError(f"{path}: is a finished graph, {names} cannot change it", "export the checkpoint")
-    graph, meta = read_whole_onnx(path)
+    file = with_packs_appended(open_onnx(path), packs)
+    graph, meta = file.graph, file.meta
     if precision not in (None, meta.precision):
         _check_convertible(path, graph, meta, str(precision))
-    return StartingGraph(graph, meta, lambda _: OnnxSession(path))
+    return StartingGraph(graph, meta, lambda _: OnnxSession(file))
 
 
 def _check_convertible(path: Path, graph: onnx.ModelProto, meta: ModelMeta, precision: str) -> None:

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from edgekit.artifacts.graph_shapes import dims_of
-from edgekit.artifacts.onnx_files import read_whole_onnx
+from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.artifacts.outputs import TEXT_MARK, check_outputs, made_here
 from edgekit.artifacts.value_names import LABELS
 from edgekit.errors import EdgekitError
@@ -40,7 +40,7 @@ def fill_repository(folder: Path, model: Path, graph: Path) -> None:
     ``graph`` names the model's tensors, an engine's too. The batch is part of its static shapes, so Triton does not
     batch itself (``max_batch_size: 0``) and dims are whole shapes.
     """
-    proto, meta = read_whole_onnx(graph)
+    proto, meta = read_onnx(graph)
     platform, file = PLATFORMS[model.suffix.lower()]
     (folder / "1").mkdir()
     shutil.copyfile(model, folder / "1" / file)

@@ -76,7 +76,7 @@ def remove(name: str, folder: Path) -> Installation:
 
 
 def with_packs_installed(
-    folder: Path, manifest: Manifest, packs: Sequence[Pack], force: bool
+    folder: Path, manifest: Manifest, packs: Sequence[Pack], force: bool = False
 ) -> tuple[Manifest, float]:
     """The manifest with packs, whose files are in ``folder`` then, and how many megabytes these take.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts.onnx_files import read_whole_onnx
+from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.deployment.edits.suppression import counts_in_half
 from edgekit.deployment.tensorrt.build_options import (
     LEAST_WORKSPACE_MB,
@@ -45,7 +45,7 @@ def build(onnx_path: Path, output: Path, options: EngineOptions = EngineOptions(
     if output.suffix.lower() != SUFFIX:
         raise EdgekitError(f"{output}: not a name for an engine", f"end it in {SUFFIX}")
     started = time.monotonic()
-    graph, meta = read_whole_onnx(onnx_path)
+    graph, meta = read_onnx(onnx_path)
     target = choose_target(options.compute_capability)
     check_options(options, target)
     tensorrt = target.tensorrt

@@ -11,6 +11,7 @@ import pytest
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.onnx_files import open_onnx, read_onnx
+from edgekit.comparison.compare import compare
 from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
@@ -154,11 +155,14 @@ def test_more_slots_than_are_pooled_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_best_only(adapted: Path, tmp_path: Path, mixed_test: Dataset) -> None:
+def test_one_label_per_object(adapted: Path, tmp_path: Path, mixed_test: Dataset) -> None:
     for masks in ("all", "found"):
-        export(adapted, tmp_path / f"{masks}.onnx", masks=masks, verify=False, shape=GraphShape(best_only=True))
+        export(adapted, tmp_path / f"{masks}.onnx", masks=masks, shape=GraphShape(overlaps="one"))
     whole, cut = OnnxSession(tmp_path / "all.onnx"), OnnxSession(tmp_path / "found.onnx")
     assert same_where_found(whole, cut, canvases_of(mixed_test, whole.meta.input_size)) > 10
+    seen = compare(adapted, tmp_path / "all.onnx", mixed_test.file.parent).verification  # with the checkpoint's as one
+    assert seen.passed
+    assert seen.parity.compared > 10
 
 
 @pytest.mark.parametrize(

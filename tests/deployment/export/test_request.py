@@ -58,6 +58,7 @@ def test_the_command_has_every_option_with_its_default() -> None:
     [
         ({"engine": EngineOptions("foo")}, "--trt foo: unknown"),
         ({"conversion": Conversion("foo")}, "--precision foo: unknown"),
+        ({"shape": GraphShape(overlaps="foo")}, "--overlaps foo: unknown"),
         ({"conversion": Conversion("int8", target="gpu")}, "--target gpu: unknown"),
         ({"engine": EngineOptions(compute_capability=("8.6",))}, "--compute-capability: is about an engine"),
         (
@@ -138,7 +139,7 @@ def test_a_repository_appears_after_the_files_of_the_export(tiny: Path, tmp_path
     output.rmdir()
     export(tiny, output, triton=models, verify=False)
     before = {p: p.read_bytes() for p in models.rglob("*") if p.is_file()}
-    other = write_tiny_detector(tmp_path / "other.onnx", meta=replace(META, best_only=True))
+    other = write_tiny_detector(tmp_path / "other.onnx", meta=replace(META, overlaps="one"))
     with pytest.raises(EdgekitError, match=r"x\.onnx: is a folder"):
         export(other, output, triton=models, track=in_the_way)
     assert {p: p.read_bytes() for p in models.rglob("*") if p.is_file()} == before

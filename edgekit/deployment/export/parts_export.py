@@ -1,0 +1,67 @@
+"""A model in parts: a folder with the base model's graphs, into which packs are installed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgekit.artifacts.model_names import kind_of
+from edgekit.artifacts.onnx_files import open_onnx
+from edgekit.artifacts.pack_files import Pack, read_pack
+from edgekit.comparison.comparison_photos import Photos
+from edgekit.comparison.verification import verified
+from edgekit.deployment.export.export_result import Export
+from edgekit.deployment.export.finished_graph import converted_graph, described, for_cpu, with_verification
+from edgekit.deployment.export.request import ExportRequest, given
+from edgekit.deployment.export.starting_graph import StartingGraph, of_graph
+from edgekit.deployment.folder.folder_files import check_parts, write_base
+from edgekit.deployment.folder.installing import with_packs_installed
+from edgekit.deployment.precision.conversion import check_calibration
+from edgekit.deployment.precision.multiply_adds import eight_bit_share
+from edgekit.files.whole_files import place, staging, writing
+from edgekit.graphs.appending import with_packs_appended
+from edgekit.graphs.parts import predictors_in
+from edgekit.progress import Track
+from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.parts_session import PartsSession
+
+
+def write_in_parts(request: ExportRequest, photos: Photos | None, track: Track) -> Export:
+    """Write the folder that was asked for, whole or not at all, compared with what it was made from."""
+    packs = [read_pack(path) for path in request.packs]
+    with staging(request.output.parent) as temporary, writing(request.output):
+        folder = temporary / request.output.name
+        folder.mkdir()
+        start, built_in = _base(request, packs, track)
+        predictors = predictors_in(start.graph)
+        converted, meta = converted_graph(request, start, folder, track)
+        share = eight_bit_share(converted.model) if meta.precision == "int8" else None
+        result = replace(described(request, converted.model, meta), kept=converted.kept, eight_bit_share=share)
+        overlaps = request.shape.overlaps or "keep"
+        manifest = write_base(folder, converted.model, meta, predictors, overlaps, for_cpu(request, meta))
+        manifest, _ = with_packs_installed(folder, manifest, [*built_in, *packs])
+        names = tuple(pack.name for pack in manifest.packs)
+        result = replace(result, output=request.output, packs=names, notes=converted.notes)
+        if photos is not None:
+            session = PartsSession(folder)
+            seen = verified(request.output, session, start.reference(session.meta), photos, track=track)
+            result = with_verification(result, seen)
+        place(folder, request.output)
+    return result
+
+
+def _base(request: ExportRequest, packs: list[Pack], track: Track) -> tuple[StartingGraph, list[Pack]]:
+    """The base model's float32 graph, which is compared with its packs installed, and the packs built into it."""
+    shape = replace(request.shape, overlaps=None)
+    if kind_of(request.path) == "onnx":
+        start = of_graph(request.path, request.precision, given(request.hints, shape))
+        check_parts(start.graph, start.meta, request.path)
+        file = with_packs_appended(open_onnx(request.path), packs)
+        return replace(start, reference=lambda _: OnnxSession(file)), []
+    from edgekit.deployment.assembly.assembling import assemble_base
+    from edgekit.deployment.export.checkpoint_graph import check_numbers, reference
+
+    check_numbers(shape)
+    if request.precision in ("fp16", "int8"):
+        check_calibration(replace(request.conversion, precision=request.precision))
+    graph, meta, built_in = assemble_base(request.model, shape, request.hints, track)
+    return StartingGraph(graph, meta, reference(request.model, request.hints, packs, shape)), built_in
