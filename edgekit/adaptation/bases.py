@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
 import torch
 
-from edgekit.adaptation.features.frozen_trunk import TorchTrunk, Trunk
+from edgekit.adaptation.features.frozen_trunk import OnnxTrunk, TorchTrunk, Trunk, TrunkFiles
 from edgekit.adaptation.features.trunk_cache import exported_trunk
 from edgekit.adaptation.learning.joint import merged_model
+from edgekit.artifacts.manifest import BASE, BOX_HEAD, check_files, mask_head, read_manifest
+from edgekit.artifacts.manifest import PREDICTORS as FOLDER_PREDICTORS
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.artifacts.onnx_files import OnnxFile, open_onnx, write_onnx
-from edgekit.artifacts.pack_files import Pack
-from edgekit.artifacts.safetensors_files import tensors_sha256
+from edgekit.artifacts.pack_files import SUFFIX as PACK
+from edgekit.artifacts.pack_files import Pack, read_installed
+from edgekit.artifacts.safetensors_files import read_safetensors, tensors_sha256
 from edgekit.deployment.assembly.assembling import write_checkpoint_trunk
-from edgekit.deployment.assembly.reading_back import read_heads
+from edgekit.deployment.assembly.reading_back import heads_of, read_heads
 from edgekit.deployment.assembly.trunk_files import write_trunk
 from edgekit.deployment.edits.for_cpu import rewrite_for_cpu
 from edgekit.deployment.edits.winograd import uses_winograd
+from edgekit.deployment.folder.installing import with_packs_installed
 from edgekit.errors import EdgekitError
 from edgekit.graphs.appending import append, check_appendable, with_packs_appended
 from edgekit.model.checkpoint import build_model, fingerprint, read_checkpoint, save_model
@@ -34,6 +41,7 @@ from edgekit.model.predictors import Generation, Predictors
 from edgekit.model.sources import Weights
 from edgekit.progress import Track
 from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.parts_session import PartsSession
 from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 
@@ -133,7 +141,49 @@ class OnnxBase:
         write_onnx(output, graph, meta)
 
 
-Adaptable = CheckpointBase | OnnxBase  # what was written is read back as one, too
+class PartsBase:
+    """A model in parts with the packs in its folder: its trunk is the one that is deployed, in any precision.
+
+    ``packs`` are used too, but not installed.
+    """
+
+    suffix = PACK
+
+    def __init__(self, folder: Path, packs: Sequence[Pack] = ()) -> None:
+        self.folder, self.added, manifest = folder, tuple(packs), read_manifest(folder)
+        check_files(folder, manifest)
+        self.manifest, own = manifest, manifest.meta
+        tensors, _ = read_safetensors(folder / FOLDER_PREDICTORS)
+        installed = read_installed(folder, manifest)
+        module, self.meta = with_packs(heads_of(tensors, [], own), own, [*installed, *packs], folder, force=True)
+        self.predictors, self.heads = module.predictors, module.heads
+        self.sha256 = self.trunk_sha256 = manifest.base_sha256
+
+    def trunk(self, runtime: str, _cache: Path, _track: Track) -> Trunk:
+        """The deployed trunk, in onnxruntime."""
+        if runtime == "torch":
+            raise EdgekitError(f"{self.folder}: its trunk cannot run in PyTorch", "omit --trunk")
+        mask = self.folder / mask_head(max(self.manifest.slots)) if self.manifest.slots else None
+        body, box_head = self.folder / BASE, self.folder / BOX_HEAD
+        files = TrunkFiles(body, box_head, mask, self.sha256, self.meta.input_size, self.meta.input_type)
+        return OnnxTrunk(files, "tensorrt" if runtime == "tensorrt" else "")
+
+    def session(self) -> Session:
+        """The folder's graphs in onnxruntime, in a copy of the folder if there are packs to install for that."""
+        if not self.added:
+            return PartsSession(self.folder)
+        with TemporaryDirectory() as temporary:
+            copy = Path(temporary) / self.folder.name
+            shutil.copytree(self.folder, copy, copy_function=_link)
+            with_packs_installed(copy, self.manifest, self.added)
+            return PartsSession(copy)
+
+    def with_pack(self, pack: Pack) -> PartsBase:
+        """The same base with one more pack."""
+        return PartsBase(self.folder, [*self.added, pack])
+
+
+Adaptable = CheckpointBase | OnnxBase | PartsBase  # what was written is read back as one, too
 
 
 def open_base(
@@ -144,11 +194,14 @@ def open_base(
 ) -> Adaptable:
     """Read a model, with packs, to add classes to; ``hints`` and ``size``, of ``load_model``, are for checkpoints."""
     path = resolve(base)
-    if kind_of(path) != "onnx":
+    kind = kind_of(path)
+    if kind == "checkpoint":
         return CheckpointBase(path, *read_checkpoint(base, hints), size, packs)
     hints.refuse(path)
     if size:
         raise EdgekitError(f"{path}: has its input size built in", "omit --size")
+    if kind == "parts":
+        return PartsBase(path, packs)
     return OnnxBase(open_onnx(path), packs)
 
 
@@ -160,3 +213,11 @@ def first_mask_layer(predictors: Predictors) -> dict[str, torch.Tensor]:
 def _trunk_sha256(tensors: Mapping[str, np.ndarray]) -> str:
     kept = {n: t for n, t in tensors.items() if not n.startswith("edgekit.") and not any(p in n for p in PREDICTORS)}
     return tensors_sha256(kept)
+
+
+def _link(source: str, target: str) -> None:
+    """Have ``target`` be the same file where one file system holds both, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekit.adaptation.bases import Adaptable, first_mask_layer, open_base
+from edgekit.adaptation.bases import Adaptable, PartsBase, first_mask_layer, open_base
 from edgekit.adaptation.features.extraction import Extractor, PhotoFeatures, extract
 from edgekit.adaptation.features.feature_cache import FeatureCache, FeatureStore
 from edgekit.adaptation.features.frozen_trunk import Trunk
@@ -166,6 +166,7 @@ class Job:
         # The model takes its place first, so that no proof speaks of one that is not there.
         with staged(output, proof_of(output)) as folder:
             made = folder / output.name
+            assert not isinstance(self.base, PartsBase)  # packs are all that is written for one
             self.base.save(made, predictors, generation, self._meta())
             written = open_base(made)
             proof = self._prove(written, output, max_old_drop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,11 @@ class Manifest:
     slots: tuple[int, ...] = ()
     packs: tuple[InstalledPack, ...] = ()
     overlaps: str = "one"
+
+    @property
+    def base_sha256(self) -> str:
+        """The digest of all of the base model's files, in hex."""
+        return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
 
     def find(self, name: str, folder: Path) -> InstalledPack:
         """The installed pack of a name; raises EdgekitError if there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.artifacts.manifest import AGAIN as COPY_AGAIN
+from edgekit.artifacts.manifest import Manifest
 from edgekit.artifacts.metadata import METADATA_KEY, ModelMeta, PackRecord
 from edgekit.artifacts.safetensors_files import parse_safetensors, tensors_sha256, write_with_metadata
 from edgekit.data.class_names import find_alike
@@ -105,6 +107,17 @@ def read_pack(path: Path) -> Pack:
     if pack.sha256 != said:
         raise EdgekitError(f"{path}: is damaged (other SHA-256 than its own)", "copy it again, or adapt again")
     return pack
+
+
+def read_installed(folder: Path, manifest: Manifest, names: Collection[str] | None = None) -> list[Pack]:
+    """The packs installed in a folder, by default all, in their order."""
+    found = []
+    for entry in manifest.packs if names is None else [manifest.find(name, folder) for name in names]:
+        pack = replace(read_pack(folder / entry.pack), name=entry.name)
+        if pack.sha256 != entry.sha256:
+            raise EdgekitError(f"{folder / entry.pack}: is not the pack {entry.name} that was installed", COPY_AGAIN)
+        found.append(pack)
+    return found
 
 
 def ordered(packs: Sequence[Pack], built_in: Sequence[PackRecord] = ()) -> list[Pack]:

@@ -47,6 +47,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 def adapt_command(as_json: bool, **options: Any) -> None:
     """Add the classes annotated in a few photos; the old classes' detections stay as they were."""
     from edgekit.adaptation.adapt import ExtraData, FeatureStore, Learning, adapt
+    from edgekit.artifacts.pack_files import is_pack
     from edgekit.model.hints import CheckpointHints
     from edgekit.processes import launched
     from edgekit.report.tables import adaptation_table
@@ -59,7 +60,9 @@ def adapt_command(as_json: bool, **options: Any) -> None:
         return
     show(result, as_json, [adaptation_table(result)] if not as_json else [])
     output = result.output
-    if output.suffix == ".onnx":
+    if is_pack(output):
+        suggest(as_json, f"edgekit predict {base} --pack {output} PHOTO")
+    elif output.suffix == ".onnx":
         suggest(as_json, f"edgekit bench {base} {output}")
     else:
         suggest(as_json, f"edgekit export {output} -o {output.with_suffix('.onnx')}")

@@ -21,7 +21,7 @@ from edgekit.runtime.session import Session
 
 BASE = "demo"  # the name of the embedded model
 MODELS = ("adapted.safetensors", "adapted.onnx", "naive.safetensors", "base.onnx", "torchvision.onnx")
-LOOP_EPOCHS = 20  # of torchvision's loop; its time for as many as edgekit's is extrapolated
+LOOP_EPOCHS = 12  # of torchvision's loop; its time for as many as edgekit's is extrapolated
 
 
 @dataclass(frozen=True)

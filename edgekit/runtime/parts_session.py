@@ -12,7 +12,7 @@ import numpy as np
 
 from edgekit.artifacts import manifest as parts
 from edgekit.artifacts.manifest import check_files, read_manifest
-from edgekit.artifacts.pack_files import combined, ordered, read_pack
+from edgekit.artifacts.pack_files import combined, ordered, read_installed
 from edgekit.artifacts.value_names import (
     BOXES,
     CHANNELS,
@@ -44,9 +44,8 @@ class PartsSession(Session):
     def __init__(self, folder: Path, packs: Sequence[str] | None = None, provider: str = "", threads: int = 0) -> None:
         manifest = read_manifest(folder)
         check_files(folder, manifest)
-        used = manifest.packs if packs is None else tuple(manifest.find(name, folder) for name in packs)
-        read = ordered([read_pack(folder / pack.pack) for pack in used])
-        used = tuple(next(p for p in used if p.sha256 == pack.sha256) for pack in read)
+        read = ordered(read_installed(folder, manifest, packs))
+        used = [manifest.find(pack.name, folder) for pack in read]
         self.meta = combined(manifest.meta, read, folder, force=True)  # what fits was decided when it was installed
         self.base_labels = len(manifest.meta.categories)
         load = partial(open_ort, provider=provider, threads=threads, precision=manifest.meta.precision, by_turns=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from edgekit.artifacts.value_names import BOXES, IMAGES, PROPOSALS, PROPOSED
-from edgekit.deployment.assembly.trunk_files import BODY, BOX_HEAD, MASK_HEAD
+from edgekit.data.images import graph_input
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.onnx_session import open_ort, ort_version
 from edgekit.runtime.torch_session import device_here
@@ -54,25 +55,35 @@ class TorchTrunk:
         return self.module.mask_features(levels, rois, self.size).cpu().numpy()
 
 
+@dataclass(frozen=True)
+class TrunkFiles:
+    """A trunk's graphs, the digest of all that says how they compute, and what the body takes."""
+
+    body: Path  # images -> proposals, proposed and the features that the heads read
+    box_head: Path
+    mask_head: Path | None
+    sha256: str
+    size: tuple[int, int]
+    input_type: str = "uint8"
+
+
 class OnnxTrunk:
-    """A trunk that ``write_trunk`` wrote, in onnxruntime.
+    """A trunk in onnxruntime. Its methods are those of ``TorchTrunk``."""
 
-    ``sha256`` is the digest of these files, which say how the trunk computes. Its methods are those of ``TorchTrunk``.
-    """
-
-    def __init__(self, folder: Path, size: tuple[int, int], sha256: str, provider: str = "") -> None:
-        self.body = open_ort(str(folder / BODY), provider, by_turns=True)
-        self.box_head = open_ort(str(folder / BOX_HEAD), provider, by_turns=True)
-        mask_head = folder / MASK_HEAD
-        self.mask_head = open_ort(str(mask_head), provider, by_turns=True) if mask_head.exists() else None
+    def __init__(self, files: TrunkFiles, provider: str = "") -> None:
+        self.files, mask_head = files, files.mask_head
+        self.body = open_ort(str(files.body), provider, by_turns=True)
+        self.box_head = open_ort(str(files.box_head), provider, by_turns=True)
+        self.mask_head = open_ort(str(mask_head), provider, by_turns=True) if mask_head is not None else None
         used = self.body.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime {used}"
-        self.key = f"{sha256} {size} {self.runtime} {ort_version()} {MOST_PROPOSALS}"
+        self.key = f"{files.sha256} {files.size} {self.runtime} {ort_version()} {MOST_PROPOSALS}"
 
     def look(self, pixels: np.ndarray) -> tuple[Any, np.ndarray]:
         """Run the body; the levels are what the heads read, by name."""
         names = [output.name for output in self.body.get_outputs()]
-        values = dict(zip(names, self.body.run(names, {IMAGES: pixels[None]}), strict=True))
+        images = graph_input(pixels[None], self.files.input_type)
+        values = dict(zip(names, self.body.run(names, {IMAGES: images}), strict=True))
         return values, values[PROPOSALS][values[PROPOSED] > 0][:MOST_PROPOSALS]
 
     def box_features(self, levels: Any, boxes: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, MOST_PROPOSALS, OnnxTrunk
+from edgekit.adaptation.features.frozen_trunk import MASK_ROIS, MOST_PROPOSALS, OnnxTrunk, TrunkFiles
+from edgekit.deployment.assembly.trunk_files import BODY, BOX_HEAD, MASK_HEAD
 from edgekit.deployment.edits.winograd import gains_here
 from edgekit.errors import EdgekitError
 from edgekit.files.cache_folder import CacheFolder, entry_sha256
@@ -41,7 +42,9 @@ def exported_trunk(
     for _ in range(TRIES):
         entry = trunks.find(key) or trunks.add(key, make)
         try:
-            return OnnxTrunk(entry, size, entry_sha256(entry), provider)
+            mask_head = entry / MASK_HEAD if (entry / MASK_HEAD).exists() else None
+            files = TrunkFiles(entry / BODY, entry / BOX_HEAD, mask_head, entry_sha256(entry), size)
+            return OnnxTrunk(files, provider)
         except Exception:  # onnxruntime's errors have no class of their own
             if entry.exists():
                 raise

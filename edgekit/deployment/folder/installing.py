@@ -19,7 +19,7 @@ from edgekit.artifacts.manifest import (
     read_manifest,
     write_manifest,
 )
-from edgekit.artifacts.pack_files import SUFFIX, Pack, combined, ordered, read_pack, write_pack
+from edgekit.artifacts.pack_files import SUFFIX, Pack, combined, ordered, read_installed, read_pack, write_pack
 from edgekit.artifacts.value_names import logits_of
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, sha256, staging, writing
@@ -64,8 +64,8 @@ def remove(name: str, folder: Path) -> Installation:
     with locked(folder):
         manifest = read_manifest(folder)
         gone = manifest.find(name, folder)
-        for pack in manifest.packs:
-            if any(p.sha256 == gone.sha256 for p in read_pack(folder / pack.pack).parents):
+        for pack in read_installed(folder, manifest):
+            if any(p.sha256 == gone.sha256 for p in pack.parents):
                 raise EdgekitError(
                     f"{folder}: pack {pack.name} was trained on top of {name}", f"remove {pack.name} first"
                 )
@@ -82,7 +82,7 @@ def with_packs_installed(
 
     Nothing that was there changes but, at last, the manifest.
     """
-    there = [read_pack(folder / pack.pack) for pack in manifest.packs]
+    there = read_installed(folder, manifest)
     for pack in packs:
         if any(p.name == pack.name for p in (*there, *(other for other in packs if other is not pack))):
             raise EdgekitError(
@@ -144,7 +144,7 @@ def _check_folder(folder: Path) -> None:
 def _installation(
     folder: Path, changed: Sequence[str], manifest: Manifest, megabytes: float, began: float
 ) -> Installation:
-    packs = [read_pack(folder / pack.pack) for pack in manifest.packs]
+    packs = read_installed(folder, manifest)
     return Installation(
         folder=folder,
         changed=tuple(changed),
