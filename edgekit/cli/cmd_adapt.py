@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -60,7 +61,9 @@ def adapt_command(as_json: bool, **options: Any) -> None:
         return
     show(result, as_json, [adaptation_table(result)] if not as_json else [])
     output = result.output
-    if is_pack(output):
+    if is_pack(output) and Path(base).is_dir():
+        suggest(as_json, f"edgekit install {output} {base}")
+    elif is_pack(output):
         suggest(as_json, f"edgekit predict {base} --pack {output} PHOTO")
     elif output.suffix == ".onnx":
         suggest(as_json, f"edgekit bench {base} {output}")

@@ -79,10 +79,13 @@ def predictors_in(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 
 def save_sharing_weights(folder: Path, parts: Mapping[str, onnx.ModelProto]) -> None:
-    """Write graphs to ``folder``, their large tensors to one file beside them (ONNX's external data), each once."""
+    """Write graphs to ``folder``, their large tensors to one file beside them (ONNX's external data), each once.
+
+    ``CHOOSE``, which becomes part of other graphs, has all of its own.
+    """
     offsets: dict[str, tuple[int, int]] = {}
     with (folder / WEIGHTS).open("wb") as file:
-        for part in parts.values():
+        for part in (part for name, part in parts.items() if name != CHOOSE):
             for tensor in part.graph.initializer:
                 if len(tensor.raw_data) < SHARED_BYTES:
                     continue
