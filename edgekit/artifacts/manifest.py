@@ -86,6 +86,11 @@ def is_parts(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
+def model_sha256(path: Path) -> str:
+    """The digest of a model's file or, of one in parts, of its manifest, which holds those of all its files."""
+    return sha256(path / MANIFEST if path.is_dir() else path)
+
+
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write a manifest to ``path``; its folder must hold the files."""
     values = {"format": FORMAT, **asdict(manifest)}

@@ -36,19 +36,32 @@ class PartsSession(Session):
     """A folder that ``edgekit export -o FOLDER`` wrote, in onnxruntime; what lies between the graphs is not copied.
 
     What computes the base model's detections is the same file whatever packs are installed. ``packs`` are the names of
-    the installed packs to use, by default all.
+    the installed packs to use, by default all; the other parameters are those of ``OnnxSession``.
     """
 
     batch = 1
 
-    def __init__(self, folder: Path, packs: Sequence[str] | None = None, provider: str = "", threads: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        packs: Sequence[str] | None = None,
+        provider: str = "",
+        threads: int = 0,
+        trace: str = "",
+    ) -> None:
         manifest = read_manifest(folder)
         check_files(folder, manifest)
         read = ordered(read_installed(folder, manifest, packs))
         used = [manifest.find(pack.name, folder) for pack in read]
         self.meta = combined(manifest.meta, read, folder, force=True)  # what fits was decided when it was installed
         self.base_labels = len(manifest.meta.categories)
-        load = partial(open_ort, provider=provider, threads=threads, precision=manifest.meta.precision, by_turns=True)
+        options: dict[str, Any] = {
+            "provider": provider,
+            "threads": threads,
+            "precision": manifest.meta.precision,
+            "by_turns": True,
+        }
+        load = partial(_load, trace=trace, **options)
         try:
             self.base = Part(folder / parts.BASE, load)
             self.packs = [Part(folder / pack.detect, load) for pack in used]
@@ -76,6 +89,11 @@ class PartsSession(Session):
             results.append(own._replace(labels=own.labels + first))
             first += len(self.meta.generations[number])
         return Outputs(*(np.concatenate(rows) for rows in zip(*results, strict=True)))
+
+    def end_profiling(self) -> list[Path]:
+        """The traces of all graphs."""
+        masks = [part for own in (self.heads, *self.masks) for part in own.values()]
+        return [Path(part.session.end_profiling()) for part in (self.base, *self.packs, *masks)]
 
     def _masked(
         self, number: int, values: Mapping[str, Any], boxes: np.ndarray, channels: np.ndarray, scores: np.ndarray
@@ -117,6 +135,11 @@ class Part:
             binding.bind_output(name, "cpu" if self.provider == "cpu" or name in ON_HOST else "cuda")
         self.session.run_with_iobinding(binding)
         return dict(zip(self.gives, binding.get_outputs(), strict=True))
+
+
+def _load(path: str, trace: str, **options: Any) -> Any:
+    """A graph's session; its trace has a name of its own, since onnxruntime's has only seconds in it."""
+    return open_ort(path, trace=f"{trace}-{Path(path).stem}" if trace else "", **options)
 
 
 @functools.lru_cache
