@@ -26,6 +26,8 @@ _PUBLIC = {
     "doctor": "edgekit.report.doctor:doctor",
     "evaluate": "edgekit.measurement.evaluate:evaluate",
     "export": "edgekit.deployment.export.export:export",
+    "install": "edgekit.deployment.folder.installing:install",
+    "remove": "edgekit.deployment.folder.installing:remove",
     "inspect": "edgekit.report.inspect:inspect",
     "load": "edgekit.runtime.opening:open_session",
     "predict": "edgekit.inference.predict:predict",

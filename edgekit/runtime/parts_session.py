@@ -54,7 +54,7 @@ class PartsSession(Session):
         read = ordered(read_installed(folder, manifest, packs))
         used = [manifest.find(pack.name, folder) for pack in read]
         self.meta = combined(manifest.meta, read, folder, force=True)  # what fits was decided when it was installed
-        self.base_labels = len(manifest.meta.categories)
+        self.overlaps, self.base_labels = manifest.overlaps, len(manifest.meta.categories)
         options: dict[str, Any] = {
             "provider": provider,
             "threads": threads,
