@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgekit.artifacts.manifest import is_parts, read_manifest
 from edgekit.artifacts.model_names import kind_of
 from edgekit.artifacts.onnx_files import open_onnx
 from edgekit.artifacts.pack_files import Pack, read_pack
@@ -11,12 +12,14 @@ from edgekit.comparison.comparison_photos import Photos
 from edgekit.comparison.verification import verified
 from edgekit.deployment.export.export_result import Export
 from edgekit.deployment.export.finished_graph import converted_graph, described, for_cpu, with_verification
-from edgekit.deployment.export.request import ExportRequest, given
+from edgekit.deployment.export.request import ExportRequest
+from edgekit.deployment.export.request import given as options_given
 from edgekit.deployment.export.starting_graph import StartingGraph, of_graph
 from edgekit.deployment.folder.folder_files import check_parts, write_base
 from edgekit.deployment.folder.installing import with_packs_installed
 from edgekit.deployment.precision.conversion import check_calibration
 from edgekit.deployment.precision.multiply_adds import eight_bit_share
+from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, staging, writing
 from edgekit.graphs.appending import with_packs_appended
 from edgekit.graphs.parts import predictors_in
@@ -32,6 +35,7 @@ def write_in_parts(request: ExportRequest, photos: Photos | None, track: Track) 
         folder = temporary / request.output.name
         folder.mkdir()
         start, built_in = _base(request, packs, track)
+        _check_installed(request, [*built_in, *packs])
         predictors = predictors_in(start.graph)
         converted, meta = converted_graph(request, start, folder, track)
         share = eight_bit_share(converted.model) if meta.precision == "int8" else None
@@ -49,11 +53,23 @@ def write_in_parts(request: ExportRequest, photos: Photos | None, track: Track) 
     return result
 
 
+def _check_installed(request: ExportRequest, packs: list[Pack]) -> None:
+    """Raise EdgekitError if the folder to replace has a pack installed that is not among ``packs``."""
+    if request.force or not is_parts(request.output):
+        return
+    given = {pack.sha256 for pack in packs}
+    for installed in read_manifest(request.output).packs:
+        if installed.sha256 not in given:
+            raise EdgekitError(
+                f"{request.output}: the pack {installed.name} is installed there", "give it with --pack, or --force"
+            )
+
+
 def _base(request: ExportRequest, packs: list[Pack], track: Track) -> tuple[StartingGraph, list[Pack]]:
     """The base model's float32 graph, which is compared with its packs installed, and the packs built into it."""
     shape = replace(request.shape, overlaps=None)
     if kind_of(request.path) == "onnx":
-        start = of_graph(request.path, request.precision, given(request.hints, shape))
+        start = of_graph(request.path, request.precision, options_given(request.hints, shape))
         check_parts(start.graph, start.meta, request.path)
         file = with_packs_appended(open_onnx(request.path), packs)
         return replace(start, reference=lambda _: OnnxSession(file)), []

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.manifest import BASE, is_parts, read_manifest
+from edgekit.artifacts.manifest import BASE, is_parts
 from edgekit.artifacts.metadata import OVERLAPS
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.outputs import check_outputs
-from edgekit.artifacts.pack_files import read_pack
 from edgekit.data.images import INPUT_TYPES, list_images
 from edgekit.deployment.edits.int32_labels import LABEL_TYPES
 from edgekit.deployment.export.triton import check_repository
@@ -204,14 +203,6 @@ def _check_folder(request: ExportRequest) -> None:
         return
     if not is_parts(output) and any(output.iterdir()):
         raise EdgekitError(f"{output}: holds files that are not a model's", "give another name, or --force")
-    given_packs = {read_pack(path).sha256 for path in request.packs}
-    lost = (
-        [pack.name for pack in read_manifest(output).packs if pack.sha256 not in given_packs]
-        if is_parts(output)
-        else []
-    )
-    if lost:
-        raise EdgekitError(f"{output}: the pack {lost[0]} is installed there", "give it with --pack, or use --force")
 
 
 def _check_engine(request: ExportRequest) -> Target | None:
