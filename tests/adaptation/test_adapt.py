@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from edgekit.adaptation import bases
 from edgekit.adaptation.adapt import Adaptation, Learning, adapt
 from edgekit.adaptation.features import extraction as features
 from edgekit.adaptation.features.rois import ViewFeatures, view_features
 from edgekit.adaptation.job import Job, Prepared
+from edgekit.adaptation.proof import Hidden
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.cli import main
@@ -26,6 +30,7 @@ from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.report.inspect import inspect
+from edgekit.report.tables import adaptation_table
 from edgekit.runtime.opening import open_session
 from edgekit.runtime.session import detect
 
@@ -126,6 +131,19 @@ def test_every_old_weight_is_kept(adapted: Path) -> None:
     assert before.keys() == {name for name in after if not name.startswith("edgekit.")}
     for name, value in before.items():
         assert np.array_equal(after[name][: len(value)] if value.ndim else after[name], value.astype(after[name].dtype))
+
+
+def test_the_table_says_what_one_label_per_object_hides(adaptation: Adaptation) -> None:
+    def printed(with_new: Hidden, without_new: Hidden) -> str:
+        proof = replace(adaptation.proof, hidden_with_new=with_new, hidden_without_new=without_new)
+        text = io.StringIO()
+        Console(width=160, file=text).print(adaptation_table(replace(adaptation, proof=proof)))
+        return text.getvalue()
+
+    said = "4 of 12 old detections on 3 photos with new objects, 0 of 1 old detection on 1 photo without new objects"
+    assert said in printed(Hidden(3, 12, 4), Hidden(1, 1, 0))
+    assert "without" not in printed(Hidden(3, 12, 4), Hidden(0, 0, 0))
+    assert "--overlaps" not in printed(Hidden(0, 0, 0), Hidden(0, 0, 0))
 
 
 def test_losses_fall(adaptation: Adaptation) -> None:
