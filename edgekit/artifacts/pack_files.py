@@ -33,7 +33,7 @@ class Parent:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pack:
     """The rows and hidden layers of the classes that one adaptation added, and what they belong to.
 

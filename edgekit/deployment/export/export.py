@@ -79,7 +79,7 @@ def export(
     if format == "torchvision":
         result = _state_dict(request)
     elif request.in_parts:
-        result = write_in_parts(request, photos_to_compare_on(request), track)
+        result = write_in_parts(request, device, photos_to_compare_on(request), track)
     else:
         result = _graph(request, device, track)
     files = [path for path in (result.output, *result.output.rglob("*")) if path.is_file()]

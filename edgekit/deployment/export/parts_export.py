@@ -15,10 +15,12 @@ from edgekit.deployment.export.finished_graph import converted_graph, described,
 from edgekit.deployment.export.request import ExportRequest
 from edgekit.deployment.export.request import given as options_given
 from edgekit.deployment.export.starting_graph import StartingGraph, of_graph
+from edgekit.deployment.folder.engines import with_engines
 from edgekit.deployment.folder.folder_files import check_parts, write_base
 from edgekit.deployment.folder.installing import with_packs_installed
 from edgekit.deployment.precision.conversion import check_calibration
 from edgekit.deployment.precision.multiply_adds import eight_bit_share
+from edgekit.deployment.tensorrt.target import Target
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, staging, writing
 from edgekit.graphs.appending import with_packs_appended
@@ -27,9 +29,14 @@ from edgekit.progress import Track
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.parts_session import PartsSession
 
+ENGINES_NOT_RUN = "the graphs were compared, not the engines: run them with edgekit predict or edgekit eval"
 
-def write_in_parts(request: ExportRequest, photos: Photos | None, track: Track) -> Export:
-    """Write the folder that was asked for, whole or not at all, compared with what it was made from."""
+
+def write_in_parts(request: ExportRequest, device: Target | None, photos: Photos | None, track: Track) -> Export:
+    """Write the folder that was asked for, whole or not at all, compared with what it was made from.
+
+    For ``device`` it has an engine of each graph, too.
+    """
     packs = [read_pack(path) for path in request.packs]
     with staging(request.output.parent) as temporary, writing(request.output):
         folder = temporary / request.output.name
@@ -42,13 +49,17 @@ def write_in_parts(request: ExportRequest, photos: Photos | None, track: Track) 
         result = replace(described(request, converted.model, meta), kept=converted.kept, eight_bit_share=share)
         overlaps = request.shape.overlaps or "keep"
         manifest = write_base(folder, converted.model, meta, predictors, overlaps, for_cpu(request, meta))
-        manifest, _ = with_packs_installed(folder, manifest, [*built_in, *packs])
+        if device is not None:
+            manifest = with_engines(folder, manifest, request.engine, track)
+        manifest, _ = with_packs_installed(folder, manifest, [*built_in, *packs], track=track)
         names = tuple(pack.name for pack in manifest.packs)
         result = replace(result, output=request.output, packs=names, notes=converted.notes)
         if photos is not None:
-            session = PartsSession(folder)
+            session = PartsSession(folder, provider="" if device is None else "cpu")
             seen = verified(request.output, session, start.reference(session.meta), photos, track=track)
             result = with_verification(result, seen)
+        if device is not None:
+            result = replace(result, notes=(*result.notes, ENGINES_NOT_RUN))
         place(folder, request.output)
     return result
 

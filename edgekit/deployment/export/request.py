@@ -195,7 +195,7 @@ def _check_precision(request: ExportRequest) -> None:
 def _check_folder(request: ExportRequest) -> None:
     """Raise for options that do not go with a model in parts, and for a folder that must not be replaced."""
     output, wide = request.output, request.shape.batch > 1
-    if others := given(batch=wide, trt=request.engine.trt, triton=request.triton):
+    if others := given(batch=wide, triton=request.triton):
         raise EdgekitError(
             f"{output}: a folder does not go with {', '.join(others)}", f"omit it, or write a file: {output}.onnx"
         )

@@ -24,6 +24,7 @@ from edgekit.artifacts.value_names import logits_of
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, sha256, staging, writing
 from edgekit.graphs.pack_parts import pack_graphs
+from edgekit.progress import Track, silent
 
 PACKS = "packs"  # the folder in a model's folder
 NAMED = 12  # digits of a pack's digest in its files' names
@@ -41,10 +42,11 @@ class Installation:
     seconds: float
 
 
-def install(packs: Path | Sequence[Path], folder: Path, force: bool = False) -> Installation:
+def install(packs: Path | Sequence[Path], folder: Path, force: bool = False, track: Track = silent) -> Installation:
     """Install packs into a model's folder; whatever fails, the folder stays as it is.
 
-    ``force`` takes packs that were trained on features of another precision.
+    In a folder with engines, those of the packs are built too. ``force`` takes packs that were trained on features of
+    another precision.
     """
     began = time.monotonic()
     _check_folder(folder)
@@ -52,7 +54,7 @@ def install(packs: Path | Sequence[Path], folder: Path, force: bool = False) -> 
     with locked(folder):
         manifest = read_manifest(folder)
         check_files(folder, manifest)
-        grown, written = with_packs_installed(folder, manifest, read, force)
+        grown, written = with_packs_installed(folder, manifest, read, force, track)
         remove_unnamed(folder, grown)
     return _installation(folder, [p.name for p in read], grown, written, began)
 
@@ -76,7 +78,7 @@ def remove(name: str, folder: Path) -> Installation:
 
 
 def with_packs_installed(
-    folder: Path, manifest: Manifest, packs: Sequence[Pack], force: bool = False
+    folder: Path, manifest: Manifest, packs: Sequence[Pack], force: bool = False, track: Track = silent
 ) -> tuple[Manifest, float]:
     """The manifest with packs, whose files are in ``folder`` then, and how many megabytes these take.
 
@@ -95,7 +97,7 @@ def with_packs_installed(
         for pack in ordered([*there, *packs]):
             if pack in packs:
                 parents = {logits_of(p.sha256): classes[p.sha256] for p in pack.parents}
-                made.append(_write(temporary, folder, pack, parents, manifest.slots))
+                made.append(_write(temporary, folder, pack, parents, manifest, track))
         grown = replace(manifest, packs=(*manifest.packs, *made))
         names = [name for pack in made for name in pack.files]
         megabytes = sum((temporary / name).stat().st_size for name in names) / 1e6
@@ -115,17 +117,23 @@ def remove_unnamed(folder: Path, manifest: Manifest) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write(temporary: Path, folder: Path, pack: Pack, parents: dict[str, int], slots: tuple[int, ...]) -> InstalledPack:
+def _write(
+    temporary: Path, folder: Path, pack: Pack, parents: dict[str, int], manifest: Manifest, track: Track
+) -> InstalledPack:
     """Write a pack's files under ``temporary`` as they are to lie in ``folder``."""
-    graphs = pack_graphs(folder, pack.tensors, parents, slots)
+    graphs = pack_graphs(folder, pack.tensors, parents, manifest.slots)
     stem = f"{PACKS}/{pack.name}-{pack.sha256[:NAMED]}"
     (temporary / PACKS).mkdir(exist_ok=True)
-    detect, masks = f"{stem}.onnx", {str(count): f"{stem}.masks-{count}.onnx" for count in slots}
+    detect, masks = f"{stem}.onnx", {str(count): f"{stem}.masks-{count}.onnx" for count in manifest.slots}
     write_pack(temporary / f"{stem}{SUFFIX}", pack)
     onnx.save(graphs.detect, temporary / detect)
     for count, graph in graphs.masks.items():
         onnx.save(graph, temporary / masks[str(count)])
     names = [f"{stem}{SUFFIX}", detect, *masks.values()]
+    if manifest.engine is not None:
+        from edgekit.deployment.folder.engines import build_engines, options_of
+
+        names += build_engines(temporary, names[1:], manifest.meta, options_of(manifest.engine), track)
     files = {name: sha256(temporary / name) for name in names}
     return InstalledPack(pack.name, pack.sha256, f"{stem}{SUFFIX}", detect, masks, files)
 
