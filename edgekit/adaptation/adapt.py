@@ -58,11 +58,11 @@ class Adaptation:
 
 def adapt(
     base: str | Path,
-    data: Path,
-    images: Path,
-    output: Path,
+    data: str | Path,
+    images: str | Path,
+    output: str | Path,
     classes: tuple[str, ...] = (),
-    packs: Sequence[Path] = (),
+    packs: Sequence[str | Path] = (),
     learning: Learning = Learning(),
     extra: ExtraData = ExtraData(),
     hints: CheckpointHints = CheckpointHints(),
@@ -83,12 +83,13 @@ def adapt(
     proves. ``force`` replaces files of these names that edgekit did not make. ``say`` is told, before training, what
     was left out of the data and what the frozen RPN proposes.
     """
+    data, images, output = Path(data), Path(images), Path(output)
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}
     files = {"data": data, "images": images, **more}
     outputs = [output] if is_pack(output) else [output, proof_of(output)]
     check_outputs(outputs, [base, *packs, hints.base_classes, *files.values()], force)
     with processes() as ranks:
-        source = open_base(base, [read_pack(path) for path in packs], hints, size)
+        source = open_base(base, [read_pack(Path(path)) for path in packs], hints, size)
         _check_base(source, base, output, learning)
         has_masks = source.predictors.mask_predictor is not None
         inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, skip_bad_images)

@@ -34,7 +34,7 @@ from edgekit.progress import Track, silent
 
 def export(
     model: str | Path,
-    output: Path,
+    output: str | Path,
     *,
     format: str = "onnx",
     hints: CheckpointHints = CheckpointHints(),
@@ -62,7 +62,7 @@ def export(
     started = time.monotonic()
     request = ExportRequest(
         model=model,
-        output=output.absolute(),
+        output=Path(output).absolute(),
         format=format,
         hints=hints,
         shape=shape,

@@ -42,15 +42,17 @@ class Installation:
     seconds: float
 
 
-def install(packs: Path | Sequence[Path], folder: Path, force: bool = False, track: Track = silent) -> Installation:
+def install(
+    packs: str | Path | Sequence[str | Path], folder: str | Path, force: bool = False, track: Track = silent
+) -> Installation:
     """Install packs into a model's folder; whatever fails, the folder stays as it is.
 
     In a folder with engines, those of the packs are built too. ``force`` takes packs that were trained on features of
     another precision.
     """
     began = time.monotonic()
-    _check_folder(folder)
-    read = [read_pack(path) for path in ([packs] if isinstance(packs, Path) else packs)]
+    folder = _checked(folder)
+    read = [read_pack(Path(path)) for path in ([packs] if isinstance(packs, (str, Path)) else packs)]
     with locked(folder):
         manifest = read_manifest(folder)
         check_files(folder, manifest)
@@ -59,10 +61,10 @@ def install(packs: Path | Sequence[Path], folder: Path, force: bool = False, tra
     return _installation(folder, [p.name for p in read], grown, written, began)
 
 
-def remove(name: str, folder: Path) -> Installation:
+def remove(name: str, folder: str | Path) -> Installation:
     """Remove a pack from a model's folder; whatever fails, the folder stays as it is."""
     began = time.monotonic()
-    _check_folder(folder)
+    folder = _checked(folder)
     with locked(folder):
         manifest = read_manifest(folder)
         gone = manifest.find(name, folder)
@@ -144,9 +146,11 @@ def _exchange_manifest(folder: Path, manifest: Manifest) -> None:
         place(temporary / MANIFEST, folder / MANIFEST)
 
 
-def _check_folder(folder: Path) -> None:
+def _checked(path: str | Path) -> Path:
+    folder = Path(path)
     if not is_parts(folder):
         raise EdgekitError(f"{folder}: is not the folder of a model", "make one with: edgekit export MODEL -o FOLDER/")
+    return folder
 
 
 def _installation(
