@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +14,14 @@ import torch
 from edgekit.artifacts.onnx_files import OnnxFile
 from edgekit.artifacts.pack_files import Pack, Parent, write_pack
 from edgekit.demo.scenes import render_scene
+from edgekit.deployment.export.export import export
+from edgekit.deployment.folder.installing import install
 from edgekit.model.checkpoint import FIRST_MASK_LAYER, fingerprint, load_model, read_checkpoint, save_model
 from edgekit.model.generations import GenerationalRCNN
-from edgekit.model.packs import tensors_of
+from edgekit.model.packs import generation_of, tensors_of
 from edgekit.model.predictors import Generation
 from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.parts_session import PartsSession
 from edgekit.runtime.session import Outputs
 
 Found = Sequence[Outputs]  # of several canvases
@@ -73,8 +78,6 @@ def write_packs(folder: Path, *packs: Pack) -> list[Path]:
 
 def write_built_in(path: Path, *packs: Pack, base: str | Path = "demo") -> Path:
     """Write a checkpoint with generations built in, each trained on top of those before: the weights of packs."""
-    from edgekit.model.packs import generation_of
-
     module, meta = load_model(base)
     for pack in packs:
         meta = meta.with_generation(pack.classes)
@@ -119,3 +122,20 @@ def assert_same(one: Found, other: Found, tolerance: float | None = None) -> Non
                 np.array_equal(a, b) if tolerance is None else a.shape == b.shape and np.allclose(a, b, atol=tolerance)
             )
             assert same, name
+
+
+def parts_of(base_onnx: Path, folder: Path, *packs: Pack, **options: Any) -> Path:
+    """Export a graph in parts to ``folder``, and install packs there."""
+    export(base_onnx, folder, verify=False, **options)
+    if packs:
+        with tempfile.TemporaryDirectory() as temporary:
+            install(write_packs(Path(temporary), *packs), folder, force=True)
+    return folder
+
+
+def found_in_parts(
+    folder: Path, canvases: Sequence[np.ndarray] | None = None, packs: Sequence[str] | None = None
+) -> Found:
+    """What a folder finds in canvases, by default some scenes, with all or some of its packs."""
+    session = PartsSession(folder, packs, "cpu")
+    return [session.infer(pixels) for pixels in (scenes() if canvases is None else canvases)]
