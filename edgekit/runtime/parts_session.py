@@ -50,12 +50,12 @@ class PartsSession(Session):
         self.base_labels = len(manifest.meta.categories)
         load = partial(open_ort, provider=provider, threads=threads, precision=manifest.meta.precision, by_turns=True)
         try:
-            self.base = Part(folder / parts.BASE, load)
-            self.packs = [Part(folder / pack.detect, load) for pack in used]
-            self.heads = {slots: Part(folder / parts.mask_head(slots), load) for slots in manifest.slots}
+            self.base = LoadedPart(folder / parts.BASE, load)
+            self.packs = [LoadedPart(folder / pack.detect, load) for pack in used]
+            self.heads = {slots: LoadedPart(folder / parts.mask_head(slots), load) for slots in manifest.slots}
             names = [{slots: parts.masks(slots) for slots in manifest.slots}]
             names += [{int(slots): name for slots, name in pack.masks.items()} for pack in used]
-            self.masks = [{slots: Part(folder / name, load) for slots, name in own.items()} for own in names]
+            self.masks = [{slots: LoadedPart(folder / name, load) for slots, name in own.items()} for own in names]
         except EdgekitError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no public base class
@@ -95,7 +95,7 @@ class PartsSession(Session):
         return Outputs(boxes, channels, scores[found], masks)
 
 
-class Part:
+class LoadedPart:
     """One graph, which takes values by name and leaves what it makes where it runs."""
 
     def __init__(self, path: Path, load: Callable[[str], Any]) -> None:
