@@ -65,7 +65,7 @@ class PartsSession(Session):
         else:
             options: dict[str, Any] = {"threads": threads, "precision": manifest.meta.precision, "by_turns": True}
             load = partial(_load, trace=trace, provider=provider, **options)
-            opened, title = lambda name: Part(folder / name, load), "onnxruntime"
+            opened, title = lambda name: LoadedPart(folder / name, load), "onnxruntime"
         try:
             self.base = opened(parts.BASE)
             self.packs = [opened(pack.detect) for pack in used]
@@ -125,7 +125,7 @@ class PartsSession(Session):
         return Outputs(boxes, channels, scores[found], masks)
 
 
-class Part:
+class LoadedPart:
     """One graph, which takes values by name and leaves what it makes where it runs."""
 
     def __init__(self, path: Path, load: Callable[[str], Any]) -> None:

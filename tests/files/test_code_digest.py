@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from edgekit.deployment.assembly.appending import append_generation
 
 from edgekit.adaptation.features.extraction import extract
-from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.assembling import assemble
 from edgekit.deployment.assembly.reading_back import extract_trunk
 from edgekit.deployment.assembly.trunk_files import export_trunk

@@ -199,6 +199,7 @@ def _check_folder(request: ExportRequest) -> None:
         raise EdgekitError(
             f"{output}: a folder does not go with {', '.join(others)}", f"omit it, or write a file: {output}.onnx"
         )
+    check_outputs([output, *output.rglob("*")], request.inputs, force=True)  # the folder is exchanged as a whole
     if not output.is_dir() or request.force:
         return
     if not is_parts(output) and any(output.iterdir()):
