@@ -10,13 +10,17 @@ import torch
 from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
 
 from benchmarks.lib.paths import SHARED
+from edgekit.adaptation.bases import open_base
+from edgekit.adaptation.learning.initialise import new_generation
 from edgekit.artifacts.metadata import ModelMeta
+from edgekit.artifacts.pack_files import Pack, write_pack
 from edgekit.data.annotations.coco import write_dataset
 from edgekit.data.annotations.formats import read_dataset
 from edgekit.data.images import fit
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
+from edgekit.model.packs import tensors_of
 
 PHOTOS = SHARED / "photos"
 CLASSES = ("chair", "cup")
@@ -49,6 +53,16 @@ def as_checkpoint(work: Path) -> tuple[Path, GenerationalRCNN, ModelMeta]:
     checkpoint = work / "r50.safetensors"
     save_model(checkpoint, module, meta)
     return checkpoint, module, meta
+
+
+def random_pack(checkpoint: Path, output: Path, classes: tuple[str, ...]) -> Path:
+    """A pack of classes that were not learned: in size and shapes as one that was."""
+    base = open_base(checkpoint)
+    torch.manual_seed(1)
+    generation = new_generation(base.predictors, len(classes), "random", base.meta.categories, adapter=True)
+    tensors = tensors_of(generation)
+    write_pack(output, Pack(output.stem, classes, base.meta.fingerprint, tensors, base.meta.architecture))
+    return output
 
 
 def link_photos(files: Sequence[Path], folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The forms of Mask R-CNN R50-FPN that are timed: edgekit's graphs, torchvision's export, torchvision's module."""
+"""The forms of Mask R-CNN R50-FPN that are timed: edgekit's graphs and folders, torchvision's export and module."""
 
 from __future__ import annotations
 
@@ -19,24 +19,34 @@ from edgekit.demo.stock_export import export_stock
 from edgekit.deployment.precision.conversion import Conversion
 from edgekit.model.architectures import limit
 from edgekit.model.checkpoint import load_model
+from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.parts_session import PartsSession
 from edgekit.runtime.session import Session
 
 CALIBRATION_PHOTOS = 12
-FOUND = ", masks of what is found"
+IN_PARTS = ", in parts"  # a folder, whose masks are made of what is found
+
+
+def file_of(work: Path, stem: str, form: str) -> Path:
+    """The graph, or the folder of a model in parts, of a form."""
+    return work / f"{stem}-{form}{'' if form.endswith(IN_PARTS) else '.onnx'}"
+
+
+def open_form(path: Path, provider: str = "") -> Session:
+    """A form that ``export`` wrote, in onnxruntime."""
+    return PartsSession(path, provider=provider) if path.is_dir() else OnnxSession(path, provider)
 
 
 def export(checkpoint: Path, output: Path, proposals: int, detections: int, form: str) -> dict[str, Any]:
-    """Export a graph in one form: the first from scratch, the others from the cached base graph."""
+    """Export one form: the first from scratch, the others from the cached base graph."""
     options: dict[str, Any] = {"verify": False, "shape": GraphShape(SIZE, proposals=proposals, detections=detections)}
-    if form.endswith(FOUND):
-        options["masks"] = "found"
     if " cpu" in form:
         options["conversion"] = Conversion(target="cpu")
     if form.startswith("fp16"):
         options["conversion"] = Conversion("fp16")
     if form.startswith("int8"):
         last = list_images(PHOTOS / "images")[-CALIBRATION_PHOTOS:]
-        folder = link_photos(last, output.with_suffix(".photos"))
+        folder = link_photos(last, output.parent / "calibration-photos")
         target = "cpu" if " cpu" in form else "tensorrt"
         options["conversion"] = Conversion("int8", target, calibration=folder, keep=("none",))
     began = time.monotonic()

@@ -56,7 +56,7 @@ def latency_table(result: dict[str, Any], floor: dict[str, Any]) -> str:
 
 def _title(way: str) -> str:
     """What a way is called, with edgekit's options as a user gives them."""
-    return way.replace(", masks of what is found", ", `--masks found`").replace(" cpu", ", `--target cpu`")
+    return way.replace(" cpu", ", `--target cpu`")
 
 
 def _floors(rows: list[dict[str, Any]]) -> str:
@@ -71,10 +71,10 @@ def _floors(rows: list[dict[str, Any]]) -> str:
 
 
 def assembly_table(result: dict[str, Any]) -> str:
-    """What the graph of R50-FPN takes, from scratch and after an adaptation."""
+    """What the graph of R50-FPN takes: from scratch, from the cache, in parts, with a pack."""
     size, machine = "x".join(map(str, result["size"])), result["machine"]
     head = f"Seconds to the graph of Mask R-CNN R50-FPN at {size}, {machine['cpu']}, {machine['threads']} threads:\n\n"
-    table = [[name, f"{row['graph_seconds']:.1f}", str(row["peak_rss_mb"])] for name, row in result["steps"].items()]
+    table = [[name, f"{row['seconds']:.1f}", str(row["peak_rss_mb"])] for name, row in result["steps"].items()]
     return head + lines(["", "seconds", "peak MB"], table)
 
 

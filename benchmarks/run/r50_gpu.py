@@ -22,7 +22,7 @@ import edgekit
 from benchmarks.lib.by_machine import add
 from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint, link_photos
-from benchmarks.lib.r50_forms import FOUND, export, peers, ratio, stock_export
+from benchmarks.lib.r50_forms import IN_PARTS, export, file_of, open_form, peers, ratio, stock_export
 from edgekit.artifacts.metadata import tool_versions
 from edgekit.comparison.comparison_photos import comparison_photos
 from edgekit.comparison.tolerance import tolerance_for
@@ -39,7 +39,7 @@ from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 
 PROPOSALS, DETECTIONS = 1000, 100
-FORMS = ("fp32", f"fp32{FOUND}", "fp16", f"fp16{FOUND}")
+FORMS = ("fp32", f"fp32{IN_PARTS}", "fp16", f"fp16{IN_PARTS}")
 PHOTO_COUNT = 8
 
 
@@ -57,7 +57,7 @@ def main() -> None:
         as_checkpoint(args.work)
     meta = load_model(checkpoint)[1]
     os.environ["EDGEKIT_CACHE"] = str(args.work / "graph-cache")
-    files = {form: args.work / f"r50-{form}.onnx" for form in FORMS}
+    files = {form: file_of(args.work, "r50", form) for form in FORMS}
     stock = args.work / "r50-stock.onnx"
     for form, file in files.items():
         if not file.exists():
@@ -65,7 +65,7 @@ def main() -> None:
     if not stock.exists():
         in_a_process(stock_export, checkpoint, stock, PROPOSALS, DETECTIONS)
     shown = list_images(PHOTOS / "images")[:PHOTO_COUNT]
-    sessions: dict[str, Session] = {f"edgekit {form}": OnnxSession(file, "cuda") for form, file in files.items()}
+    sessions: dict[str, Session] = {f"edgekit {form}": open_form(file, "cuda") for form, file in files.items()}
     sessions["edgekit PyTorch"] = TorchSession.load(checkpoint)
     for form in ("fp32", "fp16"):
         comes = f"edgekit {form}, as onnxruntime comes"

@@ -20,17 +20,16 @@ import torch
 from benchmarks.lib.by_machine import add
 from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import PHOTOS, SIZE, as_checkpoint
-from benchmarks.lib.r50_forms import FOUND, export, peers, ratio, stock_export
+from benchmarks.lib.r50_forms import IN_PARTS, export, file_of, open_form, peers, ratio, stock_export
 from edgekit.artifacts.metadata import tool_versions
 from edgekit.data.images import list_images, read_image
 from edgekit.demo.stock_export import StockSession
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
-from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 
 SETTINGS = ((1000, 100), (300, 20))  # proposals and detections: torchvision's, and an edge's
-FORMS = ("fp32", f"fp32{FOUND}", "fp32 cpu", f"fp32 cpu{FOUND}", "int8 cpu", f"int8 cpu{FOUND}")
+FORMS = tuple(f"{plain}{parts}" for plain in ("fp32", "fp32 cpu", "int8 cpu") for parts in ("", IN_PARTS))
 
 
 def main() -> None:
@@ -46,11 +45,11 @@ def main() -> None:
     result: dict[str, Any] = {"model": "maskrcnn_resnet50_fpn, random weights", "size": SIZE}
     result["settings"] = []
     for proposals, detections in SETTINGS:
-        files = {form: args.work / f"r50-{proposals}-{detections}-{form}.onnx" for form in FORMS}
+        files = {form: file_of(args.work, f"r50-{proposals}-{detections}", form) for form in FORMS}
         stock = args.work / f"r50-{proposals}-{detections}-stock.onnx"
         exports = {form: in_a_process(export, checkpoint, f, proposals, detections, form) for form, f in files.items()}
         in_a_process(stock_export, checkpoint, stock, proposals, detections)
-        sessions: dict[str, Session] = {f"edgekit {p}": OnnxSession(f) for p, f in files.items()}
+        sessions: dict[str, Session] = {f"edgekit {form}": open_form(f) for form, f in files.items()}
         own = set(sessions)
         sessions["torchvision's export, onnxruntime"] = StockSession(stock, meta)
         sessions |= peers(checkpoint, meta, proposals, detections)
