@@ -47,6 +47,7 @@ class PartsSession(Session):
         read = ordered(read_installed(folder, manifest, packs))
         used = [manifest.find(pack.name, folder) for pack in read]
         self.meta = combined(manifest.meta, read, folder, force=True)  # what fits was decided when it was installed
+        self.overlaps = manifest.overlaps  # where nothing else is asked for
         self.base_labels = len(manifest.meta.categories)
         load = partial(open_ort, provider=provider, threads=threads, precision=manifest.meta.precision, by_turns=True)
         try:

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from edgekit.deployment.assembly.appending import append_generation
 from onnx import numpy_helper
 
 from edgekit.artifacts.graph_shapes import GraphShape
@@ -18,7 +19,6 @@ from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.onnx_files import open_onnx, write_onnx
 from edgekit.artifacts.value_names import BOXES, FEATURES, IMAGES, TABLE
 from edgekit.demo.scenes import render_scene
-from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.deployment.assembly.reading_back import extract_trunk, read_heads
 from edgekit.deployment.assembly.trunk_files import BODY, export_trunk

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from edgekit.deployment.assembly.appending import append_generation
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifacts.onnx_files import open_onnx, read_onnx, write_onnx
@@ -15,7 +16,6 @@ from edgekit.artifacts.value_names import BOXES, IMAGES, INNER, TABLE
 from edgekit.comparison.parity import parity
 from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
-from edgekit.deployment.assembly.appending import append_generation
 from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.deployment.assembly.trunk_files import export_trunk
 from edgekit.deployment.edits import winograd
