@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.onnx_files import OnnxFile, open_onnx, write_onnx
+from edgekit.artifacts.onnx_files import open_onnx
 from edgekit.artifacts.value_names import BOXES, FEATURES, IMAGES, PROPOSALS, PROPOSED, TABLE
 from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.deployment.assembly.trunk_files import write_trunk
