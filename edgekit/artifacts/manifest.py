@@ -123,12 +123,15 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Raise EdgekitError if one of a folder's files is missing, or not the one that belongs there."""
+    """Raise EdgekitError if one of a folder's files is missing, not the one that belongs there, or elsewhere."""
+    home = folder.resolve()
     for files in (manifest.files, *(pack.files for pack in manifest.packs)):
         for name, digest in files.items():
             path = folder / name
             if not path.is_file():
                 raise EdgekitError(f"{path}: is missing", AGAIN)
+            if not path.resolve().is_relative_to(home):
+                raise EdgekitError(f"{path}: lies outside of the folder, through a link", AGAIN)
             if sha256(path) != digest:
                 raise EdgekitError(f"{path}: is not the file that {MANIFEST} names (other SHA-256)", AGAIN)
 

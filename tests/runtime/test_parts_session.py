@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgekit.artifacts.graph_shapes import GraphShape
+from edgekit.artifacts.manifest import MANIFEST, read_manifest, write_manifest
 from edgekit.artifacts.onnx_files import open_onnx
 from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.deployment.edits import winograd
@@ -74,21 +76,12 @@ def test_it_finds_what_the_whole_graph_finds(folder: Path, base_onnx: Path) -> N
 
 @pytest.mark.parametrize("packs", [["one", "a"], ["a", "on-a"], ["one"]])
 def test_some_of_its_packs(packs: list[str], folder: Path) -> None:
-    every, session = found_in_parts(folder), PartsSession(folder, packs)
-    assert [record.name for record in session.meta.packs] == packs
-    classes = [name for generation in session.meta.generations for name in generation]
-    own = of_classes(every, PartsSession(folder).meta.categories, classes)
-    if packs == ["one", "a"]:  # in another order
-        own = [outputs._replace(**_sorted_by_pack(outputs, classes)) for outputs in own]
-    assert_same(own, found_in_parts(folder, packs=packs))
-
-
-def _sorted_by_pack(outputs: Any, classes: list[str]) -> dict[str, np.ndarray]:
-    ranks = np.array(
-        [(classes.index(ONE.classes[0]) <= label) + (classes.index(A.classes[0]) <= label) for label in outputs.labels]
-    )
-    order = np.argsort(ranks, kind="stable")
-    return {name: getattr(outputs, name)[order] for name in outputs._fields}
+    """In the order that is asked for."""
+    every, some = PartsSession(folder).meta, PartsSession(folder, packs).meta
+    assert [record.name for record in some.packs] == packs
+    one, other = found_in_parts(folder), found_in_parts(folder, packs=packs)
+    for classes in some.generations:
+        assert_same(of_classes(one, every.categories, classes), of_classes(other, some.categories, classes))
 
 
 def test_a_pack_without_its_parent_or_of_no_such_name(folder: Path) -> None:
@@ -109,6 +102,9 @@ FORMS: dict[str, dict[str, Any]] = {
     "other types": {"input": "float", "labels": "int32"},
 }
 
+# Of masks of other numbers of boxes: a value that is rounded to 8 bits may come to lie on the other side.
+TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "int8": 5e-2}
+
 
 @pytest.mark.parametrize("form", FORMS)
 def test_no_bit_changes_in_any_form(
@@ -126,7 +122,7 @@ def test_no_bit_changes_in_any_form(
     whole = export(base_onnx, tmp_path / "whole.onnx", verify=False, **options).output
     meta, alone = PartsSession(model).meta, {"": found_in_parts(model)}
     assert (meta.precision, meta.input_type) == (conversion.precision or "fp32", options.get("input", "uint8"))
-    assert_same(found_by(whole), alone[""], 1e-5 if meta.precision == "fp32" else 1e-3)
+    assert_same(found_by(whole), alone[""], TOLERANCES[meta.precision])
     first, second = write_packs(tmp_path, A, ONE)
     install(second, model, force=True)
     alone["one"] = check_base(model, alone[""])
@@ -241,6 +237,10 @@ def test_it_runs_without_pytorch(folder: Path) -> None:
 def test_a_folder_is_a_model(folder: Path, tmp_path: Path) -> None:
     assert isinstance(open_session(folder), PartsSession)
     assert isinstance(open_session(folder, Selection("one")), Selected)
+    one = Path(shutil.copytree(folder, tmp_path / "one"))
+    write_manifest(one / MANIFEST, replace(read_manifest(one), overlaps="one"))
+    assert isinstance(open_session(one), Selected)
+    assert isinstance(open_session(one, Selection("keep")), PartsSession)
     (pack,) = write_packs(tmp_path, MANY)
     with pytest.raises(EdgekitError, match="packs are installed into a folder") as raised:
         open_session(folder, Selection(packs=(pack,)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from edgekit.artifacts.manifest import is_parts, read_manifest
 from edgekit.artifacts.model_names import kind_of
 from edgekit.artifacts.onnx_files import open_onnx
-from edgekit.artifacts.pack_files import Pack, read_pack
+from edgekit.artifacts.pack_files import Pack, check_fits, read_pack
 from edgekit.comparison.comparison_photos import Photos
 from edgekit.comparison.verification import verified
 from edgekit.deployment.export.export_result import Export
@@ -43,6 +43,8 @@ def write_in_parts(request: ExportRequest, device: Target | None, photos: Photos
         folder.mkdir()
         start, built_in = _base(request, packs, track)
         _check_installed(request, [*built_in, *packs])
+        for pack in packs:  # before any long work
+            check_fits(pack, replace(start.meta, precision=request.precision or "fp32"), request.path)
         predictors = predictors_in(start.graph)
         converted, meta = converted_graph(request, start, folder, track)
         share = eight_bit_share(converted.model) if meta.precision == "int8" else None
@@ -51,7 +53,7 @@ def write_in_parts(request: ExportRequest, device: Target | None, photos: Photos
         manifest = write_base(folder, converted.model, meta, predictors, overlaps, for_cpu(request, meta))
         if device is not None:
             manifest = with_engines(folder, manifest, request.engine, track)
-        manifest, _ = with_packs_installed(folder, manifest, [*built_in, *packs], track=track)
+        manifest, _ = with_packs_installed(folder, manifest, [*built_in, *packs], force=True, track=track)
         names = tuple(pack.name for pack in manifest.packs)
         result = replace(result, output=request.output, packs=names, notes=converted.notes)
         if photos is not None:
@@ -82,7 +84,7 @@ def _base(request: ExportRequest, packs: list[Pack], track: Track) -> tuple[Star
     if kind_of(request.path) == "onnx":
         start = of_graph(request.path, request.precision, options_given(request.hints, shape))
         check_parts(start.graph, start.meta, request.path)
-        file = with_packs_appended(open_onnx(request.path), packs)
+        file = with_packs_appended(open_onnx(request.path), packs, force=True)
         return replace(start, reference=lambda _: OnnxSession(file)), []
     from edgekit.deployment.assembly.assembling import assemble_base
     from edgekit.deployment.export.checkpoint_graph import check_numbers, reference

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.manifest import BASE, is_parts
+from edgekit.artifacts.manifest import BASE, LOCK, MANIFEST, is_parts, read_manifest
 from edgekit.artifacts.metadata import OVERLAPS
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.outputs import check_outputs
@@ -202,7 +202,10 @@ def _check_folder(request: ExportRequest) -> None:
     check_outputs([output, *output.rglob("*")], request.inputs, force=True)  # the folder is exchanged as a whole
     if not output.is_dir() or request.force:
         return
-    if not is_parts(output) and any(output.iterdir()):
+    manifest = read_manifest(output) if is_parts(output) else None
+    installed = manifest.packs if manifest else ()
+    own = {MANIFEST, LOCK, *(manifest.files if manifest else ()), *(name for pack in installed for name in pack.files)}
+    if any(p.is_file() and str(p.relative_to(output)) not in own for p in output.rglob("*")):
         raise EdgekitError(f"{output}: holds files that are not a model's", "give another name, or --force")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from edgekit.progress import Track, silent
 
 PACKS = "packs"  # the folder in a model's folder
 NAMED = 12  # digits of a pack's digest in its files' names
+OWN_FILES = re.compile(rf".+-[0-9a-f]{{{NAMED}}}(\.masks-\d+)?\.(onnx|pack)")
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,13 @@ def with_packs_installed(
     Nothing that was there changes but, at last, the manifest.
     """
     there = read_installed(folder, manifest)
-    for pack in packs:
-        if any(p.name == pack.name for p in (*there, *(other for other in packs if other is not pack))):
+    for place_given, pack in enumerate(packs):
+        if pack.name in [installed.name for installed in there]:
             raise EdgekitError(
-                f"pack {pack.name}: a pack of this name is installed", f"edgekit remove {pack.name} first"
+                f"pack {pack.name}: a pack of this name is installed", f"edgekit remove {pack.name} {folder} first"
             )
+        if pack.name in [other.name for other in packs[:place_given]]:
+            raise EdgekitError(f"pack {pack.name}: is given twice", "give each pack once, under a name of its own")
     combined(manifest.meta, [*there, *packs], folder, force)
     classes = {pack.sha256: len(pack.classes) for pack in (*there, *packs)}
     with staging(folder) as temporary, writing(folder, "free space"):
@@ -112,10 +116,10 @@ def with_packs_installed(
 
 
 def remove_unnamed(folder: Path, manifest: Manifest) -> None:
-    """Remove packs' files that the manifest does not name (any more)."""
+    """Remove packs' files that the manifest does not name (any more); what an installation did not write stays."""
     named = {name for pack in manifest.packs for name in pack.files}
     for path in (folder / PACKS).glob("*"):
-        if f"{PACKS}/{path.name}" not in named:
+        if f"{PACKS}/{path.name}" not in named and OWN_FILES.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
@@ -124,7 +128,8 @@ def _write(
 ) -> InstalledPack:
     """Write a pack's files under ``temporary`` as they are to lie in ``folder``."""
     graphs = pack_graphs(folder, pack.tensors, parents, manifest.slots)
-    stem = f"{PACKS}/{pack.name}-{pack.sha256[:NAMED]}"
+    readable = re.sub(r"[^\w.-]", "_", pack.name)
+    stem = f"{PACKS}/{readable}-{pack.sha256[:NAMED]}"
     (temporary / PACKS).mkdir(exist_ok=True)
     detect, masks = f"{stem}.onnx", {str(count): f"{stem}.masks-{count}.onnx" for count in manifest.slots}
     write_pack(temporary / f"{stem}{SUFFIX}", pack)
