@@ -41,14 +41,14 @@ class Installation:
     seconds: float
 
 
-def install(packs: Path | Sequence[Path], folder: Path, force: bool = False) -> Installation:
+def install(packs: str | Path | Sequence[str | Path], folder: str | Path, force: bool = False) -> Installation:
     """Install packs into a model's folder; whatever fails, the folder stays as it is.
 
     ``force`` takes packs that were trained on features of another precision.
     """
-    began = time.monotonic()
+    began, folder = time.monotonic(), Path(folder)
     _check_folder(folder)
-    read = [read_pack(path) for path in ([packs] if isinstance(packs, Path) else packs)]
+    read = [read_pack(Path(path)) for path in ([packs] if isinstance(packs, (str, Path)) else packs)]
     with locked(folder):
         manifest = read_manifest(folder)
         check_files(folder, manifest)
@@ -57,9 +57,9 @@ def install(packs: Path | Sequence[Path], folder: Path, force: bool = False) -> 
     return _installation(folder, [p.name for p in read], grown, written, began)
 
 
-def remove(name: str, folder: Path) -> Installation:
+def remove(name: str, folder: str | Path) -> Installation:
     """Remove a pack from a model's folder; whatever fails, the folder stays as it is."""
-    began = time.monotonic()
+    began, folder = time.monotonic(), Path(folder)
     _check_folder(folder)
     with locked(folder):
         manifest = read_manifest(folder)
