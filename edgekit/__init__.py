@@ -29,8 +29,10 @@ _PUBLIC = {
     "install": "edgekit.deployment.folder.installing:install",
     "remove": "edgekit.deployment.folder.installing:remove",
     "inspect": "edgekit.report.inspect:inspect",
+    "install": "edgekit.deployment.folder.installing:install",
     "load": "edgekit.runtime.opening:open_session",
     "predict": "edgekit.inference.predict:predict",
+    "remove": "edgekit.deployment.folder.installing:remove",
     "run_demo": "edgekit.demo.run_demo:run_demo",
 }
 __all__ = ["__version__", *_PUBLIC]

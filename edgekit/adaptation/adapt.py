@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.adaptation.bases import Adaptable, open_base
+from edgekit.adaptation.bases import Adaptable, PartsBase, open_base
 from edgekit.adaptation.features.feature_cache import FeatureStore
 from edgekit.adaptation.inputs import ExtraData, read_inputs
 from edgekit.adaptation.job import Job
@@ -105,8 +105,10 @@ def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Lea
     if is_pack(output) and learning.joint:
         raise EdgekitError(f"{output}: joint scoring changes the old rows too", f"write a {source.suffix} file with -o")
     if not is_pack(output) and output.suffix != source.suffix:
-        kinds = f"{PACK} or, the whole model, {source.suffix}"
+        kinds = PACK if isinstance(source, PartsBase) else f"{PACK} or, the whole model, {source.suffix}"
         raise EdgekitError(f"{output}: not a name for what is written", f"end the name given with -o in {kinds}")
+    if isinstance(source, PartsBase) and any(record.name == output.stem for record in source.meta.packs):
+        raise EdgekitError(f"{output}: {base} has a pack of this name", "give another name with -o")
     if learning.joint and source.suffix == ".onnx":
         raise EdgekitError(f"{base}: joint scoring needs the checkpoint", "give the checkpoint it was exported from")
     if learning.train == "mask" and source.predictors.mask_predictor is None:

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from edgekit.adaptation import bases
 from edgekit.adaptation.adapt import Adaptation, Learning, adapt
 from edgekit.adaptation.features import extraction as features
 from edgekit.adaptation.features.rois import ViewFeatures, view_features
@@ -88,19 +87,6 @@ def test_what_is_left_out_is_said_before_training(new_train: Dataset, tmp_path: 
     assert "RPN" in said[1]
 
 
-def test_a_model_whose_export_cannot_be_prepared_is_kept(
-    new_train: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise EdgekitError("the cache cannot be written: No space left on device")
-
-    monkeypatch.setattr(bases, "prepare_export", full)
-    output = tmp_path / "a.safetensors"
-    result = adapt("demo", new_train.file, new_train.file.parent, output, learning=UNTRAINED)
-    assert output.exists()
-    assert any("No space left on device" in line for line in result.advice)
-
-
 def test_ctrl_c_while_computing_features_and_again(
     new_train: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,15 +148,15 @@ def test_same_seed_same_model(new_train: Dataset, tmp_path: Path, monkeypatch: p
         return ready
 
     for output in outputs:
-        adapt("demo", new_train.file, new_train.file.parent, output, ("frog",), Learning(epochs=1, seed=3))
+        adapt("demo", new_train.file, new_train.file.parent, output, ("frog",), learning=Learning(epochs=1, seed=3))
         monkeypatch.setattr(Job, "prepare", drawing)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
 def test_adapted_model_can_be_adapted_again(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
     folder, first, second = new_train.file.parent, tmp_path / "one.safetensors", tmp_path / "two.safetensors"
-    adapt("demo", new_train.file, folder, first, ("chicken",), Learning(epochs=2))
-    adapt(first, new_train.file, folder, second, ("frog",), Learning(epochs=2))
+    adapt("demo", new_train.file, folder, first, ("chicken",), learning=Learning(epochs=2))
+    adapt(first, new_train.file, folder, second, ("frog",), learning=Learning(epochs=2))
     sessions = [open_session(m) for m in ("demo", first, second)]
     assert sessions[2].meta.generations[1:] == (("chicken",), ("frog",))
     for earlier, labels in ((0, 13), (1, 14)):
