@@ -88,7 +88,8 @@ def with_packs_installed(
             raise EdgekitError(
                 f"pack {pack.name}: a pack of this name is installed", f"edgekit remove {pack.name} first"
             )
-    combined(manifest.meta, [*there, *packs], folder, force)
+    grown_meta = combined(manifest.meta, there, folder, force=True)  # what fits was decided when it was installed
+    combined(grown_meta, packs, folder, force)
     classes = {pack.sha256: len(pack.classes) for pack in (*there, *packs)}
     with staging(folder) as temporary, writing(folder, "free space"):
         made: list[InstalledPack] = []
