@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,22 +26,32 @@ from edgekit.runtime.session import Session
 
 ONE, TWO = CLASSES = ("chicken", "frog")
 State = tuple[str, ...]  # the packs that there are, in their order
-# One after another: alone, both in either order, after removing one, after removing all.
+# What a folder goes through: alone, both in either order, after removing one, after removing all.
 STATES: tuple[State, ...] = ((), (ONE,), (TWO,), (TWO, ONE), (ONE,), (ONE, TWO), (TWO,), ())
 Open = Callable[[State], Session]
 Found = list[Detections]
 
 
-def ways(work: Path, packs: dict[str, Path]) -> dict[str, tuple[Callable[[], Open], int]]:
-    """How to open each form of the model with packs, and how many canvases to run it on at a time."""
-    rows: dict[str, tuple[Callable[[], Open], int]] = {
-        "PyTorch fp32, batch 1": (lambda: pytorch(packs), 1),
-        "PyTorch fp32, batch 4": (lambda: pytorch(packs), 4),
-        "onnxruntime fp32, whole form, batch 1": (lambda: whole(work, packs, 1), 1),
-        "onnxruntime fp32, whole form, batch 4": (lambda: whole(work, packs, 4), 4),
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """What opens a form of the model with packs, how many canvases it runs on at a time, and with which packs."""
+
+    make: Callable[[], Open]
+    batch: int = 1
+    states: tuple[State, ...] = tuple(dict.fromkeys(STATES))
+
+
+def ways(work: Path, packs: dict[str, Path]) -> dict[str, Way]:
+    """Every form of the embedded model."""
+    rows = {
+        "PyTorch fp32, batch 1": Way(lambda: pytorch(packs)),
+        "PyTorch fp32, batch 4": Way(lambda: pytorch(packs), 4),
+        "onnxruntime fp32, whole form, batch 1": Way(lambda: whole(work, packs, 1)),
+        "onnxruntime fp32, whole form, batch 4": Way(lambda: whole(work, packs, 4), 4),
     }
     for form in IN_PARTS:
-        rows[f"onnxruntime {form}, in parts"] = (lambda form=form: in_parts(work, packs, form), 1)  # type: ignore[misc]
+        make = functools.partial(in_parts, work, packs, form)
+        rows[f"onnxruntime {form}, in parts"] = Way(make, states=STATES)
     return rows
 
 
@@ -85,14 +96,14 @@ def files_of(folder: Path) -> dict[str, str]:
     return {name: sha256(folder / name) for name in read_manifest(folder).files}
 
 
-def row(make: Callable[[], Open], batch: int, photos: Sequence[Photo]) -> dict[str, Any]:
+def row(way: Way, photos: Sequence[Photo]) -> dict[str, Any]:
     """How many detections of the base model and of each pack differ in any bit from those of it alone."""
-    opens = make()
+    opens = way.make()
     alone: dict[str, Found] = {}
     states = []
-    for state in STATES:
+    for state in way.states:
         session = opens(state)
-        found, meta = detected(session, photos, batch), session.meta
+        found, meta = detected(session, photos, way.batch), session.meta
         parts = {"base": of_classes(found, meta, meta.generations[0])}
         parts |= {name: of_classes(found, meta, (name,)) for name in state}
         if len(state) <= 1:

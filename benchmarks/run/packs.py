@@ -82,8 +82,8 @@ def retention(section: Section, args: Namespace) -> None:
     photos = [
         p for kind in ("base-test", "mixed-test") for p in scenes(kind, SCENES[kind], args.work).photos[: args.photos]
     ]
-    for name, (opens, batch) in pack_retention.ways(args.work, packs).items():
-        section.row(name, functools.partial(pack_retention.row, opens, batch, photos))
+    for name, way in pack_retention.ways(args.work, packs).items():
+        section.row(name, functools.partial(pack_retention.row, way, photos))
 
 
 def size(section: Section, args: Namespace) -> None:
