@@ -26,8 +26,6 @@ _PUBLIC = {
     "doctor": "edgekit.report.doctor:doctor",
     "evaluate": "edgekit.measurement.evaluate:evaluate",
     "export": "edgekit.deployment.export.export:export",
-    "install": "edgekit.deployment.folder.installing:install",
-    "remove": "edgekit.deployment.folder.installing:remove",
     "inspect": "edgekit.report.inspect:inspect",
     "install": "edgekit.deployment.folder.installing:install",
     "load": "edgekit.runtime.opening:open_session",

@@ -43,6 +43,8 @@ def append(model: onnx.ModelProto, meta: ModelMeta, added: Sequence[Tensors], so
     graph's own nodes and weights stay as they are, so that in one runtime its detections do too, to the last bit.
     Errors name ``source``.
     """
+    if not added:
+        return
     first = len(meta.generations) - len(added)
     with editing(model) as graph:
         values = ir.convenience.create_value_mapping(graph)

@@ -96,7 +96,8 @@ def with_packs_installed(
             )
         if pack.name in [other.name for other in packs[:place_given]]:
             raise EdgekitError(f"pack {pack.name}: is given twice", "give each pack once, under a name of its own")
-    combined(manifest.meta, [*there, *packs], folder, force)
+    grown_meta = combined(manifest.meta, there, folder, force=True)  # what fits was decided when it was installed
+    combined(grown_meta, packs, folder, force)
     classes = {pack.sha256: len(pack.classes) for pack in (*there, *packs)}
     with staging(folder) as temporary, writing(folder, "free space"):
         made: list[InstalledPack] = []
