@@ -79,8 +79,9 @@ def one_label(
 
     Raw scores of two softmaxes cannot be compared, but a later generation's own score can be relied on: it was computed
     against everything that is believed of the earlier classes. So a detection of the base model is hidden by any of a
-    later generation that overlaps it and scores above ``least_score``, unless the base model is far surer, its
-    ``odds`` times as likely. Among later generations the higher score hides the lower; at equal scores the earlier one stays.
+    later generation that overlaps it and scores above ``least_score``, unless the base model's odds are more than
+    ``odds`` times as high. Among later generations the higher score hides the lower; at equal scores the earlier one
+    stays.
 
     A hidden detection still hides others: what one generation hides of the base model's is then the same whichever
     others are there, and no order or iteration is needed, here or in a graph (``static.detector.uncovered``).
