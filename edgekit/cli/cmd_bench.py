@@ -23,6 +23,7 @@ from edgekit.cli.shared_options import FILE, Names, Share
 @click.option("--providers", type=Names(), default=(), help="Run each ONNX file on: cpu, cuda, tensorrt.")
 @click.option("--compile", "compiled", is_flag=True, help="Also run each checkpoint under torch.compile.")
 @click.option("--profile", is_flag=True, help="Also time by kind of layer.")
+@shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
 @click.option("--against", type=FILE, default=None, help="Compare with an older result of --json FILE.")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edgekit.cli.console import show, track
-from edgekit.cli.shared_options import FILE, json_option
+from edgekit.cli.shared_options import FILE, json_option, pack_option
 from edgekit.errors import EdgekitError
 
 
@@ -17,6 +17,7 @@ from edgekit.errors import EdgekitError
 @click.option("--images", type=FILE, default=None, help="Folder of photos.  [default: those that come with edgekit]")
 @click.option("--data", type=FILE, default=None, help="Annotations of --images: adds the AP of both.")
 @click.option("--min-matched", type=float, default=None, help="Exit 1 if a smaller share of detections matches.")
+@pack_option
 @json_option
 def compare_command(as_json: bool, **options: Any) -> None:
     """Say how far two forms of a model (A and B: checkpoint, ONNX) differ, and at which stage it begins."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgekit.artifacts.graph_shapes import limits_of
 from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.artifacts.onnx_files import read_onnx
+from edgekit.artifacts.pack_files import read_pack
 from edgekit.comparison.comparison_photos import comparison_photos
 from edgekit.comparison.parity import parity
 from edgekit.comparison.stages import Stage, compare_stages, look_inside
@@ -19,8 +20,8 @@ from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import describe_engine
-from edgekit.runtime.opening import open_session
-from edgekit.runtime.selection import selected
+from edgekit.runtime.opening import TAKE_PACKS, open_session
+from edgekit.runtime.selection import Selection, selected
 from edgekit.runtime.session import Session
 
 STAGE_PHOTOS = 4  # how many photos the stages are compared on: those on which the models differ most
@@ -55,19 +56,20 @@ def compare(
     images: str | Path | None = None,
     data: str | Path | None = None,
     min_matched: float | None = None,
+    packs: Sequence[str | Path] = (),
     track: Track = silent,
 ) -> Comparison:
     """Compare two forms of a model (checkpoint, ONNX, engine) on the photos of a folder, by default edgekit's own.
 
-    ``data`` annotates photos of ``images`` and adds both AP. A checkpoint is run at the other file's input size.
-    ``passed`` is False if a smaller share of detections than ``min_matched`` matches, or a larger one than the rest
-    is extra. Raises EdgekitError where the two cannot be compared: other classes, two graphs of different sizes, a file
-    that is not an R-CNN's or not edgekit's.
+    ``packs`` are used with checkpoints and whole graphs. ``data`` annotates photos of ``images`` and adds both AP. A
+    checkpoint is run at the other file's input size. ``passed`` is False if a smaller share of detections than
+    ``min_matched`` matches, or a larger one than the rest is extra. Raises EdgekitError where the two cannot be
+    compared: other classes, two graphs of different sizes, a file that is not an R-CNN's or not edgekit's.
     """
     if min_matched is not None and not 0 <= min_matched <= 1:
         raise EdgekitError(f"--min-matched {min_matched:g}: not a share", "give 0 to 1, e.g. 0.99")
     photos = comparison_photos(images, data)
-    first, second = _open_both(a, b)
+    first, second = _open_both(a, b, tuple(packs))
     overlaps = "one" if "one" in (first.meta.overlaps, second.meta.overlaps) else "keep"
     found = run_both(selected(first, overlaps), selected(second, overlaps), photos, track)
     verification = judge(found, photos, first, second)
@@ -97,25 +99,33 @@ def compare(
     )
 
 
-def _open_both(a: str | Path, b: str | Path) -> tuple[Session, Session]:
+def _open_both(a: str | Path, b: str | Path, packs: tuple[str | Path, ...]) -> tuple[Session, Session]:
     """Both sessions; a checkpoint's has the other file's input size, proposals and detections."""
     checkpoints = [kind_of(resolve(model)) == "checkpoint" for model in (a, b)]
     if checkpoints == [True, False]:
-        other, own = _open_both(b, a)
+        other, own = _open_both(b, a, packs)
         return own, other
-    first = open_session(a)
+    first = _open_with(a, packs)
     if not checkpoints[1]:
-        return first, open_session(b)
-    return first, _open_like(a, first.meta.input_size, b)
+        return first, _open_with(b, packs)
+    return first, _open_like(a, first.meta.input_size, b, packs)
 
 
-def _open_like(model: str | Path, size: tuple[int, int], checkpoint: str | Path) -> Session:
+def _open_with(model: str | Path, packs: tuple[str | Path, ...]) -> Session:
+    """A session with packs, if it is of a model that takes some."""
+    takes = kind_of(resolve(model)) in TAKE_PACKS
+    return open_session(model, Selection(packs=packs if takes else ()))
+
+
+def _open_like(
+    model: str | Path, size: tuple[int, int], checkpoint: str | Path, packs: tuple[str | Path, ...]
+) -> Session:
     """A checkpoint in the shape of another model; of an engine, if the graph it was built from is beside it."""
     from edgekit.model.architectures import limit
     from edgekit.model.checkpoint import load_model
     from edgekit.runtime.torch_session import TorchSession
 
-    module, meta = load_model(checkpoint, size=size)
+    module, meta = load_model(checkpoint, size=size, packs=[read_pack(Path(pack)) for pack in packs])
     graph = path = resolve(model)
     if kind_of(path) == "engine":
         graph = path.with_suffix(".onnx")

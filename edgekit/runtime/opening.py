@@ -13,6 +13,8 @@ from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.selection import Selection
 from edgekit.runtime.session import Session
 
+TAKE_PACKS = ("checkpoint", "onnx")  # kinds of models that packs can be given with
+
 
 def open_session(
     model: str | Path, selection: Selection = Selection(), hints: CheckpointHints = CheckpointHints()

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from edgekit.artifacts.manifest import is_parts
 from edgekit.artifacts.model_names import KINDS, kind_of, resolve
+from edgekit.artifacts.onnx_files import open_onnx
+from edgekit.artifacts.pack_files import read_pack
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.gpu import Gpu, NoGpu
-from edgekit.runtime.opening import open_session
+from edgekit.runtime.opening import TAKE_PACKS, open_session
+from edgekit.runtime.selection import Selection
 from edgekit.runtime.session import Session
 
 
@@ -24,6 +27,7 @@ class Form:
     provider: str = ""
     compiled: bool = False
     hints: CheckpointHints = CheckpointHints()
+    packs: tuple[Path, ...] = ()
 
 
 def forms(
@@ -31,6 +35,7 @@ def forms(
     providers: Sequence[str] = (),
     compiled: bool = False,
     hints: CheckpointHints = CheckpointHints(),
+    packs: tuple[Path, ...] = (),
 ) -> list[Form]:
     """Each model once; an ONNX file on each provider named, a checkpoint also compiled if that is asked for."""
     from edgekit.runtime.onnx_session import PROVIDERS
@@ -53,6 +58,8 @@ def forms(
             found += [Form(model, f"{model}, compiled", compiled=True, hints=hints)] if compiled else []
         else:
             found.append(Form(model, model))
+    if packs:
+        found = [replace(form, packs=packs) if _kind(Path(form.model)) in TAKE_PACKS else form for form in found]
     return [_renamed(form, found[:place]) for place, form in enumerate(found)]
 
 
@@ -60,10 +67,13 @@ def open_form(form: Form, threads: int = 0, trace: str = "") -> Session:
     """Open a form; ``threads`` and ``trace`` are onnxruntime's (see OnnxSession). Raises EdgekitError, always."""
     path = resolve(form.model)
     try:
+        packs = [read_pack(pack) for pack in form.packs]
         if kind_of(path) == "onnx":
+            from edgekit.graphs.appending import with_packs_appended
             from edgekit.runtime.onnx_session import OnnxSession
 
-            return OnnxSession(path, form.provider, threads, trace)
+            file = with_packs_appended(open_onnx(path), packs) if packs else path
+            return OnnxSession(file, form.provider, threads, trace)
         if kind_of(path) == "parts":
             from edgekit.runtime.parts_session import PartsSession
 
@@ -71,8 +81,8 @@ def open_form(form: Form, threads: int = 0, trace: str = "") -> Session:
         if form.compiled:
             from edgekit.runtime.torch_session import TorchSession, compile_session
 
-            return compile_session(TorchSession.load(form.model, form.hints))
-        return open_session(form.model, hints=form.hints)
+            return compile_session(TorchSession.load(form.model, form.hints, packs))
+        return open_session(form.model, Selection(packs=form.packs), form.hints)
     except EdgekitError:
         raise
     except ImportError as error:

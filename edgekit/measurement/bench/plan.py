@@ -23,7 +23,8 @@ class BenchOptions:
 
     ``images`` is a folder of photos (by default those that come with edgekit), ``data`` annotates them, for AP. Each
     artifact is timed ``runs`` times (50), or all of them for ``seconds``. ``providers`` are onnxruntime's to run each
-    ONNX file on (cpu, cuda, tensorrt). ``compiled`` adds each checkpoint under torch.compile.
+    ONNX file on (cpu, cuda, tensorrt). ``compiled`` adds each checkpoint under torch.compile. ``packs`` are used with
+    checkpoints and whole graphs.
     """
 
     images: Path | None = None
@@ -36,6 +37,7 @@ class BenchOptions:
     compiled: bool = False
     profile: bool = False
     hints: CheckpointHints = CheckpointHints()
+    packs: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.runs is not None and self.seconds is not None:

@@ -61,7 +61,7 @@ def measure(
     sources: Sequence[TelemetrySource | Missing] | None = None,
 ) -> Benchmark:
     """Measure artifacts side by side on the photos of a folder; see ``edgekit.bench``."""
-    wanted = forms(models, options.providers, options.compiled, options.hints)
+    wanted = forms(models, options.providers, options.compiled, options.hints, options.packs)
     photos, annotated = options.photos(), options.annotated()
     sizes = Counter("x".join(map(str, read_image(p).shape[:2])) for p in photos)  # and each can be read
     failures: list[Failure] = []
