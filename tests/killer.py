@@ -25,7 +25,7 @@ from edgekit.artifacts.manifest import LOCK, read_manifest
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.deployment.export.export import export
-from edgekit.deployment.folder.installing import install
+from edgekit.deployment.folder.installing import install, remove
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.inference.predict import predict
@@ -168,8 +168,10 @@ class Installing:
         if not new:
             shutil.copytree(self.base, folder / "model")
             install(self.packs[0], folder / "model")
-        elif "second 0" not in self.installed(folder):  # killed at the very end
-            install(self.packs[1], folder / "model")
+            return
+        if "second 0" in self.installed(folder):  # killed at the very end
+            remove("second", folder / "model")
+        install(self.packs[1], folder / "model")
 
     def installed(self, folder: Path) -> tuple[str, ...]:
         result = inspect(folder / "model")

@@ -18,7 +18,7 @@ architecture_option = click.option(
     "--architecture", default=None, help="torchvision's name, where the weights fit several."
 )
 pack_option = click.option(
-    "--pack", "packs", type=FILE, multiple=True, help="Pack of further classes; may be given several times."
+    "--pack", "packs", type=FILE, multiple=True, default=(), help="Pack of further classes; may be given several times."
 )
 force_option = click.option("--force", is_flag=True, help="Replace files that edgekit did not make.")
 skip_option = click.option("--skip-bad-images", is_flag=True, help="Report images that cannot be read, and go on.")

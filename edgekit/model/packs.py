@@ -34,6 +34,8 @@ def generation_of(tensors: Mapping[str, np.ndarray]) -> Generation:
     first = tensors.get("adapter.mask.conv5_mask.weight")  # [input, hidden, 2, 2]
     mask_channels = None if first is None else (first.shape[0], first.shape[1])
     generation = Generation(rows // 4, features, mask_channels, adapter="adapter.cls_score.weight" in tensors)
+    if generation.adapter is None:  # its mask rows are there as those that need no other layer
+        tensors = {name.removeprefix("adapter.mask."): tensor for name, tensor in tensors.items()}
     state = {
         name: torch.tensor(tensors[name], dtype=torch.float32) if name in tensors else torch.zeros_like(empty)
         for name, empty in generation.state_dict().items()

@@ -34,8 +34,10 @@ def outputs(*rows: tuple[float, int, float]) -> Outputs:
     ("rows", "kept"),
     [
         ([(0, DOG, 0.9), (5, FROG, 0.8)], [1]),  # its score says more than the base model's higher one
-        ([(0, DOG, 0.6), (5, FROG, 0.7)], [0, 1]),  # not above the threshold
-        ([(0, DOG, 0.6), (5, FROG, 0.71)], [1]),
+        ([(0, DOG, 0.6), (5, FROG, 0.75)], [0, 1]),  # not above the threshold
+        ([(0, DOG, 0.6), (5, FROG, 0.76)], [1]),
+        ([(0, DOG, 0.98), (5, FROG, 0.88)], [1]),  # odds of 49 and 7.3
+        ([(0, DOG, 0.99), (5, FROG, 0.88)], [0, 1]),  # 99: the base model is far surer
         ([(0, DOG, 0.9), (33, FROG, 0.8)], [1]),  # IoU 67 / 133
         ([(0, DOG, 0.9), (34, FROG, 0.8)], [0, 1]),  # 66 / 134
         ([(0, DOG, 0.9), (5, CAT, 0.8)], [0, 1]),  # one generation's classes do not hide each other
