@@ -27,8 +27,10 @@ _PUBLIC = {
     "evaluate": "edgekit.measurement.evaluate:evaluate",
     "export": "edgekit.deployment.export.export:export",
     "inspect": "edgekit.report.inspect:inspect",
+    "install": "edgekit.deployment.folder.installing:install",
     "load": "edgekit.runtime.opening:open_session",
     "predict": "edgekit.inference.predict:predict",
+    "remove": "edgekit.deployment.folder.installing:remove",
     "run_demo": "edgekit.demo.run_demo:run_demo",
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -95,6 +95,12 @@ def base_onnx(shared: Path) -> Path:
     return once(shared, "base-onnx", lambda folder: export("demo", folder / "base.onnx").output)
 
 
+@pytest.fixture(scope="session")
+def base_parts(base_onnx: Path, shared: Path) -> Path:
+    """The embedded model's folder, without packs: to be copied, not changed."""
+    return once(shared, "base-parts", lambda folder: export(base_onnx, folder / "model", verify=False).output)
+
+
 @pytest.fixture(scope="session")  # before the graphs, so that a skip costs nothing
 def gpu() -> Gpu:
     """This machine's GPU."""

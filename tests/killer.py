@@ -20,15 +20,17 @@ import onnx
 from PIL import Image
 
 import edgekit.files.whole_files
-from edgekit.adaptation import bases
 from edgekit.adaptation.adapt import Learning, adapt
+from edgekit.artifacts.manifest import LOCK, read_manifest
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.deployment.export.export import export
+from edgekit.deployment.folder.installing import install
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.inference.predict import predict
-from edgekit.report.inspect import inspect
+from edgekit.report.inspect import Inspection, inspect
+from tests.packs import random_pack, write_packs
 from tests.tiny_detector import META, write_tiny_detector
 
 EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
@@ -89,12 +91,13 @@ class Adapting:
     """A model and its proof take the place of those that an earlier run wrote."""
 
     def __init__(self, materials: Path) -> None:
-        bases.prepare_export = lambda *_: None  # type: ignore[assignment]  # fills a cache, after the model is there
         self.data = materials / "photos" / "annotations.json"
 
     def run(self, folder: Path, new: bool) -> None:
         classes = ("frog",) if new else ("chicken",)
-        adapt("demo", self.data, self.data.parent, folder / "x.safetensors", classes, Learning(epochs=1, views=1))
+        adapt(
+            "demo", self.data, self.data.parent, folder / "x.safetensors", classes, learning=Learning(epochs=1, views=1)
+        )
 
     def check(self, folder: Path) -> None:
         model, proof = folder / "x.safetensors", folder / "x.retention.json"
@@ -131,30 +134,55 @@ class Exporting:
         assert {p.name for p in served.iterdir()} == {"config.pbtxt", "labels.txt", "1"}
 
 
-class Cutting:
-    """A detector and the graphs of its masks."""
+class ExportingParts:
+    """A model's folder takes the place of another one's."""
 
     def __init__(self, materials: Path) -> None:
         self.models = {False: materials / "base.onnx", True: materials / "other.onnx"}
         graph, meta = read_onnx(self.models[False])
-        for tensor in graph.graph.initializer:  # as of another training: no file of the two sets is the same
+        for tensor in graph.graph.initializer:  # as of another training
             if "mask" in tensor.name and tensor.data_type == onnx.TensorProto.FLOAT:
                 weights = np.float32(1.001) * onnx.numpy_helper.to_array(tensor)
                 tensor.CopyFrom(onnx.numpy_helper.from_array(weights, tensor.name))
         write_onnx(self.models[True], graph, meta)
 
     def run(self, folder: Path, new: bool) -> None:
-        export(self.models[new], folder / "x.onnx", masks="found", verify=False)
+        export(self.models[new], folder / "model", verify=False)
 
     def check(self, folder: Path) -> None:
-        _, meta = read_onnx(folder / "x.onnx")
-        assert meta.mask_files
-        for name, about in meta.mask_files.items():
-            assert sha256(folder / name) == about["sha256"]
+        inspect(folder / "model")  # checks each file's digest
 
     def check_end(self, folder: Path) -> None:
-        _, meta = read_onnx(folder / "x.onnx")
-        assert {p.name for p in folder.iterdir()} == {"x.onnx", *meta.mask_files}
+        assert [p.name for p in folder.iterdir()] == ["model"]
+
+
+class Installing:
+    """A pack is installed into a folder that has one, or its base model alone."""
+
+    def __init__(self, materials: Path) -> None:
+        self.base = materials / "model"
+        export(materials / "base.onnx", self.base, verify=False)
+        self.packs = write_packs(materials, random_pack("first", 1), random_pack("second", 1))
+
+    def run(self, folder: Path, new: bool) -> None:
+        if not new:
+            shutil.copytree(self.base, folder / "model")
+            install(self.packs[0], folder / "model")
+        elif "second 0" not in self.installed(folder):  # killed at the very end
+            install(self.packs[1], folder / "model")
+
+    def installed(self, folder: Path) -> tuple[str, ...]:
+        result = inspect(folder / "model")
+        assert isinstance(result, Inspection)
+        return result.meta.new_classes
+
+    def check(self, folder: Path) -> None:
+        assert self.installed(folder) in (("first 0",), ("first 0", "second 0"))
+
+    def check_end(self, folder: Path) -> None:
+        assert self.installed(folder) == ("first 0", "second 0")
+        named = {name for pack in read_manifest(folder / "model").packs for name in pack.files}
+        assert {f"packs/{p.name}" for p in (folder / "model" / "packs").iterdir()} == named
 
 
 class Predicting:
@@ -179,11 +207,17 @@ class Predicting:
                 picture.load()
 
 
-SCENARIOS: dict[str, Any] = {"adapt": Adapting, "export": Exporting, "masks": Cutting, "predict": Predicting}
+SCENARIOS: dict[str, Any] = {
+    "adapt": Adapting,
+    "export": Exporting,
+    "parts": ExportingParts,
+    "install": Installing,
+    "predict": Predicting,
+}
 
 
 def leftovers(folder: Path) -> list[Path]:
-    return [p for p in folder.rglob("*") if p.name.startswith(".")]
+    return [p for p in folder.rglob("*") if p.name.startswith(".") and p.name != LOCK]
 
 
 def main(name: str, materials: Path, most: int | None) -> None:

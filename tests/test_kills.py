@@ -36,14 +36,16 @@ def graphs(tmp_path: Path, base_onnx: Path) -> None:
     shutil.copy(base_onnx, tmp_path / "base.onnx")
 
 
-@pytest.mark.parametrize(("name", "most"), [("export", 4), ("predict", 4), ("masks", 2), ("adapt", 1)])
+@pytest.mark.parametrize(("name", "most"), [("export", 4), ("predict", 4), ("parts", 2), ("install", 3), ("adapt", 1)])
 @pytest.mark.usefixtures("photos", "graphs")
 def test_some_operations(name: str, most: int, tmp_path: Path, cache: Path) -> None:
     assert killed(name, tmp_path, cache, most)["kills"] == most
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "least"), [("export", 20), ("predict", 12), ("masks", 15), ("adapt", 10)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("export", 20), ("predict", 12), ("parts", 20), ("install", 12), ("adapt", 10)]
+)
 @pytest.mark.usefixtures("photos", "graphs")
 def test_every_operation(name: str, least: int, tmp_path: Path, cache: Path) -> None:
     result = killed(name, tmp_path, cache)

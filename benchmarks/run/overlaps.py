@@ -73,7 +73,7 @@ def main() -> None:
         rows: list[dict[str, Any]] = []
         for seed in range(args.seeds):
             case = make(args.work, seed)
-            case = dataclasses.replace(case, test=first_photos(case.test, args.photos))
+            case = dataclasses.replace(case, test=some_photos(case.test, args.photos))
             rows += one_seed(case, f"{name}-{seed}", seed, args.epochs, args.work)
         about = {"classes": case.classes, "learned_photos": len(case.learn.photos), "epochs": args.epochs}
         cases[name] = about | {"test_photos": len(case.test.photos), "mean": means(rows), "rows": rows}
@@ -132,9 +132,10 @@ def only_new(photo: Photo, classes: Sequence[str]) -> Photo:
     return dataclasses.replace(photo, annotations=tuple(a for a in photo.annotations if a.category in classes))
 
 
-def first_photos(dataset: Dataset, count: int | None) -> Dataset:
-    """The first photos, for a trial; all with None."""
-    return dataset if count is None else dataclasses.replace(dataset, photos=dataset.photos[:count])
+def some_photos(dataset: Dataset, count: int | None) -> Dataset:
+    """So many photos, evenly spaced, for a trial; all with None."""
+    every = 1 if count is None else max(1, len(dataset.photos) // count)
+    return dataclasses.replace(dataset, photos=dataset.photos[::every][:count])
 
 
 def one_seed(case: Case, name: str, seed: int, epochs: int, work: Path) -> list[dict[str, Any]]:

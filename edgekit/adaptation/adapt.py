@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.adaptation.bases import Adaptable, open_base
+from edgekit.adaptation.bases import Adaptable, PartsBase, open_base
 from edgekit.adaptation.features.feature_cache import FeatureStore
 from edgekit.adaptation.inputs import ExtraData, read_inputs
 from edgekit.adaptation.job import Job
@@ -58,11 +58,11 @@ class Adaptation:
 
 def adapt(
     base: str | Path,
-    data: Path,
-    images: Path,
-    output: Path,
+    data: str | Path,
+    images: str | Path,
+    output: str | Path,
     classes: tuple[str, ...] = (),
-    packs: Sequence[Path] = (),
+    packs: Sequence[str | Path] = (),
     learning: Learning = Learning(),
     extra: ExtraData = ExtraData(),
     hints: CheckpointHints = CheckpointHints(),
@@ -83,12 +83,13 @@ def adapt(
     proves. ``force`` replaces files of these names that edgekit did not make. ``say`` is told, before training, what
     was left out of the data and what the frozen RPN proposes.
     """
+    data, images, output = Path(data), Path(images), Path(output)
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}
     files = {"data": data, "images": images, **more}
     outputs = [output] if is_pack(output) else [output, proof_of(output)]
     check_outputs(outputs, [base, *packs, hints.base_classes, *files.values()], force)
     with processes() as ranks:
-        source = open_base(base, [read_pack(path) for path in packs], hints, size)
+        source = open_base(base, [read_pack(Path(path)) for path in packs], hints, size)
         _check_base(source, base, output, learning)
         has_masks = source.predictors.mask_predictor is not None
         inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, skip_bad_images)
@@ -104,8 +105,10 @@ def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Lea
     if is_pack(output) and learning.joint:
         raise EdgekitError(f"{output}: joint scoring changes the old rows too", f"write a {source.suffix} file with -o")
     if not is_pack(output) and output.suffix != source.suffix:
-        kinds = f"{PACK} or, the whole model, {source.suffix}"
+        kinds = PACK if isinstance(source, PartsBase) else f"{PACK} or, the whole model, {source.suffix}"
         raise EdgekitError(f"{output}: not a name for what is written", f"end the name given with -o in {kinds}")
+    if isinstance(source, PartsBase) and any(record.name == output.stem for record in source.meta.packs):
+        raise EdgekitError(f"{output}: {base} has a pack of this name", "give another name with -o")
     if learning.joint and source.suffix == ".onnx":
         raise EdgekitError(f"{base}: joint scoring needs the checkpoint", "give the checkpoint it was exported from")
     if learning.train == "mask" and source.predictors.mask_predictor is None:

@@ -46,7 +46,8 @@ from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 
 PREDICTORS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.")  # all other tensors are the trunk's
-LATER = ("generations.", "model.predictors.added.")  # how the names of later generations' weights begin in a graph
+LATER = ("generations.", "model.predictors.added.", "pack.")  # how the names of later generations' weights begin
+SHAPES = "numbers."  # how the names of a graph's shapes begin, which all generations share
 
 
 class CheckpointBase:
@@ -113,14 +114,16 @@ class OnnxBase:
         module = read_heads(self.file)
         self.predictors, self.heads = module.predictors, module.heads
         kept = [t for t in file.graph.graph.initializer if not t.name.startswith(LATER)]
-        self.trunk_sha256 = _trunk_sha256({t.name: numpy_helper.to_array(t) for t in kept})
+        weights = {t.name: numpy_helper.to_array(t) for t in kept}
+        self.trunk_sha256 = _trunk_sha256({n: t for n, t in weights.items() if not n.startswith(SHAPES)})
+        self.graph_sha256 = _trunk_sha256(weights)  # also of how many proposals there are
 
     def trunk(self, runtime: str, cache: Path, track: Track) -> Trunk:
         """The graph's own nodes."""
         if runtime == "torch":
             raise EdgekitError(f"{self.file.path}: an ONNX file's trunk cannot run in PyTorch", "omit --trunk")
         write = partial(write_trunk, self.own_file.graph)
-        return exported_trunk(write, self.trunk_sha256, self.meta.input_size, runtime, cache, track)
+        return exported_trunk(write, self.graph_sha256, self.meta.input_size, runtime, cache, track)
 
     def session(self) -> Session:
         """The graph in onnxruntime, as it was read, with its packs."""
@@ -154,8 +157,9 @@ class PartsBase:
         check_files(folder, manifest)
         self.manifest, own = manifest, manifest.meta
         tensors, _ = read_safetensors(folder / FOLDER_PREDICTORS)
-        installed = read_installed(folder, manifest)
-        module, self.meta = with_packs(heads_of(tensors, [], own), own, [*installed, *packs], folder, force=True)
+        installed = read_installed(folder, manifest)  # what fits was decided when they were installed
+        module, meta = with_packs(heads_of(tensors, [], own), own, installed, folder, force=True)
+        module, self.meta = with_packs(module, meta, packs, folder)
         self.predictors, self.heads = module.predictors, module.heads
         self.sha256 = self.trunk_sha256 = manifest.base_sha256
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.artifacts.class_names import find_alike
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.formats import detect_format, read_dataset
 from edgekit.data.annotations.usable import readable, without_blank
-from edgekit.data.class_names import find_alike
 from edgekit.data.images import list_images, read_image
 from edgekit.errors import EdgekitError
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.errors import EdgekitError
@@ -22,6 +23,11 @@ AGAIN = "copy the whole folder again, or export it again"
 # The base model's files. Heads and masks are graphs for so many boxes; the number is part of the name.
 BASE, BOX_HEAD, CHOOSE = "base.onnx", "box_head.onnx", "choose.onnx"
 WEIGHTS, PREDICTORS = "base.weights", "predictors.safetensors"
+
+
+def engine_of(graph: str) -> str:
+    """The engine's file of a graph's file."""
+    return graph.removesuffix(".onnx") + ".engine"
 
 
 def mask_head(slots: int) -> str:
@@ -54,14 +60,16 @@ class Manifest:
     """What is in a folder: the base model ``meta`` (without packs), its files' SHA-256 by name, and the packs.
 
     ``slots`` are the numbers of boxes that there are mask graphs for; none in a Faster R-CNN. ``overlaps`` is how
-    detections of one object are treated where nothing else is asked for.
+    detections of one object are treated where nothing else is asked for. ``engine`` is how the engine of each graph was
+    built (the fields of ``EngineOptions``), None where there are none.
     """
 
     meta: ModelMeta
     files: Mapping[str, str]
     slots: tuple[int, ...] = ()
     packs: tuple[InstalledPack, ...] = ()
-    overlaps: str = "one"
+    overlaps: str = "keep"
+    engine: Mapping[str, Any] | None = None
 
     @property
     def base_sha256(self) -> str:
@@ -84,6 +92,11 @@ class Manifest:
 def is_parts(path: Path) -> bool:
     """Whether a path is a folder of a model in parts."""
     return (path / MANIFEST).is_file()
+
+
+def model_sha256(path: Path) -> str:
+    """The digest of a model's file or, of one in parts, of its manifest, which holds those of all its files."""
+    return sha256(path / MANIFEST if path.is_dir() else path)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -110,12 +123,15 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Raise EdgekitError if one of a folder's files is missing, or not the one that belongs there."""
+    """Raise EdgekitError if one of a folder's files is missing, not the one that belongs there, or elsewhere."""
+    home = folder.resolve()
     for files in (manifest.files, *(pack.files for pack in manifest.packs)):
         for name, digest in files.items():
             path = folder / name
             if not path.is_file():
                 raise EdgekitError(f"{path}: is missing", AGAIN)
+            if not path.resolve().is_relative_to(home):
+                raise EdgekitError(f"{path}: lies outside of the folder, through a link", AGAIN)
             if sha256(path) != digest:
                 raise EdgekitError(f"{path}: is not the file that {MANIFEST} names (other SHA-256)", AGAIN)
 

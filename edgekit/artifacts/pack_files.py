@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.artifacts.class_names import find_alike
 from edgekit.artifacts.manifest import AGAIN as COPY_AGAIN
 from edgekit.artifacts.manifest import Manifest
 from edgekit.artifacts.metadata import METADATA_KEY, ModelMeta, PackRecord
 from edgekit.artifacts.safetensors_files import parse_safetensors, tensors_sha256, write_with_metadata
-from edgekit.data.class_names import find_alike
 from edgekit.errors import EdgekitError
 
 SUFFIX = ".pack"
@@ -33,7 +33,7 @@ class Parent:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pack:
     """The rows and hidden layers of the classes that one adaptation added, and what they belong to.
 

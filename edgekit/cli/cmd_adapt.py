@@ -48,6 +48,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 def adapt_command(as_json: bool, **options: Any) -> None:
     """Add the classes annotated in a few photos; the old classes' detections stay as they were."""
     from edgekit.adaptation.adapt import ExtraData, FeatureStore, Learning, adapt
+    from edgekit.artifacts.manifest import is_parts
     from edgekit.artifacts.pack_files import is_pack
     from edgekit.model.hints import CheckpointHints
     from edgekit.processes import launched
@@ -61,7 +62,7 @@ def adapt_command(as_json: bool, **options: Any) -> None:
         return
     show(result, as_json, [adaptation_table(result)] if not as_json else [])
     output = result.output
-    if is_pack(output) and Path(base).is_dir():
+    if is_pack(output) and is_parts(Path(base)):
         suggest(as_json, f"edgekit install {output} {base}")
     elif is_pack(output):
         suggest(as_json, f"edgekit predict {base} --pack {output} PHOTO")

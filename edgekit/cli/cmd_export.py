@@ -57,5 +57,7 @@ def export_command(as_json: bool, verify: Path | None, no_verify: bool, **option
         options[name] = shared.record(record, options)
     result = export_model(**options, verify=not no_verify and (verify or True), track=track)
     show(result, as_json, [export_table(result)] if not as_json else [])
-    if result.format == "onnx":
+    if result.output.is_dir():
+        suggest(as_json, f"edgekit install PACK {options['output']}")
+    elif result.format == "onnx":
         suggest(as_json, f"edgekit bench {options['model']} {result.output}")

@@ -12,9 +12,11 @@ from edgekit.cli.shared_options import json_option
 @click.argument("artifact")
 @json_option
 def inspect_command(as_json: bool, artifact: str) -> None:
-    """Say what a model file is."""
-    from edgekit.report.inspect import inspect
+    """Say what a model file, a pack or a model's folder is."""
+    from edgekit.report.folder_tables import pack_table
+    from edgekit.report.inspect import Inspection, inspect
     from edgekit.report.tables import inspection_table
 
     result = inspect(artifact)
-    show(result, as_json, [inspection_table(result)] if not as_json else [])
+    table = inspection_table(result) if isinstance(result, Inspection) else pack_table(result)
+    show(result, as_json, [table])

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgekit.cli import shared_options as shared
-from edgekit.cli.console import show
+from edgekit.cli.console import show, track
 from edgekit.cli.shared_options import FILE
 
 
@@ -21,7 +21,7 @@ def install_command(as_json: bool, packs: tuple[Path, ...], folder: Path, force:
     from edgekit.deployment.folder.installing import install
     from edgekit.report.folder_tables import installation_table
 
-    result = install(packs, folder, force)
+    result = install(packs, folder, force, track)
     show(result, as_json, [installation_table("installed", result)] if not as_json else [])
 
 

@@ -58,6 +58,8 @@ class PackNodes:
     def masks(self, features: ir.Value, channels: ir.Value) -> ir.Value:
         """Each detection's mask [D, 28, 28] of its own class, of the mask head's output [D, C, 14, 14]."""
         count, _, height, width = dims_in(features)
+        if features.dtype == ir.DataType.FLOAT16:
+            features = self._op("Cast", features, to=ir.DataType.FLOAT)
         larger = self._op("ConvTranspose", features, *self._layer("adapter.mask.conv5_mask"), strides=[2, 2])
         logits = self._op("Conv", self._op("Relu", larger), *self._layer("adapter.mask.mask_fcn_logits"))
         own = self._reshape(channels, count, 1, 1, 1)

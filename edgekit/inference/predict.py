@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def predict(
     _check(video or camera, folder, frames)
     files = list(_files(paths, folder)) if video is None and camera is None else []
     check_outputs([folder, lines, *(picture for _, picture in files)], [model, *paths, hints.base_classes], force)
-    session = open_session(model, Selection(selection.overlaps or "one"), hints)
+    session = open_session(model, replace(selection, overlaps=selection.overlaps or "one"), hints)
     if camera is not None:
         return watch(session, open_camera(camera), folder, lines, min_score, frames, track)
     if video is not None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.artifacts.class_names import find_alike
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.formats import read_dataset
 from edgekit.data.annotations.usable import readable
-from edgekit.data.class_names import find_alike
 from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints

@@ -36,17 +36,19 @@ def load_model(
     hints: CheckpointHints = CheckpointHints(),
     size: tuple[int, int] | None = None,
     packs: Sequence[Pack] = (),
+    force: bool = False,
 ) -> tuple[GenerationalRCNN, ModelMeta]:
     """Read a checkpoint (a file, torchvision's name or an embedded model's) as a module in eval mode, in float32.
 
     ``hints`` describe a checkpoint that edgekit did not write; ``size`` replaces the input's (height, width).
+    ``force`` takes packs that were trained on features of another precision.
     """
     path = resolve(model)
     weights, meta = read_checkpoint(model, hints)
     module, meta = build_model(path, weights, meta, size)
     if not packs:
         return module, meta
-    return with_packs(module, replace(meta, fingerprint=fingerprint(weights.tensors, meta)), packs, path)
+    return with_packs(module, replace(meta, fingerprint=fingerprint(weights.tensors, meta)), packs, path, force)
 
 
 def build_model(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgekit.data.class_names import find_alike
+from edgekit.artifacts.class_names import find_alike
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import read_text
 

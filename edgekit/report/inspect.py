@@ -1,4 +1,4 @@
-"""What a model file is."""
+"""What a model file, a pack or a model's folder is."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from edgekit.artifacts.graph_shapes import shapes_of
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import kind_of, proof_of, resolve
 from edgekit.artifacts.onnx_files import read_onnx
+from edgekit.artifacts.pack_files import is_pack
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
+from edgekit.report.inspect_parts import PackInspection, inspect_pack, parts_details
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.flavours import TITLES
 
@@ -24,9 +26,10 @@ PROVE_AGAIN = "copy model and proof again, run edgekit adapt again, or remove th
 
 @dataclass(frozen=True)
 class Inspection:
-    """A model file's kind, size, metadata, and its tensors (checkpoint), nodes (ONNX) or builder (engine).
+    """A model's kind, size, metadata, and its tensors (checkpoint), nodes (ONNX), builder (engine) or packs (folder).
 
-    ``parameters`` is None for an engine, which does not tell them.
+    ``sha256`` is the file's, or that of the base model's files in a folder. ``parameters`` is None where they are not
+    told: for an engine or a folder.
     """
 
     artifact: Path
@@ -38,10 +41,21 @@ class Inspection:
     details: dict[str, Any]
 
 
-def inspect(artifact: str | Path) -> Inspection:
-    """Read a model file (or an embedded model's name) without running it."""
+def inspect(artifact: str | Path) -> Inspection | PackInspection:
+    """Read a model file (or an embedded model's name), a pack or a model's folder without running it."""
     path = resolve(artifact)
+    if is_pack(path):
+        return inspect_pack(path)
     kind = kind_of(path)
+    if kind == "parts":
+        manifest, meta, details = parts_details(path)
+        named = [*manifest.files, *(name for pack in manifest.packs for name in pack.files)]
+        size = sum((path / name).stat().st_size for name in named)
+        return Inspection(path, kind, round(size / 1e6, 3), manifest.base_sha256, None, meta, details)
+    return _model_file(artifact, path, kind)
+
+
+def _model_file(artifact: str | Path, path: Path, kind: str) -> Inspection:
     parameters: int | None = None
     if kind == "engine":
         engine, _ = read_engine(path)

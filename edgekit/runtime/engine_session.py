@@ -46,7 +46,7 @@ class EngineSession(Session):
         self.stream: Any = None
         self.host: Any = None
         self.device, self.launchable = 0, None
-        self.context, self.graph = _context(loaded)
+        self.context, self.graph = context_of(loaded)
         try:
             self._take_memory()
             self._warm_up()
@@ -146,10 +146,14 @@ class EngineSession(Session):
             self.graph = f"not captured: {error}"
 
 
-def load_engine(path: Path) -> Loaded:
-    """Deserialise an engine after its description, its SHA-256, TensorRT's version and the GPU have been checked."""
+def load_engine(path: Path, whole: bool = True) -> Loaded:
+    """Deserialise an engine after its description, its SHA-256, TensorRT's version and the GPU have been checked.
+
+    One that is not ``whole`` is a part of a detector.
+    """
     engine, data = read_engine(path)
-    check_detector(path, engine.meta, engine.tensors)
+    if whole:
+        check_detector(path, engine.meta, engine.tensors)
     tensorrt = load(engine.flavour)
     gpu = gpu_here()
     check_runs_on(engine, tensorrt.version, gpu.compute_capability)
@@ -189,7 +193,7 @@ def dtype_name(trt: Any, dtype: Any) -> str:
         return str(dtype.name).lower()
 
 
-def _context(loaded: Loaded) -> tuple[Any, str]:
+def context_of(loaded: Loaded) -> tuple[Any, str]:
     """An execution context and how its calls are to be launched."""
     trt, engine = loaded.tensorrt.module, loaded.deserialised
     with loaded.tensorrt.messages() as messages:

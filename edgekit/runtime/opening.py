@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgekit.artifacts.model_names import kind_of, resolve
@@ -37,7 +38,8 @@ def open_session(
     elif kind == "parts":
         from edgekit.runtime.parts_session import PartsSession
 
-        session = PartsSession(path)
+        session = parts = PartsSession(path)
+        selection = replace(selection, overlaps=selection.overlaps or parts.overlaps)
     elif kind == "onnx":
         from edgekit.graphs.appending import with_packs_appended
         from edgekit.runtime.onnx_session import OnnxSession

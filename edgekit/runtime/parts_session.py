@@ -33,35 +33,52 @@ ON_HOST = (*FOUND, *CHOSEN, MASKS)  # what the host looks at
 
 
 class PartsSession(Session):
-    """A folder that ``edgekit export -o FOLDER`` wrote, in onnxruntime; what lies between the graphs is not copied.
+    """A folder that ``edgekit export -o FOLDER`` wrote; what lies between the graphs is not copied.
+
+    Its engines run where it has some and no ``provider`` of onnxruntime is asked for, else its graphs in onnxruntime.
 
     What computes the base model's detections is the same file whatever packs are installed. ``packs`` are the names of
-    the installed packs to use, by default all.
+    the installed packs to use, by default all; the other parameters are those of ``OnnxSession``.
     """
 
     batch = 1
 
-    def __init__(self, folder: Path, packs: Sequence[str] | None = None, provider: str = "", threads: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        packs: Sequence[str] | None = None,
+        provider: str = "",
+        threads: int = 0,
+        trace: str = "",
+    ) -> None:
         manifest = read_manifest(folder)
         check_files(folder, manifest)
         read = ordered(read_installed(folder, manifest, packs))
         used = [manifest.find(pack.name, folder) for pack in read]
         self.meta = combined(manifest.meta, read, folder, force=True)  # what fits was decided when it was installed
-        self.base_labels = len(manifest.meta.categories)
-        load = partial(open_ort, provider=provider, threads=threads, precision=manifest.meta.precision, by_turns=True)
+        self.overlaps, self.base_labels = manifest.overlaps, len(manifest.meta.categories)
+        opened: Callable[[str], Any]
+        if manifest.engine is not None and not provider:
+            from edgekit.runtime.engine_part import engine_parts
+
+            opened, title = engine_parts(folder)
+        else:
+            options: dict[str, Any] = {"threads": threads, "precision": manifest.meta.precision, "by_turns": True}
+            load = partial(_load, trace=trace, provider=provider, **options)
+            opened, title = lambda name: LoadedPart(folder / name, load), "onnxruntime"
         try:
-            self.base = Part(folder / parts.BASE, load)
-            self.packs = [Part(folder / pack.detect, load) for pack in used]
-            self.heads = {slots: Part(folder / parts.mask_head(slots), load) for slots in manifest.slots}
+            self.base = opened(parts.BASE)
+            self.packs = [opened(pack.detect) for pack in used]
+            self.heads = {slots: opened(parts.mask_head(slots)) for slots in manifest.slots}
             names = [{slots: parts.masks(slots) for slots in manifest.slots}]
             names += [{int(slots): name for slots, name in pack.masks.items()} for pack in used]
-            self.masks = [{slots: Part(folder / name, load) for slots, name in own.items()} for own in names]
+            self.masks = [{slots: opened(name) for slots, name in own.items()} for own in names]
         except EdgekitError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise EdgekitError(f"{folder}: onnxruntime cannot load it: {error}", parts.AGAIN) from None
         self.digests = [pack.sha256 for pack in used]
-        self.runtime = f"onnxruntime {self.base.provider}, in parts"
+        self.runtime = f"{title} {self.base.provider}, in parts"
 
     def infer(self, pixels: np.ndarray) -> Outputs:
         """Run on one canvas: uint8 [H, W, 3]."""
@@ -76,6 +93,19 @@ class PartsSession(Session):
             results.append(own._replace(labels=own.labels + first))
             first += len(self.meta.generations[number])
         return Outputs(*(np.concatenate(rows) for rows in zip(*results, strict=True)))
+
+    def end_profiling(self) -> list[Path]:
+        """The traces of all graphs."""
+        return [Path(part.session.end_profiling()) for part in self._parts()]
+
+    def close(self) -> None:
+        """Release what the graphs hold."""
+        for part in self._parts():
+            part.close()
+
+    def _parts(self) -> list[Any]:
+        masks = [part for own in (self.heads, *self.masks) for part in own.values()]
+        return [self.base, *self.packs, *masks]
 
     def _masked(
         self, number: int, values: Mapping[str, Any], boxes: np.ndarray, channels: np.ndarray, scores: np.ndarray
@@ -95,7 +125,7 @@ class PartsSession(Session):
         return Outputs(boxes, channels, scores[found], masks)
 
 
-class Part:
+class LoadedPart:
     """One graph, which takes values by name and leaves what it makes where it runs."""
 
     def __init__(self, path: Path, load: Callable[[str], Any]) -> None:
@@ -117,6 +147,14 @@ class Part:
             binding.bind_output(name, "cpu" if self.provider == "cpu" or name in ON_HOST else "cuda")
         self.session.run_with_iobinding(binding)
         return dict(zip(self.gives, binding.get_outputs(), strict=True))
+
+    def close(self) -> None:
+        """onnxruntime releases what the session holds with it."""
+
+
+def _load(path: str, trace: str, **options: Any) -> Any:
+    """A graph's session; its trace has a name of its own, since onnxruntime's has only seconds in it."""
+    return open_ort(path, trace=f"{trace}-{Path(path).stem}" if trace else "", **options)
 
 
 @functools.lru_cache

@@ -21,8 +21,8 @@ class Selection:
     """Which of a model's detections to use.
 
     ``overlaps`` is "one" (one label per object, see ``one_label``) or "keep" (all that is found). With None,
-    ``predict`` takes "one", and all else takes what the model gives. ``packs`` are files of packs to use with the
-    model, in any order.
+    ``predict`` takes "one", and all else takes what the model's folder says, or "keep". ``packs`` are files of packs to
+    use with the model, in any order.
     """
 
     overlaps: str | None = None
@@ -42,7 +42,7 @@ class Selection:
                 f"{source}: gives one label per object, so --overlaps keep has nothing to keep",
                 "omit it, or export the model again without --overlaps one",
             )
-        return selected(session, self.overlaps or "keep")
+        return selected(session, self.overlaps or session.overlaps)
 
 
 class Selected(Session):

@@ -25,6 +25,7 @@ class Session(Protocol):
 
     runtime: str  # what runs it, and on what, e.g. "pytorch cpu"
     meta: ModelMeta
+    overlaps: str = "keep"  # how detections of one object are treated where nothing else is asked for
     batch: int | None = 1  # canvases per call of ``infer_batch``; None: any number
 
     def infer(self, pixels: np.ndarray) -> Outputs:

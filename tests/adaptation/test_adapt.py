@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
-from edgekit.adaptation import bases
 from edgekit.adaptation.adapt import Adaptation, Learning, adapt
 from edgekit.adaptation.features import extraction as features
 from edgekit.adaptation.features.rois import ViewFeatures, view_features
 from edgekit.adaptation.job import Job, Prepared
+from edgekit.adaptation.proof import Hidden
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.cli import main
@@ -26,6 +29,7 @@ from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
 from edgekit.report.inspect import inspect
+from edgekit.report.tables import adaptation_table
 from edgekit.runtime.opening import open_session
 from edgekit.runtime.session import detect
 
@@ -83,19 +87,6 @@ def test_what_is_left_out_is_said_before_training(new_train: Dataset, tmp_path: 
     assert "RPN" in said[1]
 
 
-def test_a_model_whose_export_cannot_be_prepared_is_kept(
-    new_train: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise EdgekitError("the cache cannot be written: No space left on device")
-
-    monkeypatch.setattr(bases, "prepare_export", full)
-    output = tmp_path / "a.safetensors"
-    result = adapt("demo", new_train.file, new_train.file.parent, output, learning=UNTRAINED)
-    assert output.exists()
-    assert any("No space left on device" in line for line in result.advice)
-
-
 def test_ctrl_c_while_computing_features_and_again(
     new_train: Dataset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +119,19 @@ def test_every_old_weight_is_kept(adapted: Path) -> None:
         assert np.array_equal(after[name][: len(value)] if value.ndim else after[name], value.astype(after[name].dtype))
 
 
+def test_the_table_says_what_one_label_per_object_hides(adaptation: Adaptation) -> None:
+    def printed(with_new: Hidden, without_new: Hidden) -> str:
+        proof = replace(adaptation.proof, hidden_with_new=with_new, hidden_without_new=without_new)
+        text = io.StringIO()
+        Console(width=160, file=text).print(adaptation_table(replace(adaptation, proof=proof)))
+        return text.getvalue()
+
+    said = "4 of 12 old detections on 3 photos with new objects, 0 of 1 old detection on 1 photo without new objects"
+    assert said in printed(Hidden(3, 12, 4), Hidden(1, 1, 0))
+    assert "without" not in printed(Hidden(3, 12, 4), Hidden(0, 0, 0))
+    assert "--overlaps" not in printed(Hidden(0, 0, 0), Hidden(0, 0, 0))
+
+
 def test_losses_fall(adaptation: Adaptation) -> None:
     first, last = adaptation.training.epochs[0], adaptation.training.epochs[-1]
     assert last.classification < first.classification
@@ -144,15 +148,15 @@ def test_same_seed_same_model(new_train: Dataset, tmp_path: Path, monkeypatch: p
         return ready
 
     for output in outputs:
-        adapt("demo", new_train.file, new_train.file.parent, output, ("frog",), Learning(epochs=1, seed=3))
+        adapt("demo", new_train.file, new_train.file.parent, output, ("frog",), learning=Learning(epochs=1, seed=3))
         monkeypatch.setattr(Job, "prepare", drawing)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
 def test_adapted_model_can_be_adapted_again(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
     folder, first, second = new_train.file.parent, tmp_path / "one.safetensors", tmp_path / "two.safetensors"
-    adapt("demo", new_train.file, folder, first, ("chicken",), Learning(epochs=2))
-    adapt(first, new_train.file, folder, second, ("frog",), Learning(epochs=2))
+    adapt("demo", new_train.file, folder, first, ("chicken",), learning=Learning(epochs=2))
+    adapt(first, new_train.file, folder, second, ("frog",), learning=Learning(epochs=2))
     sessions = [open_session(m) for m in ("demo", first, second)]
     assert sessions[2].meta.generations[1:] == (("chicken",), ("frog",))
     for earlier, labels in ((0, 13), (1, 14)):

@@ -14,7 +14,7 @@ from edgekit.adaptation.bases import open_base
 from edgekit.adaptation.features import trunk_cache
 from edgekit.adaptation.features.frozen_trunk import OnnxTrunk
 from edgekit.adaptation.features.trunk_cache import exported_trunk
-from edgekit.deployment.assembly.trunk_files import export_trunk
+from edgekit.deployment.assembly.trunk_files import write_trunk
 from edgekit.deployment.edits.winograd import gains_here
 from edgekit.errors import EdgekitError
 from edgekit.files.cache_folder import CacheFolder
@@ -26,7 +26,10 @@ from tests.tiny_detector import META, write_tiny_detector
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"overlaps": "one"}, "gives one label per object"), ({"precision": "fp16"}, "classes are added in fp32")],
+    [
+        ({"overlaps": "one"}, "gives one label per object"),
+        ({"precision": "fp16"}, "classes are added to a graph in fp32"),
+    ],
 )
 def test_graphs_that_nothing_can_be_added_to(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     path = write_tiny_detector(tmp_path / "base.onnx", meta=dataclasses.replace(META, **changes))
@@ -44,7 +47,7 @@ def trunk_of_tiny_detectors(cache: Path, made: list[bool], weights: float = 0.0)
             model.doc_string = f"winograd {for_cpu}, weights {weights}"
             onnx.save(model, folder / f"{name}.onnx")
 
-    write.__module__ = export_trunk.__module__
+    write.__module__ = write_trunk.__module__
     return exported_trunk(partial(write), "0", META.input_size, "onnx", cache, silent)
 
 

@@ -19,7 +19,7 @@ def test_slots_of_a_generation_are_the_base_models(tmp_path: Path) -> None:
     """A later generation of one class may have fewer, with few proposals: the next one is not to have the mean."""
     graph = onnx.load(write_tiny_detector(tmp_path / "x.onnx"))
     assert limits_of(graph, replace(META, generations=META.generations[:1])) == (None, SLOTS)
-    earlier = helper.make_tensor_value_info("until.0.scores", TensorProto.FLOAT, [1, 2])
+    earlier = helper.make_tensor_value_info("generations.0.scores", TensorProto.FLOAT, [1, 2])
     proposals = helper.make_tensor_value_info("trunk.proposals", TensorProto.FLOAT, [9, 4])
     graph.graph.value_info.extend([earlier, proposals])
     assert limits_of(graph, META) == (9, 2)

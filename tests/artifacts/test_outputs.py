@@ -18,6 +18,7 @@ from PIL import Image
 from edgekit.adaptation.adapt import adapt
 from edgekit.artifacts.model_names import EMBEDDED
 from edgekit.artifacts.outputs import check_outputs, made_here
+from edgekit.artifacts.pack_files import write_pack
 from edgekit.artifacts.safetensors_files import write_safetensors
 from edgekit.cli import main
 from edgekit.data.annotations.coco import write_dataset
@@ -31,6 +32,7 @@ from edgekit.inference.predict import predict
 from edgekit.measurement.bench.plan import BenchOptions
 from edgekit.model.hints import CheckpointHints
 from edgekit.report.bench import bench
+from tests.packs import random_pack
 from tests.runtime.test_engine_file import written
 from tests.tiny_detector import META, write_tiny_detector
 
@@ -66,7 +68,7 @@ def refused(message: str, folder: Path, work: Callable[..., object]) -> None:
 
 
 @pytest.mark.parametrize("way", ["itself", "relative", "link", "hard link", "folder's link"])
-@pytest.mark.parametrize("what", ["plain", "input", "cpu", "masks", "precision", "triton"])
+@pytest.mark.parametrize("what", ["plain", "input", "cpu", "precision", "triton"])
 def test_a_graph_is_not_exported_onto_itself(way: str, what: str, tiny: Path, tmp_path: Path) -> None:
     output = {
         "itself": tiny,
@@ -85,7 +87,6 @@ def test_a_graph_is_not_exported_onto_itself(way: str, what: str, tiny: Path, tm
         "plain": {},
         "input": {"input": "float"},
         "cpu": {"conversion": Conversion("fp32", target="cpu")},
-        "masks": {"masks": "found"},
         "precision": {"conversion": Conversion("fp16")},
         "triton": {"triton": tmp_path / "models"},
     }[what]
@@ -115,6 +116,20 @@ def test_an_export_replaces_no_file_that_it_reads(tiny: Path, photos: Path, tmp_
     refused("is the input", tmp_path, lambda force: export(tiny, tmp_path / "y.onnx", force=force, **wanted))
     (photos / "z.onnx").write_text(MINE)
     refused("among the inputs", tmp_path, lambda force: export(tiny, photos / "z.onnx", verify=photos, force=force))
+
+
+def test_a_folder_of_parts_replaces_no_folder_with_an_input_or_of_somebody(
+    tiny: Path, photos: Path, tmp_path: Path
+) -> None:
+    inside = Path(shutil.copy(tiny, photos))
+    refused("is the input", tmp_path, lambda force: export(inside, photos, force=force))
+    refused("is the input", tmp_path, lambda force: export(tiny, photos, verify=photos, force=force))
+    inside.unlink()
+    before = contents(photos)
+    with pytest.raises(EdgekitError, match=r"photos: holds files that are not a model's") as raised:
+        export(tiny, photos)
+    assert "--force" in raised.value.hint
+    assert contents(photos) == before
 
 
 @pytest.mark.parametrize("place", ["photos", "link", "one photo"])
@@ -200,6 +215,21 @@ def test_adapting_replaces_nothing_of_others(new_train: Dataset, tmp_path: Path)
     base.unlink()
     (tmp_path / "other").mkdir()
     refused("is the input", tmp_path, lambda force: adapt("demo", data, images, other, force=force))
+
+
+def test_a_pack_replaces_nothing_of_others(new_train: Dataset, tmp_path: Path) -> None:
+    images, output = new_train.file.parent, tmp_path / "x.pack"
+    output.write_text(MINE)
+    with pytest.raises(EdgekitError, match=r"x.pack: exists.*--force"):
+        adapt("demo", new_train.file, images, output)
+    assert output.read_text() == MINE
+    write_pack(output, random_pack("x"))
+    assert made_here(output)
+    refused(
+        "is the input",
+        tmp_path,
+        lambda force: adapt("demo", new_train.file, images, output, packs=[output], force=force),
+    )
 
 
 def test_a_demo_replaces_nothing_of_others(tmp_path: Path) -> None:

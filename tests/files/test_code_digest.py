@@ -11,14 +11,10 @@ from typing import Any
 import pytest
 
 from edgekit.adaptation.features.extraction import extract
-from edgekit.deployment.assembly.appending import append_generation
-from edgekit.deployment.assembly.assembling import assemble
-from edgekit.deployment.assembly.reading_back import extract_trunk
-from edgekit.deployment.assembly.trunk_files import export_trunk
+from edgekit.deployment.assembly.assembling import base_graph
+from edgekit.deployment.assembly.trunk_files import write_trunk
 from edgekit.files import code_digest
 from edgekit.files.code_digest import PACKAGE, TOOLS, code_sha256, entry_key
-
-MAKERS = [assemble, append_generation, export_trunk, extract_trunk, extract]
 
 
 @pytest.fixture
@@ -40,13 +36,14 @@ def edited(package: Path, file: str, change: Callable[[str], str], made_by: Call
     return code_sha256(made_by.__module__, package) != before
 
 
-@pytest.mark.parametrize("made_by", MAKERS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("made_by", [base_graph, extract], ids=lambda f: f.__name__)
 def test_a_constant_that_graphs_are_made_with_counts(made_by: Callable[..., Any], package: Path) -> None:
     assert edited(package, "data/images.py", lambda t: t.replace("0.485", "0.486"), made_by)
 
 
 def test_code_reached_over_several_modules_counts(package: Path) -> None:
-    assert edited(package, "static/nms.py", lambda t: t.replace("BLOCK = 256", "BLOCK = 128"), assemble)
+    assert edited(package, "static/nms.py", lambda t: t.replace("BLOCK = 256", "BLOCK = 128"), base_graph)
+    assert edited(package, "graphs/branches.py", lambda t: t + "\nMORE = 1\n", write_trunk)
     assert edited(package, "adaptation/features/views.py", lambda t: t + "\nMORE = 1\n", extract)
 
 
@@ -61,7 +58,7 @@ def test_code_reached_over_several_modules_counts(package: Path) -> None:
 )
 def test_words_and_layout_do_not_count(change: Callable[[str], str], package: Path) -> None:
     for file in ("data/images.py", "static/static_trunk.py"):
-        assert not edited(package, file, change, assemble)
+        assert not edited(package, file, change, base_graph)
 
 
 def test_code_that_has_no_part_in_it_does_not_count(package: Path) -> None:
@@ -71,7 +68,7 @@ def test_code_that_has_no_part_in_it_does_not_count(package: Path) -> None:
         "adaptation/learning/training.py",
         "deployment/tensorrt/build.py",
     ):
-        assert not edited(package, file, lambda t: t + "\nMORE = 1\n", export_trunk)
+        assert not edited(package, file, lambda t: t + "\nMORE = 1\n", write_trunk)
 
 
 def test_moved_code_is_followed(package: Path) -> None:
@@ -92,15 +89,15 @@ def test_moved_code_is_followed(package: Path) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_another_version_of_a_tool_counts(tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = entry_key(assemble, ["x"])
+    before = entry_key(base_graph, ["x"])
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0" if name == tool else real(name))
     code_digest.installed_version.cache_clear()
-    assert entry_key(assemble, ["x"]) != before
+    assert entry_key(base_graph, ["x"]) != before
     monkeypatch.undo()
     code_digest.installed_version.cache_clear()
-    assert entry_key(assemble, ["x"]) == before
-    assert entry_key(assemble, ["y"]) != before
+    assert entry_key(base_graph, ["x"]) == before
+    assert entry_key(base_graph, ["y"]) != before
 
 
 def test_tools_are_packages() -> None:

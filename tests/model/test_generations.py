@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from pathlib import Path
 
 import pytest
 import torch
 
+from edgekit.artifacts.metadata import METADATA_KEY
+from edgekit.artifacts.model_names import resolve
+from edgekit.artifacts.safetensors_files import read_safetensors, write_with_metadata
 from edgekit.demo.scenes import render_scene
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
 from edgekit.model.checkpoint import load_model, save_model
+from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation
 
 
@@ -34,13 +39,13 @@ def test_later_generations_change_nothing_earlier() -> None:
     torch.manual_seed(0)
     pixels = [canvas(i) for i in range(3)]
     before = [module(p)[0] for p in pixels]
-    for classes in (2, 1, 3):
-        generation = Generation(classes, 512, module.predictors.mask_channels).eval()
+    added = [Generation(classes, 512, module.predictors.mask_channels).eval() for classes in (2, 1, 3)]
+    for generation in added:
         torch.nn.init.normal_(generation.cls_score.weight, std=0.5)
-        module.predictors.added.append(generation)
+    grown = GenerationalRCNN(module.base, added)
     found_new = 0
     for pixel, old in zip(pixels, before, strict=True):
-        after = module(pixel)[0]
+        after = grown(pixel)[0]
         kept = after["labels"] < 13
         found_new += int((~kept).sum())
         assert after["labels"].max() <= 18
@@ -50,8 +55,8 @@ def test_later_generations_change_nothing_earlier() -> None:
 
 
 def test_new_classes_get_the_probability_of_a_softmax_over_all() -> None:
-    module, _ = load_model("demo")
-    module.predictors.added.append(Generation(2, 512, module.predictors.mask_channels))
+    base, _ = load_model("demo")
+    module = GenerationalRCNN(base.base, [Generation(2, 512, base.predictors.mask_channels)])
     module.heads.score_thresh, module.heads.nms_thresh, module.heads.detections_per_img = 0.0, 1.1, 10_000
     pixels = canvas(0)
     found = module(pixels)[0]
@@ -65,19 +70,31 @@ def test_new_classes_get_the_probability_of_a_softmax_over_all() -> None:
 
 
 def test_checkpoint_keeps_generations_and_loads_in_torchvision(tmp_path: Path) -> None:
-    module, meta = load_model("demo")
-    generation = Generation(2, 512, module.predictors.mask_channels)
-    module.predictors.added.append(generation)
+    base, meta = load_model("demo")
+    module = GenerationalRCNN(base.base, [Generation(2, 512, base.predictors.mask_channels)])
     path = tmp_path / "two.safetensors"
-    save_model(path, module, dataclasses.replace(meta, generations=(*meta.generations, ("chicken", "frog"))))
+    save_model(path, module, meta.with_generation(("chicken", "frog")))
     loaded, loaded_meta = load_model(path)
     assert loaded_meta.new_classes == ("chicken", "frog")
+    assert (loaded_meta.parents, loaded.predictors.parents) == (((),), ((),))
     for name, value in module.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
 
     from safetensors.torch import load_file
 
     maskrcnn_mobilenet_v2_fpn(15).load_state_dict(load_file(path), strict=True)
+
+
+def test_several_generations_that_name_no_parents_are_refused(tmp_path: Path) -> None:
+    """edgekit 0.1 wrote such files, whose second generation was scored against the first."""
+    tensors, meta = read_safetensors(resolve("demo"))
+    about = json.loads(meta.with_generation(("chicken",)).with_generation(("frog",)).to_json())
+    del about["parents"]
+    path = tmp_path / "old.safetensors"
+    write_with_metadata(path, tensors, {METADATA_KEY: json.dumps(about)})
+    with pytest.raises(EdgekitError, match=r"old.safetensors: was adapted by an edgekit before packs") as raised:
+        load_model(path)
+    assert raised.value.hint == "adapt its base model again"
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -26,8 +26,3 @@ def cached_graph(kind: str, key: str, build: Callable[[], onnx.ModelProto]) -> o
     with cache.adding(key) as folder:
         onnx.save(graph, folder / FILE)
     return graph
-
-
-def has_graph(kind: str, key: str) -> bool:
-    """Whether the cache has a graph (see ``cached_graph``), sound or not."""
-    return (default_cache() / kind / key).is_dir()

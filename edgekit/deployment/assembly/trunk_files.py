@@ -7,20 +7,12 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from edgekit.artifacts.value_names import (
-    BOX_FEATURES,
-    BOXES,
-    CHOSEN_BOXES,
-    FEATURES,
-    IMAGES,
-    MASK_FEATURES,
-    PROPOSALS,
-    PROPOSED,
-)
+from edgekit.artifacts.value_names import BOX_FEATURES, CHOSEN_BOXES, IMAGES, MASK_FEATURES, PROPOSALS, PROPOSED
 from edgekit.deployment.edits.for_cpu import rewrite_for_cpu
 from edgekit.files.whole_files import output_folder
-from edgekit.graphs.branches import as_model, branch, with_rows
-from edgekit.graphs.editing import dims_in, graph_of
+from edgekit.graphs.branches import as_model
+from edgekit.graphs.editing import graph_of
+from edgekit.graphs.parts import head
 
 BODY, BOX_HEAD, MASK_HEAD = "body.onnx", "box_head.onnx", "mask_head.onnx"
 
@@ -46,11 +38,3 @@ def write_trunk(graph: onnx.ModelProto, folder: Path, rois: int, mask_rois: int,
         if for_cpu:
             rewrite_for_cpu(model)
         onnx.save(model, folder / name)
-
-
-def head(whole: ir.Graph, boxes: str, features: str, rois: int) -> ir.Graph:
-    """A graph's RoI head, for at most ``rois`` boxes: boxes [R, 4] and the features it pools -> features."""
-    part = branch(whole, [boxes], [features])
-    with_rows(part, [boxes], min(rois, dims_in(part.inputs[0])[0]))
-    part.inputs[0].name, part.outputs[0].name = BOXES, FEATURES
-    return part

@@ -50,7 +50,7 @@ def reference(
     """What opens PyTorch's session of a model with packs, limited as the graph is."""
 
     def opened(meta: ModelMeta) -> Session:
-        module, _ = load_model(model, hints, meta.input_size, packs)
+        module, _ = load_model(model, hints, meta.input_size, packs, force=True)  # what fits was decided before
         fp32 = replace(meta, precision="fp32", overlaps="keep")
         limit(module.base, shape.proposals, shape.detections)
         return selected(TorchSession(module, fp32), meta.overlaps)

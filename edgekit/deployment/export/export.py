@@ -34,7 +34,7 @@ from edgekit.progress import Track, silent
 
 def export(
     model: str | Path,
-    output: Path,
+    output: str | Path,
     *,
     format: str = "onnx",
     hints: CheckpointHints = CheckpointHints(),
@@ -51,18 +51,17 @@ def export(
 ) -> Export:
     """Write a model as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
 
-    ``model`` is a checkpoint or, to be converted, built or served without PyTorch, a graph that this function wrote.
-    ``format`` is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes). ``input`` is "uint8"
-    ([N, H, W, 3], the default) or "float" (float32 [N, 3, H, W], 0 to 255), ``labels`` "int64" (the default) or
-    "int32". An ``output`` without a suffix is a folder: the model in parts, into which packs can be installed later.
-    ``packs`` are added to the model. ``triton`` is a model repository to write into. ``verify`` is a folder of photos
-    to compare on (with AP, if it holds an annotations.json); True takes some of the calibration or those that come with
-    edgekit, False compares nothing. ``force`` replaces files that edgekit did not make.
+    ``model`` is a checkpoint or, to be converted, built or served without PyTorch, a graph that this function wrote;
+    ``packs`` are added to it. ``format`` is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes).
+    ``input`` is "uint8" ([N, H, W, 3], the default) or "float" (float32 [N, 3, H, W], 0 to 255), ``labels`` "int64"
+    (the default) or "int32". An ``output`` without a suffix is a folder: the model in parts. ``triton`` is a model
+    repository to write into. ``verify`` is a folder of photos to compare on (with AP, if it holds an annotations.json);
+    True takes some of the calibration or those of edgekit, False none. ``force`` replaces files edgekit did not make.
     """
     started = time.monotonic()
     request = ExportRequest(
         model=model,
-        output=output.absolute(),
+        output=Path(output).absolute(),
         format=format,
         hints=hints,
         shape=shape,
@@ -79,12 +78,15 @@ def export(
     if format == "torchvision":
         result = _state_dict(request)
     elif request.in_parts:
-        result = write_in_parts(request, photos_to_compare_on(request), track)
+        result = write_in_parts(request, device, photos_to_compare_on(request), track)
     else:
         result = _graph(request, device, track)
-    files = [path for path in (result.output, *result.output.rglob("*")) if path.is_file()]
-    megabytes = sum(path.stat().st_size for path in files) / 1e6
-    return replace(result, seconds=round(time.monotonic() - started, 2), megabytes=megabytes)
+    return replace(result, seconds=round(time.monotonic() - started, 2), megabytes=_megabytes(result.output))
+
+
+def _megabytes(output: Path) -> float:
+    """The size of a file or of all files in a folder."""
+    return sum(path.stat().st_size for path in (output, *output.rglob("*")) if path.is_file()) / 1e6
 
 
 def _state_dict(request: ExportRequest) -> Export:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.manifest import BASE, is_parts, read_manifest
+from edgekit.artifacts.manifest import BASE, LOCK, MANIFEST, is_parts, read_manifest
 from edgekit.artifacts.metadata import OVERLAPS
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.outputs import check_outputs
-from edgekit.artifacts.pack_files import read_pack
 from edgekit.data.images import INPUT_TYPES, list_images
 from edgekit.deployment.edits.int32_labels import LABEL_TYPES
 from edgekit.deployment.export.triton import check_repository
@@ -196,22 +195,18 @@ def _check_precision(request: ExportRequest) -> None:
 def _check_folder(request: ExportRequest) -> None:
     """Raise for options that do not go with a model in parts, and for a folder that must not be replaced."""
     output, wide = request.output, request.shape.batch > 1
-    if others := given(batch=wide, trt=request.engine.trt, triton=request.triton):
+    if others := given(batch=wide, triton=request.triton):
         raise EdgekitError(
             f"{output}: a folder does not go with {', '.join(others)}", f"omit it, or write a file: {output}.onnx"
         )
+    check_outputs([output, *output.rglob("*")], request.inputs, force=True)  # the folder is exchanged as a whole
     if not output.is_dir() or request.force:
         return
-    if not is_parts(output) and any(output.iterdir()):
+    manifest = read_manifest(output) if is_parts(output) else None
+    installed = manifest.packs if manifest else ()
+    own = {MANIFEST, LOCK, *(manifest.files if manifest else ()), *(name for pack in installed for name in pack.files)}
+    if any(p.is_file() and str(p.relative_to(output)) not in own for p in output.rglob("*")):
         raise EdgekitError(f"{output}: holds files that are not a model's", "give another name, or --force")
-    given_packs = {read_pack(path).sha256 for path in request.packs}
-    lost = (
-        [pack.name for pack in read_manifest(output).packs if pack.sha256 not in given_packs]
-        if is_parts(output)
-        else []
-    )
-    if lost:
-        raise EdgekitError(f"{output}: the pack {lost[0]} is installed there", "give it with --pack, or use --force")
 
 
 def _check_engine(request: ExportRequest) -> Target | None:

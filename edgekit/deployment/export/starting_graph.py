@@ -38,7 +38,8 @@ def of_graph(
         names = ", ".join(checkpoint_options)
         raise EdgekitError(f"{path}: is a finished graph, {names} cannot change it", "export the checkpoint")
     file = with_packs_appended(open_onnx(path), packs)
-    graph, meta = file.graph, file.meta
+    graph, meta = onnx.ModelProto(), file.meta
+    graph.CopyFrom(file.graph)  # what becomes of it is compared with the file's
     if precision not in (None, meta.precision):
         _check_convertible(path, graph, meta, str(precision))
     return StartingGraph(graph, meta, lambda _: OnnxSession(file))

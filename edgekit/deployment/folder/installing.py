@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import onnx
 
 from edgekit.artifacts.manifest import (
     MANIFEST,
@@ -23,10 +22,11 @@ from edgekit.artifacts.pack_files import SUFFIX, Pack, combined, ordered, read_i
 from edgekit.artifacts.value_names import logits_of
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, sha256, staging, writing
-from edgekit.graphs.pack_parts import pack_graphs
+from edgekit.progress import Track, silent
 
 PACKS = "packs"  # the folder in a model's folder
 NAMED = 12  # digits of a pack's digest in its files' names
+OWN_FILES = re.compile(rf".+-[0-9a-f]{{{NAMED}}}(\.masks-\d+)?\.(onnx|pack|engine(\.json)?)")
 
 
 @dataclass(frozen=True)
@@ -41,26 +41,29 @@ class Installation:
     seconds: float
 
 
-def install(packs: Path | Sequence[Path], folder: Path, force: bool = False) -> Installation:
+def install(
+    packs: str | Path | Sequence[str | Path], folder: str | Path, force: bool = False, track: Track = silent
+) -> Installation:
     """Install packs into a model's folder; whatever fails, the folder stays as it is.
 
-    ``force`` takes packs that were trained on features of another precision.
+    In a folder with engines, those of the packs are built too. ``force`` takes packs that were trained on features of
+    another precision.
     """
     began = time.monotonic()
-    _check_folder(folder)
-    read = [read_pack(path) for path in ([packs] if isinstance(packs, Path) else packs)]
+    folder = _checked(folder)
+    read = [read_pack(Path(path)) for path in ([packs] if isinstance(packs, (str, Path)) else packs)]
     with locked(folder):
         manifest = read_manifest(folder)
         check_files(folder, manifest)
-        grown, written = with_packs_installed(folder, manifest, read, force)
+        grown, written = with_packs_installed(folder, manifest, read, force, track)
         remove_unnamed(folder, grown)
     return _installation(folder, [p.name for p in read], grown, written, began)
 
 
-def remove(name: str, folder: Path) -> Installation:
+def remove(name: str, folder: str | Path) -> Installation:
     """Remove a pack from a model's folder; whatever fails, the folder stays as it is."""
     began = time.monotonic()
-    _check_folder(folder)
+    folder = _checked(folder)
     with locked(folder):
         manifest = read_manifest(folder)
         gone = manifest.find(name, folder)
@@ -76,18 +79,20 @@ def remove(name: str, folder: Path) -> Installation:
 
 
 def with_packs_installed(
-    folder: Path, manifest: Manifest, packs: Sequence[Pack], force: bool = False
+    folder: Path, manifest: Manifest, packs: Sequence[Pack], force: bool = False, track: Track = silent
 ) -> tuple[Manifest, float]:
     """The manifest with packs, whose files are in ``folder`` then, and how many megabytes these take.
 
     Nothing that was there changes but, at last, the manifest.
     """
     there = read_installed(folder, manifest)
-    for pack in packs:
-        if any(p.name == pack.name for p in (*there, *(other for other in packs if other is not pack))):
+    for place_given, pack in enumerate(packs):
+        if pack.name in [installed.name for installed in there]:
             raise EdgekitError(
-                f"pack {pack.name}: a pack of this name is installed", f"edgekit remove {pack.name} first"
+                f"pack {pack.name}: a pack of this name is installed", f"edgekit remove {pack.name} {folder} first"
             )
+        if pack.name in [other.name for other in packs[:place_given]]:
+            raise EdgekitError(f"pack {pack.name}: is given twice", "give each pack once, under a name of its own")
     grown_meta = combined(manifest.meta, there, folder, force=True)  # what fits was decided when it was installed
     combined(grown_meta, packs, folder, force)
     classes = {pack.sha256: len(pack.classes) for pack in (*there, *packs)}
@@ -96,7 +101,7 @@ def with_packs_installed(
         for pack in ordered([*there, *packs]):
             if pack in packs:
                 parents = {logits_of(p.sha256): classes[p.sha256] for p in pack.parents}
-                made.append(_write(temporary, folder, pack, parents, manifest.slots))
+                made.append(_write(temporary, folder, pack, parents, manifest, track))
         grown = replace(manifest, packs=(*manifest.packs, *made))
         names = [name for pack in made for name in pack.files]
         megabytes = sum((temporary / name).stat().st_size for name in names) / 1e6
@@ -109,24 +114,35 @@ def with_packs_installed(
 
 
 def remove_unnamed(folder: Path, manifest: Manifest) -> None:
-    """Remove packs' files that the manifest does not name (any more)."""
+    """Remove packs' files that the manifest does not name (any more); what an installation did not write stays."""
     named = {name for pack in manifest.packs for name in pack.files}
     for path in (folder / PACKS).glob("*"):
-        if f"{PACKS}/{path.name}" not in named:
+        if f"{PACKS}/{path.name}" not in named and OWN_FILES.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
-def _write(temporary: Path, folder: Path, pack: Pack, parents: dict[str, int], slots: tuple[int, ...]) -> InstalledPack:
+def _write(
+    temporary: Path, folder: Path, pack: Pack, parents: dict[str, int], manifest: Manifest, track: Track
+) -> InstalledPack:
     """Write a pack's files under ``temporary`` as they are to lie in ``folder``."""
-    graphs = pack_graphs(folder, pack.tensors, parents, slots)
-    stem = f"{PACKS}/{pack.name}-{pack.sha256[:NAMED]}"
+    import onnx  # here, since it takes longer than removing a pack
+
+    from edgekit.graphs.pack_parts import pack_graphs
+
+    graphs = pack_graphs(folder, pack.tensors, parents, manifest.slots)
+    readable = re.sub(r"[^\w.-]", "_", pack.name)
+    stem = f"{PACKS}/{readable}-{pack.sha256[:NAMED]}"
     (temporary / PACKS).mkdir(exist_ok=True)
-    detect, masks = f"{stem}.onnx", {str(count): f"{stem}.masks-{count}.onnx" for count in slots}
+    detect, masks = f"{stem}.onnx", {str(count): f"{stem}.masks-{count}.onnx" for count in manifest.slots}
     write_pack(temporary / f"{stem}{SUFFIX}", pack)
     onnx.save(graphs.detect, temporary / detect)
     for count, graph in graphs.masks.items():
         onnx.save(graph, temporary / masks[str(count)])
     names = [f"{stem}{SUFFIX}", detect, *masks.values()]
+    if manifest.engine is not None:
+        from edgekit.deployment.folder.engines import build_engines, options_of
+
+        names += build_engines(temporary, names[1:], manifest.meta, options_of(manifest.engine), track)
     files = {name: sha256(temporary / name) for name in names}
     return InstalledPack(pack.name, pack.sha256, f"{stem}{SUFFIX}", detect, masks, files)
 
@@ -137,9 +153,11 @@ def _exchange_manifest(folder: Path, manifest: Manifest) -> None:
         place(temporary / MANIFEST, folder / MANIFEST)
 
 
-def _check_folder(folder: Path) -> None:
+def _checked(path: str | Path) -> Path:
+    folder = Path(path)
     if not is_parts(folder):
         raise EdgekitError(f"{folder}: is not the folder of a model", "make one with: edgekit export MODEL -o FOLDER/")
+    return folder
 
 
 def _installation(

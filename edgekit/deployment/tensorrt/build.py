@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
+
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.deployment.edits.suppression import counts_in_half
 from edgekit.deployment.tensorrt.build_options import (
@@ -44,8 +47,27 @@ def build(onnx_path: Path, output: Path, options: EngineOptions = EngineOptions(
     """
     if output.suffix.lower() != SUFFIX:
         raise EdgekitError(f"{output}: not a name for an engine", f"end it in {SUFFIX}")
-    started = time.monotonic()
     graph, meta = read_onnx(onnx_path)
+    return _build(graph, onnx_path, output, meta, options, track)
+
+
+def build_part(
+    onnx_path: Path, output: Path, meta: ModelMeta, options: EngineOptions = EngineOptions(), track: Track = silent
+) -> Engine:
+    """Compile one graph of a model in parts, which ``meta`` describes, as ``build`` does a whole one."""
+    return _build(onnx.load(onnx_path), onnx_path, output, meta, options, track, whole=False)
+
+
+def _build(
+    graph: onnx.ModelProto,
+    onnx_path: Path,
+    output: Path,
+    meta: ModelMeta,
+    options: EngineOptions,
+    track: Track,
+    whole: bool = True,
+) -> Engine:
+    started = time.monotonic()
     target = choose_target(options.compute_capability)
     check_options(options, target)
     tensorrt = target.tensorrt
@@ -54,7 +76,8 @@ def build(onnx_path: Path, output: Path, options: EngineOptions = EngineOptions(
     network, parser = parse(tensorrt, builder, graph.SerializeToString(), onnx_path)
     del graph
     tensors = network_tensors(tensorrt.module, network)
-    check_detector(onnx_path, meta, tensors)
+    if whole:
+        check_detector(onnx_path, meta, tensors)
     config = builder.create_builder_config()
     settings = {**configure(config, options, target), "nms_products_in_half": halved, "layers": network.num_layers}
     with kept_timings(config, options.timing_cache, target):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.artifacts.manifest import is_parts
 from edgekit.artifacts.model_names import KINDS, kind_of, resolve
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
@@ -40,12 +41,12 @@ def forms(
                 f"--providers {provider}: not a provider of onnxruntime", f"give some of {','.join(PROVIDERS)}"
             )
     # Opening a file tells what is wrong with it if its name says nothing.
-    kinds = [(model, KINDS.get(Path(model).suffix.lower(), "checkpoint")) for model in map(str, models)]
+    kinds = [(model, _kind(Path(model))) for model in map(str, models)]
     if hints != CheckpointHints() and all(kind != "checkpoint" for _, kind in kinds):
         raise EdgekitError("--base-classes, --architecture: are about a checkpoint, and none is given", "omit them")
     found = []
     for model, kind in kinds:
-        if kind == "onnx" and providers:
+        if kind in ("onnx", "parts") and providers:
             found += [Form(model, f"{model} on {p}" if len(providers) > 1 else model, p) for p in providers]
         elif kind == "checkpoint":
             found.append(Form(model, model, hints=hints))
@@ -63,6 +64,10 @@ def open_form(form: Form, threads: int = 0, trace: str = "") -> Session:
             from edgekit.runtime.onnx_session import OnnxSession
 
             return OnnxSession(path, form.provider, threads, trace)
+        if kind_of(path) == "parts":
+            from edgekit.runtime.parts_session import PartsSession
+
+            return PartsSession(path, None, form.provider, threads, trace)
         if form.compiled:
             from edgekit.runtime.torch_session import TorchSession, compile_session
 
@@ -95,6 +100,10 @@ def failed(name: str, error: Exception) -> EdgekitError:
         return error
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return EdgekitError(f"{name}: cannot be run here: {reason}", "look at edgekit doctor")
+
+
+def _kind(path: Path) -> str:
+    return "parts" if is_parts(path) else KINDS.get(path.suffix.lower(), "checkpoint")
 
 
 def _renamed(form: Form, earlier: Sequence[Form]) -> Form:

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgekit.artifacts.manifest import model_sha256
 from edgekit.artifacts.metadata import tool_versions
 from edgekit.artifacts.model_names import resolve
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.images import read_image
-from edgekit.files.whole_files import sha256
 from edgekit.measurement.bench.alone import try_alone
 from edgekit.measurement.bench.benchmark import Benchmark, Failure, LayerTime, Measured, Memory, Streams
 from edgekit.measurement.bench.forms import Form, failed, fallen_back, forms, open_form
@@ -186,7 +186,7 @@ def _measured(lane: _Lane, timing: Timing, options: BenchOptions, telemetry: Tel
     return Measured(
         latency=latency(timing, lane.session, options.batch),
         model=lane.form.model,
-        sha256=sha256(resolve(lane.form.model)),
+        sha256=model_sha256(resolve(lane.form.model)),
         precision=lane.session.meta.precision,
         calls_ms=tuple(round(float(v), 4) for v in calls_ms(timing)),
         memory=lane.memory,

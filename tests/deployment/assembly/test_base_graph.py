@@ -12,34 +12,22 @@ import pytest
 from edgekit.artifacts.graph_shapes import GraphShape, limits_of
 from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.demo.scenes import render_scene
-from edgekit.deployment.assembly import appending as append
 from edgekit.deployment.assembly import assembling as assembly
 from edgekit.deployment.export.export import export
 from edgekit.errors import EdgekitError
-from edgekit.model.checkpoint import read_checkpoint
 
 
 def test_base_graph_is_exported_once(
     adapted: Path, base_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(adapted, tmp_path / "first.onnx")
-    for name in ("to_onnx", "load_model"):
+    for name in ("to_onnx", "build_model"):
         monkeypatch.setattr(assembly, name, lambda *_: pytest.fail("exported again"))
     again = export(adapted, tmp_path / "again.onnx", verify=False)
     assert (tmp_path / "first.onnx").read_bytes() == (tmp_path / "again.onnx").read_bytes()
     held = {t.name: t.raw_data for t in onnx.load(again.output).graph.initializer}
     base = {t.name: t.raw_data for t in onnx.load(base_onnx).graph.initializer}
     assert base.items() <= held.items()
-
-
-def test_an_adaptation_prepares_its_export(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
-    assembly.prepare_export(adapted, *read_checkpoint(adapted))
-    assert not (tmp_path / "cache" / "parts").exists()  # the base model was never exported
-    export("demo", tmp_path / "base.onnx", verify=False)
-    assembly.prepare_export(adapted, *read_checkpoint(adapted))
-    monkeypatch.setattr(append, "_export_part", lambda *_: pytest.fail("exported in the export"))
-    export(adapted, tmp_path / "adapted.onnx", verify=False)
 
 
 def test_a_batch_finds_in_each_image_what_is_in_it(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from edgekit.deployment.assembly.graph_cache import FILE, cached_graph, has_graph
+from edgekit.deployment.assembly.graph_cache import FILE, cached_graph
 from edgekit.deployment.export.export import export
 from tests.damage import flip_a_bit
 from tests.tiny_detector import write_tiny_detector
@@ -27,9 +27,7 @@ def test_a_damaged_graph_is_built_again(damage: str, own_cache: Path, tmp_path: 
         built.append(1)
         return tiny
 
-    assert not has_graph("graphs", "tiny")
     cached_graph("graphs", "tiny", build)
-    assert has_graph("graphs", "tiny")
     file = own_cache / "graphs" / "tiny" / FILE
     content = file.read_bytes()
     if damage == "flipped":
@@ -43,9 +41,7 @@ def test_a_damaged_graph_is_built_again(damage: str, own_cache: Path, tmp_path: 
 
 def test_a_bit_that_flips_in_the_cache_is_in_no_export(adapted: Path, own_cache: Path, tmp_path: Path) -> None:
     export(adapted, tmp_path / "before.onnx", verify=False)
-    kept = sorted(f for kind in ("graphs", "parts") for f in (own_cache / kind).rglob("*.onnx"))
-    assert [f.parts[-3] for f in kept] == ["graphs", "parts"]
-    for file in kept:
-        flip_a_bit(file, 0.9)
-        export(adapted, tmp_path / "after.onnx", verify=False)
-        assert (tmp_path / "after.onnx").read_bytes() == (tmp_path / "before.onnx").read_bytes()
+    (kept,) = own_cache.rglob("*.onnx")
+    flip_a_bit(kept, 0.9)
+    export(adapted, tmp_path / "after.onnx", verify=False)
+    assert (tmp_path / "after.onnx").read_bytes() == (tmp_path / "before.onnx").read_bytes()

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.graphs.editing import editing
 from edgekit.deployment.edits.enlarging import copy_rows
+from edgekit.graphs.editing import editing
 from edgekit.runtime.onnx_session import open_ort
 
 SHAPE = (2, 5, 3, 4)

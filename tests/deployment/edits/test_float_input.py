@@ -12,7 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit.artifacts.onnx_files import open_onnx, read_onnx, write_onnx
 from edgekit.comparison.stages import look_inside
 from edgekit.data.images import MEAN, SAMPLE_PHOTOS, STD, fit, graph_input, list_images, read_image
-from edgekit.deployment.assembly.reading_back import read_heads
 from edgekit.deployment.edits.float_input import set_input_type
 from edgekit.deployment.export.export import export
 from edgekit.deployment.precision.calibration import calibrate
@@ -22,6 +21,7 @@ from edgekit.deployment.precision.quantise import calibrated_values, quantise, w
 from edgekit.deployment.tensorrt.build import build
 from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
+from edgekit.graphs.appending import check_appendable
 from edgekit.runtime.onnx_session import OnnxSession, open_ort
 from edgekit.runtime.session import Outputs
 
@@ -29,6 +29,13 @@ from edgekit.runtime.session import Outputs
 @pytest.fixture(scope="module")
 def float_onnx(adapted_onnx: Path) -> Path:
     return export(adapted_onnx, adapted_onnx.with_name("float.onnx"), input="float").output
+
+
+def test_it_is_compared_with_the_graph_of_bytes(adapted_onnx: Path, tmp_path: Path) -> None:
+    result = export(adapted_onnx, tmp_path / "x.onnx", input="float", labels="int32")
+    assert result.verification is not None
+    assert result.verification.parity.compared > 0
+    assert result.verification.parity.largest_score_difference == 0
 
 
 def found(path: Path, photos: int = 3) -> list[Outputs]:
@@ -81,14 +88,6 @@ def test_its_inner_values_and_its_engine(adapted_onnx: Path, float_onnx: Path, t
     assert [(t.shape[1], t.dtype) for t in engine.tensors if t.is_input] == [(3, "float32")]
 
 
-def test_with_masks_apart(adapted_onnx: Path, float_onnx: Path, tmp_path: Path) -> None:
-    apart = export(adapted_onnx, tmp_path / "apart.onnx", input="float", masks="found", verify=False).output
-    for ours, theirs in zip(found(float_onnx), found(apart), strict=True):
-        real = ours.scores > 0
-        assert np.array_equal(ours.scores, theirs.scores)
-        assert np.array_equal(ours.masks[real], theirs.masks[real])
-
-
 def test_it_can_be_a_model_again_but_not_for_another_input_or_precision(float_onnx: Path, tmp_path: Path) -> None:
     result = export(float_onnx, tmp_path / "again.onnx", triton=tmp_path / "models", verify=False)
     assert result.input_type == "float"
@@ -98,7 +97,7 @@ def test_it_can_be_a_model_again_but_not_for_another_input_or_precision(float_on
     with pytest.raises(EdgekitError, match=r"precision is set before that .*--precision fp16 --input float"):
         export(float_onnx, tmp_path / "x.onnx", conversion=Conversion("fp16"))
     with pytest.raises(EdgekitError, match="takes float32 images, so no classes can be added"):
-        read_heads(open_onnx(float_onnx))
+        check_appendable(open_onnx(float_onnx))
     assert not (tmp_path / "x.onnx").exists()
 
 
@@ -121,15 +120,11 @@ def test_int32_labels(base_onnx: Path, int32_onnx: Path, tmp_path: Path) -> None
 def test_what_int32_labels_do_not_go_with(base_onnx: Path, int32_onnx: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match="--labels int64: the graph's are int32 already"):
         export(int32_onnx, tmp_path / "x.onnx", labels="int64")
-    with pytest.raises(EdgekitError, match="--masks found: does not go with --labels"):
-        export(base_onnx, tmp_path / "x.onnx", labels="int32", masks="found")
-    with pytest.raises(EdgekitError, match="has int32 labels"):
-        export(int32_onnx, tmp_path / "x.onnx", masks="found")
     with pytest.raises(EdgekitError, match=r"--labels int8: unknown \(give one of: int64, int32\)"):
         export(base_onnx, tmp_path / "x.onnx", labels="int8")
     only_labels = export(base_onnx, tmp_path / "labels.onnx", labels="int32", verify=False).output
     with pytest.raises(EdgekitError, match="its labels are int32, so no classes can be added"):
-        read_heads(open_onnx(only_labels))
+        check_appendable(open_onnx(only_labels))
 
 
 def test_an_unknown_input(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from edgekit.graphs.editing import editing
 from edgekit.deployment.edits.for_cpu import join_at_once
+from edgekit.graphs.editing import editing
 from edgekit.runtime.onnx_session import open_ort
 
 

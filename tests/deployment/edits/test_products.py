@@ -10,8 +10,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.graphs.editing import editing, graph_of
 from edgekit.deployment.edits.products import ends, use_products
+from edgekit.graphs.editing import editing, graph_of
 
 CHANNELS, HEIGHT, WIDTH, SLOTS, CLASSES = 5, 3, 4, 2, 7
 

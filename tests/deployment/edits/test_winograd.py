@@ -11,24 +11,20 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifacts.onnx_files import open_onnx, read_onnx, write_onnx
-from edgekit.artifacts.value_names import BOXES, IMAGES, INNER, TABLE
+from edgekit.artifacts.value_names import BOXES, IMAGES, TABLE
 from edgekit.comparison.parity import parity
 from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
-from edgekit.deployment.assembly.appending import append_generation
-from edgekit.deployment.assembly.reading_back import read_heads
-from edgekit.deployment.assembly.trunk_files import export_trunk
+from edgekit.deployment.assembly.trunk_files import write_trunk
 from edgekit.deployment.edits import winograd
 from edgekit.deployment.edits.winograd import use_winograd, uses_winograd
 from edgekit.deployment.export.export import export
 from edgekit.deployment.precision.conversion import Conversion
 from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.errors import EdgekitError
-from edgekit.model.checkpoint import load_model
 from edgekit.runtime.onnx_session import open_ort
 from edgekit.runtime.opening import open_session
 from edgekit.runtime.session import detect
-from tests.deployment.assembly.test_reading_back import random_generation, with_classes
 
 
 @pytest.fixture
@@ -132,40 +128,19 @@ def test_detections_match_and_old_ones_stay_to_the_last_bit(
     assert parity(zip(found[2], found[1], strict=True)).matched_share == 1
 
 
-def test_masks_of_what_is_found(adapted: Path, mixed_test: Dataset, tmp_path: Path, small_too: None) -> None:
-    whole = open_session(export(adapted, tmp_path / "whole.onnx", conversion=Conversion(target="cpu")).output)
-    cut = export(adapted, tmp_path / "cut.onnx", masks="found", conversion=Conversion(target="cpu"))
-    assert all(uses_winograd(onnx.load(f, load_external_data=False)) for f in cut.mask_files if f.suffix == ".onnx")
-    parts = open_session(cut.output)
-    result = parity((detect(whole, p.read()), detect(parts, p.read())) for p in mixed_test.photos)
-    assert result.compared > 10
-    assert result.matched_share == 1
+def test_a_folder_for_cpus(base_onnx: Path, tmp_path: Path, small_too: None) -> None:
+    folder = export(base_onnx, tmp_path / "model", conversion=Conversion(target="cpu"), verify=False).output
+    changed = {path.name for path in folder.glob("*.onnx") if uses_winograd(onnx.load(path, load_external_data=False))}
+    assert changed == {"base.onnx", "mask_head-4.onnx", "mask_head-6.onnx"}, "no pack's and no predictor's"
 
 
-def test_classes_are_added_to_one(base_onnx: Path, mixed_test: Dataset, tmp_path: Path, small_too: None) -> None:
-    base = export(base_onnx, tmp_path / "base.onnx", conversion=Conversion(target="cpu")).output
-    file = open_onnx(base)
-    heads, meta = read_heads(file), file.meta
-    grown = tmp_path / "grown.onnx"
-    append_generation(file, grown, random_generation(heads, 2, True), with_classes(meta, ("a", "b")))
-    before, after = open_session(base), open_session(grown)
-    result = retention(((detect(before, p.read()), detect(after, p.read())) for p in mixed_test.photos), 13)
-    assert result.compared > 10
-    assert result.changed == 0
-    graph, _ = read_onnx(grown)
-    assert use_winograd(graph) == 0
-    assert set(INNER) <= {v.name for v in graph.graph.value_info}, "so that it can grow again"
-
-
-def test_a_trunk_for_cpus(tmp_path: Path, small_too: None) -> None:
-    module, _ = load_model("demo")
+def test_a_trunk_for_cpus(base_onnx: Path, tmp_path: Path, small_too: None) -> None:
     outputs = []
     for for_cpu in (False, True):
         folder = tmp_path / str(for_cpu)
-        export_trunk(module, (64, 96), folder, proposals=8, rois=8, mask_rois=3, for_cpu=for_cpu)
-        assert uses_winograd(onnx.load(folder / "body.onnx")) == uses_winograd(onnx.load(folder / "mask_head.onnx"))
+        write_trunk(open_onnx(base_onnx).graph, folder, rois=8, mask_rois=3, for_cpu=for_cpu)
         assert uses_winograd(onnx.load(folder / "body.onnx")) == for_cpu
-        canvas = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3)).astype(np.uint8)
+        canvas = np.random.default_rng(0).integers(0, 255, (1, 320, 320, 3)).astype(np.uint8)
         (table,) = open_ort(str(folder / "body.onnx")).run([TABLE], {IMAGES: canvas})
         boxes = np.tile(np.array([4, 4, 60, 50], np.float32), (3, 1))
         (features,) = open_ort(str(folder / "mask_head.onnx")).run(None, {TABLE: table, BOXES: boxes})
@@ -200,7 +175,7 @@ def test_what_is_made_for_cpus_stays_so(base_onnx: Path, tmp_path: Path, small_t
     write_onnx(cpu, graph, meta)
     with pytest.raises(EdgekitError, match=r"cpu\.onnx: is made for CPUs in fp32"):
         export(cpu, tmp_path / "half.onnx", conversion=Conversion("fp16"))
-    with pytest.raises(EdgekitError, match=r"--masks found: .*cpu\.onnx is made for CPUs already"):
-        export(cpu, tmp_path / "found.onnx", masks="found")
+    with pytest.raises(EdgekitError, match=r"cpu\.onnx: is made for CPUs already"):
+        export(cpu, tmp_path / "model")
     with pytest.raises(EdgekitError, match="--trt fp32 --target cpu: differ"):
         export("demo", tmp_path / "demo.onnx", engine=EngineOptions("fp32"), conversion=Conversion(target="cpu"))

@@ -110,9 +110,11 @@ def test_a_precision_it_has_is_no_conversion(tmp_path: Path) -> None:
     refused(half, "--calibration: has no use here", conversion=Conversion("fp16", calibration=SAMPLE_PHOTOS))
 
 
-def test_masks_of_several_canvases_are_not_cut(tmp_path: Path) -> None:
-    two = write_tiny_detector(tmp_path / "two.onnx", batch=2)
-    refused(two, "two.onnx takes 2 images per run", masks="found")
+def test_several_images_per_run_are_not_cut_in_parts(tmp_path: Path) -> None:
+    two = write_tiny_detector(tmp_path / "two.onnx", batch=2, meta=replace(META, generations=META.generations[:1]))
+    with pytest.raises(EdgekitError, match=r"two\.onnx: takes 2 images per run"):
+        export(two, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_something_else_in_tritons_place(tiny: Path, tmp_path: Path) -> None:

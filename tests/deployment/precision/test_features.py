@@ -3,9 +3,9 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from edgekit.graphs.editing import graph_of
 from edgekit.deployment.edits.layers import block_of, blocks, feature_nodes, layers, matching
 from edgekit.errors import EdgekitError
+from edgekit.graphs.editing import graph_of
 
 
 def test_every_layer_is_in_a_block(fp32: onnx.ModelProto) -> None:

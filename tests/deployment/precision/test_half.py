@@ -6,12 +6,12 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from edgekit.artifacts.value_names import INNER
-from edgekit.graphs.editing import graph_of
 from edgekit.deployment.edits.layers import layers
-from edgekit.graphs.static_check import check_static
 from edgekit.deployment.precision.calibration import Range
 from edgekit.deployment.precision.half import half_values, to_fp16, too_large
 from edgekit.deployment.precision.keep import detections, difference
+from edgekit.graphs.editing import graph_of
+from edgekit.graphs.static_check import check_static
 
 
 @pytest.fixture(scope="module")

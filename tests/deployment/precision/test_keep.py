@@ -5,9 +5,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgekit.graphs.editing import graph_of
 from edgekit.deployment.edits.layers import blocks, layers
 from edgekit.deployment.precision.keep import Found, difference, find_keep
+from edgekit.graphs.editing import graph_of
 
 
 def found(scores: list[float], shift: float = 0.0, label: int = 1) -> Found:

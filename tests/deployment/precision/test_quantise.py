@@ -10,13 +10,13 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from edgekit.artifacts.value_names import INNER
-from edgekit.graphs.editing import graph_of
 from edgekit.deployment.edits.layers import layers
-from edgekit.graphs.static_check import check_static
 from edgekit.deployment.precision.calibration import Table
 from edgekit.deployment.precision.keep import detections, difference
 from edgekit.deployment.precision.quantise import quantise
 from edgekit.errors import EdgekitError
+from edgekit.graphs.editing import graph_of
+from edgekit.graphs.static_check import check_static
 
 
 @pytest.fixture(scope="module", params=["tensorrt", "cpu"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.data.class_names import find_alike
+from edgekit.artifacts.class_names import find_alike
 
 
 @pytest.mark.parametrize(
