@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.run.overlaps import means, old_labels
+from benchmarks.run.overlaps import RULES, means, old_labels
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.annotations.dataset import Annotation, Photo
 from edgekit.data.detections import Detections
@@ -31,11 +31,11 @@ def test_old_labels_on_new_objects() -> None:
 
 def test_a_figure_that_one_seed_lacks_has_no_mean() -> None:
     rows = [
-        {"seed": seed, "threshold": threshold, "labels": count, "AP": ap}
-        for threshold in ("keep", 0.3, 0.5, 0.7, 0.9)
-        for seed, count, ap in ((0, 3, 50.0), (1, 4, None if threshold == 0.3 else 51.0))
+        {"seed": seed, "rule": rule, "labels": count, "AP": ap}
+        for rule in RULES
+        for seed, count, ap in ((0, 3, 50.0), (1, 4, None if rule == "0.5" else 51.0))
     ]
     assert means(rows)[:2] == [
-        {"threshold": "keep", "labels": 3.5, "AP": 50.5},
-        {"threshold": 0.3, "labels": 3.5, "AP": None},
+        {"rule": "keep", "labels": 3.5, "AP": 50.5},
+        {"rule": "0.5", "labels": 3.5, "AP": None},
     ]

@@ -37,10 +37,20 @@ from edgekit.measurement.evaluate import Part, score
 from edgekit.measurement.machine.system import machine
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.opening import open_session
-from edgekit.runtime.selection import OVERLAP_IOU, one_label
+from edgekit.runtime.selection import OVERLAP_IOU, OVERLAP_ODDS, OVERLAP_SCORE, one_label
 from edgekit.runtime.session import detect
 
-THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
+# What hides a base detection: a later one's least score, and how many times surer the base may be (its odds).
+ANY = 1e9
+RULES = {
+    "keep": None,
+    "0.5": (0.5, ANY),
+    "0.7": (0.7, ANY),
+    "0.8": (0.8, ANY),
+    "0.5, odds 7": (0.5, 7.0),
+    "0.75, odds 7": (OVERLAP_SCORE, OVERLAP_ODDS),
+    "0.8, odds 7": (0.8, 7.0),
+}
 CONFIDENT = 0.5  # an old label above this score is one that users see
 EVERYDAY = SHARED / "real" / "everyday"
 EVERYDAY_CLASSES = ("tiger", "turtle")
@@ -154,17 +164,17 @@ def one_seed(case: Case, name: str, seed: int, epochs: int, work: Path) -> list[
 
 
 def measured(case: Case, model: Path) -> list[dict[str, Any]]:
-    """The figures with each threshold and with none, all of one pass over the test photos."""
+    """The figures with each rule, all of one pass over the test photos."""
     session = open_session(model)
     meta, photos = session.meta, case.test.photos
     found = [detect(session, p.read()) for p in photos]
     rows = []
-    for threshold in ("keep", *THRESHOLDS):
-        kept = found
-        if isinstance(threshold, float):
-            kept = [d.select(one_label(d, meta, threshold)) for d in found]
+    for name, rule in RULES.items():
+        kept = found if rule is None else [d.select(one_label(d, meta, *rule)) for d in found]
         result = score(case.test, photos, kept, meta)
-        row = {"threshold": threshold} | average_precision("old", result.old) | average_precision("new", result.new)
+        row: dict[str, Any] = (
+            {"rule": name} | average_precision("old", result.old) | average_precision("new", result.new)
+        )
         rows.append(row | old_labels(photos, kept, meta))
         print(model.stem, json.dumps(rows[-1]), flush=True)
     return rows
@@ -193,14 +203,14 @@ def old_labels(photos: Sequence[Photo], found: Sequence[Detections], meta: Model
 
 
 def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The mean over seeds of each threshold's figures, and where a figure is missing None."""
+    """The mean over seeds of each rule's figures, and where a figure is missing None."""
     result = []
-    for threshold in ("keep", *THRESHOLDS):
-        own = [r for r in rows if r["threshold"] == threshold]
-        row: dict[str, Any] = {"threshold": threshold}
+    for name in RULES:
+        own = [r for r in rows if r["rule"] == name]
+        row: dict[str, Any] = {"rule": name}
         for figure in own[0]:
             values = [r[figure] for r in own]
-            if figure not in ("seed", "threshold"):
+            if figure not in ("seed", "rule"):
                 row[figure] = None if None in values else round(float(np.mean(values)), 2)
         result.append(row)
     return result

@@ -12,7 +12,8 @@ from edgekit.data.detections import Detections, box_iou
 from edgekit.errors import EdgekitError
 from edgekit.runtime.session import Outputs, Session
 
-OVERLAP_SCORE = 0.7  # a later generation's detection above this score hides the base model's
+OVERLAP_SCORE = 0.75  # a later generation's detection above this score hides the base model's
+OVERLAP_ODDS = 7.0  # unless the base model's odds, score / (1 - score), are more than so many times its own
 OVERLAP_IOU = 0.5  # boxes that overlap as much are one object
 
 
@@ -71,21 +72,26 @@ def selected(session: Session, overlaps: str) -> Session:
     return session if overlaps == "keep" or session.meta.overlaps == "one" or alone else Selected(session)
 
 
-def one_label(found: Outputs | Detections, meta: ModelMeta, least_score: float = OVERLAP_SCORE) -> np.ndarray:
+def one_label(
+    found: Outputs | Detections, meta: ModelMeta, least_score: float = OVERLAP_SCORE, odds: float = OVERLAP_ODDS
+) -> np.ndarray:
     """Which detections stay where each object is to have one label: bool [D].
 
     Raw scores of two softmaxes cannot be compared, but a later generation's own score can be relied on: it was computed
     against everything that is believed of the earlier classes. So a detection of the base model is hidden by any of a
-    later generation that overlaps it and scores above ``least_score``. Among later generations the higher score hides
-    the lower; at equal scores the earlier generation stays.
+    later generation that overlaps it and scores above ``least_score``, unless the base model's odds are more than
+    ``odds`` times as high. Among later generations the higher score hides the lower; at equal scores the earlier one
+    stays.
 
     A hidden detection still hides others: what one generation hides of the base model's is then the same whichever
     others are there, and no order or iteration is needed, here or in a graph (``static.detector.uncovered``).
     """
     generation = np.searchsorted(np.cumsum(meta.group_sizes), found.labels, side="right")
     later, earlier = generation > 0, generation[:, None] < generation[None]
-    sure = (later & (found.scores > least_score))[:, None] & ~later[None]
-    higher = (found.scores[:, None] > found.scores[None]) & (earlier | earlier.T)
-    equal = (found.scores[:, None] == found.scores[None]) & earlier
+    score, other = found.scores[:, None], found.scores[None]
+    likely = odds * (score * (1 - other)) >= other * (1 - score)
+    sure = (later & (found.scores > least_score))[:, None] & ~later[None] & likely
+    higher = (score > other) & (earlier | earlier.T)
+    equal = (score == other) & earlier
     hides = sure | ((higher | equal) & later[:, None] & later[None])
     return ~(hides & (box_iou(found.boxes, found.boxes) >= OVERLAP_IOU)).any(axis=0)

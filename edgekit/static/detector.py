@@ -8,7 +8,7 @@ from torch import nn
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Predictors
-from edgekit.runtime.selection import OVERLAP_IOU, OVERLAP_SCORE
+from edgekit.runtime.selection import OVERLAP_IOU, OVERLAP_ODDS, OVERLAP_SCORE
 from edgekit.static.nms import keep_mask, pairwise_iou
 from edgekit.static.static_trunk import StaticTrunk, box_limits, clip, decode_boxes, large_enough
 
@@ -132,8 +132,10 @@ def uncovered(boxes: torch.Tensor, scores: torch.Tensor, slots: list[int]) -> to
     generation = torch.tensor([g for g, count in enumerate(slots) for _ in range(count)], device=boxes.device)
     later = (generation > 0).to(boxes.dtype)
     earlier = (generation[:, None] < generation[None]).to(boxes.dtype) * later[:, None]  # both are later ones
-    sure = (scores > OVERLAP_SCORE).to(boxes.dtype) * later
-    higher = (scores[:, None] > scores[None]).to(boxes.dtype) * (earlier + earlier.t())
-    at_least = (scores[:, None] >= scores[None]).to(boxes.dtype) * earlier
-    hides = torch.maximum(sure[:, None] * (1 - later), torch.maximum(higher, at_least))
+    score, other = scores[:, None], scores[None]
+    likely = (OVERLAP_ODDS * (score * (1 - other)) >= other * (1 - score)).to(boxes.dtype)
+    sure = ((scores > OVERLAP_SCORE).to(boxes.dtype) * later)[:, None] * (1 - later) * likely
+    higher = (score > other).to(boxes.dtype) * (earlier + earlier.t())
+    at_least = (score >= other).to(boxes.dtype) * earlier
+    hides = torch.maximum(sure, torch.maximum(higher, at_least))
     return 1 - (hides * (pairwise_iou(boxes) >= OVERLAP_IOU).to(boxes.dtype)).amax(dim=0)
