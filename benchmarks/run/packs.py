@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 import edgekit
 from benchmarks.lib import pack_models, pack_retention
@@ -36,13 +35,14 @@ from benchmarks.lib.sections import Row, Section
 from edgekit.adaptation.features.feature_cache import FeatureStore
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.manifest import BASE, read_manifest
+from edgekit.artifacts.manifest import BASE, engine_of, read_manifest
 from edgekit.data.images import list_images, read_image
 from edgekit.demo.run_demo import PHOTOS as SCENES
 from edgekit.demo.scenes import NEW_CLASSES
 from edgekit.demo.stock_export import StockSession, export_stock
 from edgekit.deployment.folder.installing import install as install_packs
 from edgekit.deployment.precision.conversion import Conversion
+from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.runtime.opening import open_session
 
@@ -127,30 +127,19 @@ def compile(section: Section, args: Namespace) -> None:
     folder = pack_models.copied(pack_models.r50_folder(args.work), "compile")
     install_packs(r50_pack(args.work), folder)
     (pack,) = read_manifest(folder).packs
-    base = section.row("base", lambda: in_a_process(compiled, [folder / BASE]))
-    own = section.row("pack", lambda: in_a_process(compiled, [folder / n for n in (pack.detect, *pack.masks.values())]))
+    base = section.row("base", lambda: in_a_process(compiled, folder, [BASE]))
+    own = section.row("pack", lambda: in_a_process(compiled, folder, [pack.detect, *pack.masks.values()]))
     section.row("ratio", lambda: {"pack_to_base": round(own["total_seconds"] / base["total_seconds"], 3)})
 
 
-def compiled(graphs: list[Path]) -> Row:
-    """Compile graphs ahead of time for one GPU; the engines are not kept."""
-    from edgekit.deployment.tensorrt.build_options import EngineOptions, configure
-    from edgekit.deployment.tensorrt.network import parse
-    from edgekit.deployment.tensorrt.target import choose_target
+def compiled(folder: Path, graphs: list[str]) -> Row:
+    """Compile graphs of a folder ahead of time for one GPU, as an export with engines and an installation do."""
+    from edgekit.deployment.tensorrt.build import build_part
 
-    target, seconds = choose_target((CAPABILITY,)), {}
-    for path in graphs:
-        began = time.perf_counter()
-        builder = target.tensorrt.module.Builder(target.tensorrt.logger)
-        whole = onnx.load(path)  # with its external weights, which the parser does not look for
-        network, parser = parse(target.tensorrt, builder, whole.SerializeToString(), path)
-        config = builder.create_builder_config()
-        configure(config, EngineOptions(), target)
-        if builder.build_serialized_network(network, config) is None:
-            raise RuntimeError(f"{path}: {target.tensorrt.title} cannot build it")
-        del parser  # it owned the weights until here
-        seconds[path.name] = round(time.perf_counter() - began, 2)
-    return {"total_seconds": round(sum(seconds.values()), 2), "seconds": seconds, "graphs": len(seconds)}
+    meta, options = read_manifest(folder).meta, EngineOptions(compute_capability=(CAPABILITY,))
+    engines = [build_part(folder / name, folder / engine_of(name), meta, options) for name in graphs]
+    seconds = {name: engine.seconds for name, engine in zip(graphs, engines, strict=True)}
+    return {"total_seconds": round(sum(seconds.values()), 2), "seconds": seconds}
 
 
 def latency(section: Section, args: Namespace) -> None:

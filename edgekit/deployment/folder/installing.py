@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
-
 from edgekit.artifacts.manifest import (
     MANIFEST,
     InstalledPack,
@@ -24,12 +22,11 @@ from edgekit.artifacts.pack_files import SUFFIX, Pack, combined, ordered, read_i
 from edgekit.artifacts.value_names import logits_of
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, sha256, staging, writing
-from edgekit.graphs.pack_parts import pack_graphs
 from edgekit.progress import Track, silent
 
 PACKS = "packs"  # the folder in a model's folder
 NAMED = 12  # digits of a pack's digest in its files' names
-OWN_FILES = re.compile(rf".+-[0-9a-f]{{{NAMED}}}(\.masks-\d+)?\.(onnx|pack)")
+OWN_FILES = re.compile(rf".+-[0-9a-f]{{{NAMED}}}(\.masks-\d+)?\.(onnx|pack|engine(\.json)?)")
 
 
 @dataclass(frozen=True)
@@ -128,6 +125,10 @@ def _write(
     temporary: Path, folder: Path, pack: Pack, parents: dict[str, int], manifest: Manifest, track: Track
 ) -> InstalledPack:
     """Write a pack's files under ``temporary`` as they are to lie in ``folder``."""
+    import onnx  # here, since it takes longer than removing a pack
+
+    from edgekit.graphs.pack_parts import pack_graphs
+
     graphs = pack_graphs(folder, pack.tensors, parents, manifest.slots)
     readable = re.sub(r"[^\w.-]", "_", pack.name)
     stem = f"{PACKS}/{readable}-{pack.sha256[:NAMED]}"
