@@ -14,6 +14,7 @@ from edgekit.artifacts.model_names import EMBEDDED
 from edgekit.artifacts.pack_files import read_pack
 from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
+from edgekit.demo.scenes import render_scene
 from edgekit.deployment.export.export import export
 from edgekit.deployment.folder.installing import install
 from edgekit.deployment.precision.conversion import Conversion
@@ -24,7 +25,7 @@ from edgekit.runtime.session import Outputs, Session, detect
 from tests.conftest import once
 from tests.packs import random_pack, scenes, write_packs
 
-LITTLE = Learning(epochs=6, views=2)
+LITTLE = Learning(epochs=20, views=4)
 UNTRAINED = Learning(epochs=0, views=1)
 
 
@@ -51,7 +52,7 @@ def found(session: Session, name: str = "") -> list[Outputs]:
     first = session.meta.categories.index(name) if name else 0
     end = first + 1 if name else len(session.meta.generations[0])
     results = []
-    for pixels in scenes():
+    for pixels in (*scenes(), *(render_scene("new-train", number, 1).image for number in range(6))):
         outputs = session.infer(pixels)
         own = (outputs.labels >= first) & (outputs.labels < end) & (outputs.scores > 0)
         results.append(Outputs(*(values[own] for values in outputs)))

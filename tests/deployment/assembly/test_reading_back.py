@@ -34,7 +34,10 @@ def test_heads_come_back_from_the_graph(base_onnx: Path) -> None:
     expected = module.predictors.state_dict()
     found = rebuilt.predictors.state_dict()
     for number, pack in enumerate(packs):
+        replaced = ("cls_score.", "mask_fcn_logits.") if "adapter.cls_score.weight" in pack.tensors else ()
         for name, tensor in pack.tensors.items():
+            if name.startswith(replaced):  # what the adapter computes is all that is in the graph
+                continue
             key = f"added.{number}.{name}"
             assert key not in found or np.array_equal(found[key].numpy(), tensor), key
     for name, tensor in expected.items():
