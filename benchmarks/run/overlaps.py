@@ -37,7 +37,7 @@ from edgekit.measurement.evaluate import Part, score
 from edgekit.measurement.machine.system import machine
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.opening import open_session
-from edgekit.runtime.selection import OVERLAP_IOU, OVERLAP_ODDS, OVERLAP_SCORE, one_label
+from edgekit.runtime.selection import OVERLAP_IOU, OVERLAP_ODDS, OVERLAP_SCORE, Selection, one_label
 from edgekit.runtime.session import detect
 
 # What hides a base detection: a later one's least score, and how many times surer the base may be (its odds).
@@ -151,21 +151,21 @@ def some_photos(dataset: Dataset, count: int | None) -> Dataset:
 def one_seed(case: Case, name: str, seed: int, epochs: int, work: Path) -> list[dict[str, Any]]:
     """Adapt, unless that is done, and measure, unless that is done."""
     stem = f"{name.replace(' ', '-')}-{epochs}"
-    model, done = work / f"{stem}.safetensors", work / f"{stem}-{len(case.test.photos)}.json"
-    if not model.exists():
+    pack, done = work / f"{stem}.pack", work / f"{stem}-{len(case.test.photos)}.json"
+    if not pack.exists():
         learning, store = Learning(seed=seed, epochs=epochs), FeatureStore(work / "cache")
         data, images = case.learn.file, case.images
-        edgekit.adapt(case.base, data, images, model, case.classes, learning, hints=case.hints, store=store)
+        edgekit.adapt(case.base, data, images, pack, case.classes, learning=learning, hints=case.hints, store=store)
     if not done.exists():
-        rows = [{"seed": seed} | row for row in measured(case, model)]
+        rows = [{"seed": seed} | row for row in measured(case, pack)]
         write_text(done, json.dumps(rows, indent=1) + "\n")
     finished: list[dict[str, Any]] = json.loads(done.read_text())
     return finished
 
 
-def measured(case: Case, model: Path) -> list[dict[str, Any]]:
+def measured(case: Case, pack: Path) -> list[dict[str, Any]]:
     """The figures with each rule, all of one pass over the test photos."""
-    session = open_session(model)
+    session = open_session(case.base, Selection(packs=(pack,)), case.hints)
     meta, photos = session.meta, case.test.photos
     found = [detect(session, p.read()) for p in photos]
     rows = []
@@ -176,7 +176,7 @@ def measured(case: Case, model: Path) -> list[dict[str, Any]]:
             {"rule": name} | average_precision("old", result.old) | average_precision("new", result.new)
         )
         rows.append(row | old_labels(photos, kept, meta))
-        print(model.stem, json.dumps(rows[-1]), flush=True)
+        print(pack.stem, json.dumps(rows[-1]), flush=True)
     return rows
 
 
