@@ -14,6 +14,7 @@ from edgekit.artifacts.model_names import EMBEDDED
 from edgekit.artifacts.pack_files import read_pack
 from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
+from edgekit.data.images import SAMPLE_PHOTOS
 from edgekit.demo.scenes import render_scene
 from edgekit.deployment.export.export import export
 from edgekit.deployment.folder.installing import install
@@ -144,7 +145,8 @@ def test_a_pack_of_a_folder(base_parts: Path, made: dict[str, Adaptation], new_t
 @pytest.mark.slow
 def test_a_pack_of_an_int8_folder_learns_from_its_features(base_onnx: Path, new_train: Dataset, tmp_path: Path) -> None:
     folder, output = tmp_path / "model", tmp_path / "frog.pack"
-    export(base_onnx, folder, conversion=Conversion("int8"), verify=False)
+    conversion = Conversion("int8", "cpu", SAMPLE_PHOTOS, keep=("none",))
+    export(base_onnx, folder, conversion=conversion, verify=False)
     result = adapt(folder, new_train.file, new_train.file.parent, output, ("frog",), learning=LITTLE)
     assert result.proof.retention.changed == 0
     assert read_pack(output).precision == "int8"
