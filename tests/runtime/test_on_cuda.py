@@ -23,6 +23,7 @@ from edgekit.measurement.machine.providers import probe_providers
 from edgekit.report.bench import bench
 from edgekit.runtime.gpu import Gpu
 from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.parts_session import PartsSession
 from edgekit.runtime.torch_session import TorchSession
 
 
@@ -66,10 +67,10 @@ def test_an_export_is_compared_on_the_gpu(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
-def test_masks_of_what_was_found_are_made_on_the_gpu(tmp_path: Path) -> None:
+def test_a_model_in_parts_runs_on_the_gpu(tmp_path: Path) -> None:
     whole = export("demo", tmp_path / "whole.onnx", verify=False).output
-    cut = export("demo", tmp_path / "cut.onnx", masks="found", verify=False).output
-    seen = verify(OnnxSession(whole, "cuda"), OnnxSession(cut, "cuda"), comparison_photos())
+    folder = export("demo", tmp_path / "model", verify=False).output
+    seen = verify(OnnxSession(whole, "cuda"), PartsSession(folder, provider="cuda"), comparison_photos())
     assert seen.passed, seen.numbers
     assert seen.parity.mean_mask_iou is not None
 
@@ -134,13 +135,12 @@ def test_a_graph_finds_the_same_to_the_last_bit_again(base_onnx: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("masks", ["all", "found"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.gpu
-def test_a_run_recorded_as_a_cuda_graph_finds_the_same(precision: str, masks: str, tmp_path: Path) -> None:
+def test_a_run_recorded_as_a_cuda_graph_finds_the_same(precision: str, tmp_path: Path) -> None:
     conversion = converting(precision, tmp_path)
-    graph = export("demo", tmp_path / "x.onnx", masks=masks, verify=False, conversion=conversion).output
+    graph = export("demo", tmp_path / "x.onnx", verify=False, conversion=conversion).output
     recorded, plain = OnnxSession(graph, "cuda"), OnnxSession(graph, "cuda", trace=str(tmp_path / "trace"))
     assert recorded.recorded is not None
     assert plain.recorded is None
