@@ -12,7 +12,7 @@ from benchmarks.lib.scenarios import scenes
 from edgekit.adaptation.features.feature_cache import FeatureStore
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.pack_files import read_pack
+from edgekit.artifacts.pack_files import read_packs
 from edgekit.demo.run_demo import PHOTOS as SCENES
 from edgekit.deployment.precision.conversion import Conversion
 from edgekit.model.checkpoint import load_model, save_model
@@ -81,7 +81,7 @@ def r50_folder(work: Path) -> Path:
 
 def adapted_checkpoint(base: str | Path, packs: Sequence[Path], output: Path) -> Path:
     """A base model with packs built in."""
-    save_model(output, *load_model(base, packs=[read_pack(pack) for pack in packs]))
+    save_model(output, *load_model(base, packs=read_packs(packs)))
     return output
 
 

@@ -20,7 +20,7 @@ from edgekit.adaptation.proof import Proof
 from edgekit.artifacts.model_names import proof_of
 from edgekit.artifacts.outputs import check_outputs
 from edgekit.artifacts.pack_files import SUFFIX as PACK
-from edgekit.artifacts.pack_files import is_pack, read_pack
+from edgekit.artifacts.pack_files import is_pack, read_packs
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import output_folder
 from edgekit.model.hints import CheckpointHints
@@ -89,7 +89,7 @@ def adapt(
     outputs = [output] if is_pack(output) else [output, proof_of(output)]
     check_outputs(outputs, [base, *packs, hints.base_classes, *files.values()], force)
     with processes() as ranks:
-        source = open_base(base, [read_pack(Path(path)) for path in packs], hints, size)
+        source = open_base(base, read_packs(packs), hints, size)
         _check_base(source, base, output, learning)
         has_masks = source.predictors.mask_predictor is not None
         inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, skip_bad_images)

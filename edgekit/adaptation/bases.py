@@ -66,7 +66,6 @@ class CheckpointBase:
         self.path, self.weights, self.sha256, self.packs = path, weights, weights.sha256, packs
         module, meta = build_model(path, weights, meta, size)
         self.own_meta = replace(meta, fingerprint=fingerprint(weights.tensors, meta))
-        self.own_module = module.requires_grad_(False)
         module, self.meta = with_packs(module, self.own_meta, packs, path)
         self.module = module.requires_grad_(False)
         self.predictors, self.heads = module.predictors, module.heads

@@ -76,6 +76,11 @@ class Manifest:
         """The digest of all of the base model's files, in hex."""
         return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
 
+    @property
+    def all_files(self) -> list[tuple[str, str]]:
+        """The names of the base model's files and those of all packs, each with its SHA-256."""
+        return [file for files in (self.files, *(pack.files for pack in self.packs)) for file in files.items()]
+
     def find(self, name: str, folder: Path) -> InstalledPack:
         """The installed pack of a name; raises EdgekitError if there is none."""
         for pack in self.packs:
@@ -125,15 +130,14 @@ def read_manifest(folder: Path) -> Manifest:
 def check_files(folder: Path, manifest: Manifest) -> None:
     """Raise EdgekitError if one of a folder's files is missing, not the one that belongs there, or elsewhere."""
     home = folder.resolve()
-    for files in (manifest.files, *(pack.files for pack in manifest.packs)):
-        for name, digest in files.items():
-            path = folder / name
-            if not path.is_file():
-                raise EdgekitError(f"{path}: is missing", AGAIN)
-            if not path.resolve().is_relative_to(home):
-                raise EdgekitError(f"{path}: lies outside of the folder, through a link", AGAIN)
-            if sha256(path) != digest:
-                raise EdgekitError(f"{path}: is not the file that {MANIFEST} names (other SHA-256)", AGAIN)
+    for name, digest in manifest.all_files:
+        path = folder / name
+        if not path.is_file():
+            raise EdgekitError(f"{path}: is missing", AGAIN)
+        if not path.resolve().is_relative_to(home):
+            raise EdgekitError(f"{path}: lies outside of the folder, through a link", AGAIN)
+        if sha256(path) != digest:
+            raise EdgekitError(f"{path}: is not the file that {MANIFEST} names (other SHA-256)", AGAIN)
 
 
 @contextlib.contextmanager
@@ -156,10 +160,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _check_names(manifest: Manifest) -> None:
     """Raise ValueError if a file is named that would lie elsewhere than in the folder, or one that is not listed."""
-    for files in (manifest.files, *(pack.files for pack in manifest.packs)):
-        for name in files:
-            if not name or name.startswith(("/", ".")) or ".." in Path(name).parts or "\\" in name:
-                raise ValueError(f"it names a file elsewhere: {name!r}")
+    for name, _ in manifest.all_files:
+        if not name or name.startswith(("/", ".")) or ".." in Path(name).parts or "\\" in name:
+            raise ValueError(f"it names a file elsewhere: {name!r}")
     needed = [BASE, *(name for slots in manifest.slots for name in (mask_head(slots), masks(slots)))]
     own = [(name, manifest.files) for name in needed]
     for pack in manifest.packs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -107,6 +107,11 @@ def read_pack(path: Path) -> Pack:
     if pack.sha256 != said:
         raise EdgekitError(f"{path}: is damaged (other SHA-256 than its own)", "copy it again, or adapt again")
     return pack
+
+
+def read_packs(paths: Iterable[str | Path]) -> list[Pack]:
+    """The packs of several files."""
+    return [read_pack(Path(path)) for path in paths]
 
 
 def read_installed(folder: Path, manifest: Manifest, names: Collection[str] | None = None) -> list[Pack]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.artifacts.graph_shapes import limits_of
 from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.artifacts.onnx_files import read_onnx
-from edgekit.artifacts.pack_files import read_pack
+from edgekit.artifacts.pack_files import read_packs
 from edgekit.comparison.comparison_photos import comparison_photos
 from edgekit.comparison.parity import parity
 from edgekit.comparison.stages import Stage, compare_stages, look_inside
@@ -125,7 +125,7 @@ def _open_like(
     from edgekit.model.checkpoint import load_model
     from edgekit.runtime.torch_session import TorchSession
 
-    module, meta = load_model(checkpoint, size=size, packs=[read_pack(Path(pack)) for pack in packs])
+    module, meta = load_model(checkpoint, size=size, packs=read_packs(packs))
     graph = path = resolve(model)
     if kind_of(path) == "engine":
         graph = path.with_suffix(".onnx")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -25,11 +24,10 @@ from edgekit.artifacts.value_names import (
 )
 from edgekit.errors import EdgekitError
 from edgekit.graphs.branches import branch, inline
-from edgekit.graphs.editing import constant, dims_in, editing
+from edgekit.graphs.editing import dims_in, editing, numbers
 from edgekit.graphs.pack_graph import PackNodes, Tensors
 
 ADDED = "model.predictors.added."  # how the names of generations' weights begin, before their numbers from 0
-ZERO = np.array([0], np.int64)
 JOINT = "join "  # how the names of the nodes begin that put the generations' outputs in a row
 ROWS = "rows"  # a generation's logits [P, K], which later ones trained on top of it read
 UINT8 = "adapt the checkpoint, or a graph exported without --input and --labels; give these when exporting the result"
@@ -107,7 +105,7 @@ def _join(graph: ir.Graph, made: Sequence[ir.Value], number: int) -> None:
             output.name, joint = of_generation(0, name), None
         parts = [output] if joint is None else list(joint.inputs)
         row = ir.val(of_generation(number, name), output.dtype, [1, *dims_in(own)])
-        graph.append(ir.node("Unsqueeze", [own, constant(graph, "numbers.0", ZERO)], outputs=[row], name=row.name))
+        graph.append(ir.node("Unsqueeze", [own, numbers(graph, 0)], outputs=[row], name=row.name))
         slots = dims_in(output)[1] + dims_in(own)[0]
         total = ir.val(name, output.dtype, [1, slots, *dims_in(output)[2:]])
         graph.append(ir.node("Concat", [*parts, row], {"axis": 1}, outputs=[total], name=f"{JOINT}{name} {number}"))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import onnx
 import onnx_ir as ir
 
-from edgekit.graphs.editing import constant, dims_in, is_weight, nodes_leading_to, remove_unused_nodes
+from edgekit.graphs.editing import constant, dims_in, inferred, is_weight, nodes_leading_to
 from edgekit.graphs.static_check import check_static
 
 SHAPED, BROADCASTING = ("Reshape", "Expand"), ("Where", "Add", "Sub", "Mul", "Div", "Min", "Max", "Greater")
@@ -84,11 +84,9 @@ def _resized(part: ir.Graph, node: ir.Node, place: int, rows: int, count: int) -
 
 def as_model(part: ir.Graph, ir_version: int) -> onnx.ModelProto:
     """A part as a model, with all shapes, checked."""
-    model = ir.Model(part, ir_version=ir_version)
-    remove_unused_nodes(model)
-    inferred = onnx.shape_inference.infer_shapes(ir.to_proto(model), check_type=True, strict_mode=True, data_prop=True)
-    check_static(inferred)
-    return inferred
+    model = inferred(ir.Model(part, ir_version=ir_version))
+    check_static(model)
+    return model
 
 
 def inline(graph: ir.Graph, part: ir.Graph, given: Mapping[str, ir.Value], prefix: str) -> list[ir.Value]:

@@ -27,9 +27,13 @@ def editing(model: onnx.ModelProto) -> Iterator[ir.Graph]:
     """
     edited = ir.from_proto(model)
     yield edited.graph
-    remove_unused_nodes(edited)
-    inferred = onnx.shape_inference.infer_shapes(ir.to_proto(edited), check_type=True, strict_mode=True, data_prop=True)
-    model.CopyFrom(inferred)
+    model.CopyFrom(inferred(edited))
+
+
+def inferred(model: ir.Model) -> onnx.ModelProto:
+    """A model without what leads to no output and no inner value, with the shapes and types of all values."""
+    remove_unused_nodes(model)
+    return onnx.shape_inference.infer_shapes(ir.to_proto(model), check_type=True, strict_mode=True, data_prop=True)
 
 
 def remove_unused_nodes(model: ir.Model) -> None:
@@ -58,6 +62,11 @@ def constant(graph: ir.Graph, name: str, values: np.ndarray) -> ir.Value:
         tensor = ir.tensor(values, name=name)
         graph.register_initializer(ir.val(name, tensor.dtype, tensor.shape, const_value=tensor))
     return graph.initializers[name]
+
+
+def numbers(graph: ir.Graph, *values: int) -> ir.Value:
+    """A constant of integers, shared by all who need these."""
+    return constant(graph, f"numbers.{'-'.join(map(str, values))}", np.array(values, np.int64))
 
 
 def nodes_leading_to(values: Iterable[ir.Value]) -> set[ir.Node]:
@@ -97,7 +106,7 @@ class Replacement:
 
     def numbers(self, *values: int) -> ir.Value:
         """A constant of integers."""
-        return constant(self.graph, f"numbers.{'-'.join(map(str, values))}", np.array(values, np.int64))
+        return numbers(self.graph, *values)
 
     def finish(self, value: ir.Value) -> None:
         """Have ``value`` take the place and the name of what the node makes, and remove the node."""

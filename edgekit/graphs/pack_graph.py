@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from edgekit.artifacts.value_names import BOX_FEATURES, CANDIDATES, LOGITS, PROPOSALS, PROPOSED
 from edgekit.graphs.branches import inline
-from edgekit.graphs.editing import constant, dims_in
+from edgekit.graphs.editing import constant, dims_in, numbers
 
 Tensors = Mapping[str, np.ndarray]  # a pack's, as ``model.predictors.Generation`` names them
 READ = (BOX_FEATURES, LOGITS, PROPOSALS, PROPOSED)  # of the base model
@@ -125,7 +125,7 @@ class PackNodes:
         return self._op("Reshape", value, self._numbers(*shape))
 
     def _numbers(self, *values: int) -> ir.Value:
-        return constant(self.graph, f"numbers.{'-'.join(map(str, values))}", np.array(values, np.int64))
+        return numbers(self.graph, *values)
 
     def _op(self, kind: str, *inputs: ir.Value, **attributes: object) -> ir.Value:
         name = self._name(kind)

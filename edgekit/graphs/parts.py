@@ -38,7 +38,8 @@ SLOTS = (4, 16)  # boxes per run of the mask graphs
 BOX_ROIS = 272  # boxes per run of the box head, at most: to learn from
 SHARED_BYTES = 1024  # weights of at least this size are in one file, equal ones once
 ALIGNMENT = 4096  # of a tensor in it, so that it can be mapped into memory
-PREDICTOR_WEIGHTS = "model.base.roi_heads."  # how the names of the predictors' weights begin in a graph
+ROI_HEADS = "model.base.roi_heads."  # how the names of the RoI heads' weights begin in a graph
+PREDICTORS = (f"{ROI_HEADS}box_predictor.", f"{ROI_HEADS}mask_predictor.")
 
 
 def cut(model: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
@@ -48,19 +49,20 @@ def cut(model: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
     they are.
     """
     whole = graph_of(model)
-    parts = {BOX_HEAD: head(whole, PROPOSALS, BOX_FEATURES, BOX_ROIS)}
-    if MASK_FEATURES in ir.convenience.create_value_mapping(whole):
-        slots = dims_in(ir.convenience.create_value_mapping(whole)[CHOSEN_BOXES])[0]
+    values = ir.convenience.create_value_mapping(whole)
+    heads, predictors = {BOX_HEAD: head(whole, PROPOSALS, BOX_FEATURES, BOX_ROIS)}, {}
+    if MASK_FEATURES in values:
+        slots = dims_in(values[CHOSEN_BOXES])[0]
         for count in sorted({min(count, slots) for count in SLOTS}):
-            parts[mask_head(count)] = head(whole, CHOSEN_BOXES, MASK_FEATURES, count)
+            heads[mask_head(count)] = head(whole, CHOSEN_BOXES, MASK_FEATURES, count)
             made = branch(whole, [MASK_FEATURES, CHANNELS], [MADE_MASKS])
             with_rows(made, [MASK_FEATURES, CHANNELS], count)
             made.inputs[0].name, made.outputs[0].name = FEATURES, MASKS
-            parts[masks(count)] = made
-    read = dict.fromkeys(v.name for name, part in parts.items() if "head" in name for v in part.inputs[1:])
+            predictors[masks(count)] = made
+    read = [v.name for part in heads.values() for v in part.inputs[1:]]
     given = dict.fromkeys([*FOUND, PROPOSALS, PROPOSED, BOX_FEATURES, LOGITS, *read])
-    parts[BASE] = ir.convenience.extract(whole, [IMAGES], list(given))
-    parts[CHOOSE] = branch(whole, CANDIDATES, CHOSEN)
+    base, choose = ir.convenience.extract(whole, [IMAGES], list(given)), branch(whole, CANDIDATES, CHOSEN)
+    parts = {**heads, **predictors, BASE: base, CHOOSE: choose}
     return {name: as_model(part, model.ir_version) for name, part in parts.items()}
 
 
@@ -74,8 +76,8 @@ def head(whole: ir.Graph, boxes: str, features: str, rois: int) -> ir.Graph:
 
 def predictors_in(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """The weights of a float32 graph's base predictors, named as in torchvision's ``roi_heads``."""
-    held = {t.name: t for t in model.graph.initializer if t.name.startswith(PREDICTOR_WEIGHTS)}
-    return {name.removeprefix(PREDICTOR_WEIGHTS): numpy_helper.to_array(t) for name, t in held.items()}
+    held = [t for t in model.graph.initializer if t.name.startswith(PREDICTORS)]
+    return {t.name.removeprefix(ROI_HEADS): numpy_helper.to_array(t) for t in held}
 
 
 def save_sharing_weights(folder: Path, parts: Mapping[str, onnx.ModelProto]) -> None:
@@ -103,4 +105,4 @@ def save_sharing_weights(folder: Path, parts: Mapping[str, onnx.ModelProto]) -> 
 
 def slots_of(parts: Mapping[str, onnx.ModelProto]) -> tuple[int, ...]:
     """The numbers of boxes that there are mask graphs for; none of a Faster R-CNN."""
-    return tuple(sorted({count for count in range(1, max(SLOTS) + 1) if mask_head(count) in parts}))
+    return tuple(count for count in range(1, max(SLOTS) + 1) if mask_head(count) in parts)

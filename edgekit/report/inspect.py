@@ -17,7 +17,7 @@ from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.artifacts.pack_files import is_pack
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
-from edgekit.report.inspect_parts import PackInspection, inspect_pack, parts_details
+from edgekit.report.inspect_parts import PackInspection, inspect_pack, megabytes_of, parts_details
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.flavours import TITLES
 
@@ -49,9 +49,8 @@ def inspect(artifact: str | Path) -> Inspection | PackInspection:
     kind = kind_of(path)
     if kind == "parts":
         manifest, meta, details = parts_details(path)
-        named = [*manifest.files, *(name for pack in manifest.packs for name in pack.files)]
-        size = sum((path / name).stat().st_size for name in named)
-        return Inspection(path, kind, round(size / 1e6, 3), manifest.base_sha256, None, meta, details)
+        size = megabytes_of(path, (name for name, _ in manifest.all_files))
+        return Inspection(path, kind, size, manifest.base_sha256, None, meta, details)
     return _model_file(artifact, path, kind)
 
 

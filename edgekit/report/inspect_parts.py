@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,13 @@ def parts_details(folder: Path) -> tuple[Manifest, ModelMeta, dict[str, Any]]:
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     packs = read_installed(folder, manifest)
-    details: dict[str, Any] = {"base model": f"{_megabytes(folder, manifest.files)} MB, in {len(manifest.files)} files"}
+    details: dict[str, Any] = {
+        "base model": f"{megabytes_of(folder, manifest.files)} MB, in {len(manifest.files)} files"
+    }
     for entry, pack in zip(manifest.packs, packs, strict=True):
         details[f"pack {entry.name}"] = {
             "classes": "; ".join(pack.classes),
-            "megabytes": _megabytes(folder, entry.files),
+            "megabytes": megabytes_of(folder, entry.files),
             "sha256": entry.sha256,
             "trained on": f"{pack.precision} features",
             "on top of": "; ".join(parent.name for parent in pack.parents) or "the base model",
@@ -75,8 +77,9 @@ def parts_details(folder: Path) -> tuple[Manifest, ModelMeta, dict[str, Any]]:
     return manifest, combined(manifest.meta, packs, folder, force=True), details
 
 
-def _megabytes(folder: Path, files: Mapping[str, str]) -> float:
-    return round(sum((folder / name).stat().st_size for name in files) / 1e6, 3)
+def megabytes_of(folder: Path, names: Iterable[str]) -> float:
+    """The size of some of a folder's files."""
+    return round(sum((folder / name).stat().st_size for name in names) / 1e6, 3)
 
 
 def _proven_by_itself(path: Path, pack: Pack) -> str | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.artifacts.onnx_files import open_onnx
-from edgekit.artifacts.pack_files import read_pack
+from edgekit.artifacts.pack_files import read_packs
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.selection import Selection
@@ -25,7 +24,7 @@ def open_session(
     ``selection`` adds packs and leaves out detections; ``hints`` describe a checkpoint that edgekit did not write.
     """
     path = resolve(model)
-    kind, packs = kind_of(path), [read_pack(Path(pack)) for pack in selection.packs]
+    kind, packs = kind_of(path), read_packs(selection.packs)
     session: Session
     if kind != "checkpoint":
         hints.refuse(path)
@@ -40,8 +39,7 @@ def open_session(
     elif kind == "parts":
         from edgekit.runtime.parts_session import PartsSession
 
-        session = parts = PartsSession(path)
-        selection = replace(selection, overlaps=selection.overlaps or parts.overlaps)
+        session = PartsSession(path)
     elif kind == "onnx":
         from edgekit.graphs.appending import with_packs_appended
         from edgekit.runtime.onnx_session import OnnxSession

@@ -13,11 +13,10 @@ from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.onnx_files import OnnxFile
 from edgekit.errors import EdgekitError
 from edgekit.graphs.appending import ADDED, AGAIN
+from edgekit.graphs.parts import predictors_in
 from edgekit.model.architectures import ARCHITECTURES, without_weights
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.packs import generation_of
-
-PREDICTORS = "model.base.roi_heads."  # how the names of the base model's predictors begin in a graph
 
 
 def read_heads(file: OnnxFile) -> GenerationalRCNN:
@@ -28,7 +27,7 @@ def read_heads(file: OnnxFile) -> GenerationalRCNN:
     weights = {t.name: numpy_helper.to_array(t) for t in file.graph.graph.initializer}
     added = [_part(weights, f"{ADDED}{n}.") for n in range(len(file.meta.group_sizes) - 1)]
     try:
-        return heads_of(_part(weights, PREDICTORS), added, file.meta)
+        return heads_of(predictors_in(file.graph), added, file.meta)
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise EdgekitError(f"{file.path}: its weights are not all to be found: {reason}", AGAIN) from None

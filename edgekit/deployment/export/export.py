@@ -15,19 +15,20 @@ from pathlib import Path
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.model_names import kind_of
-from edgekit.artifacts.pack_files import read_pack
+from edgekit.artifacts.pack_files import read_packs
 from edgekit.comparison.comparison_photos import Photos, photos_in
 from edgekit.comparison.verification import verified
 from edgekit.deployment.export.export_result import Export
 from edgekit.deployment.export.finished_graph import check_untouched, described, write_graph
 from edgekit.deployment.export.parts_export import write_in_parts
 from edgekit.deployment.export.request import ExportRequest, check_request, given
-from edgekit.deployment.export.starting_graph import StartingGraph, of_graph
+from edgekit.deployment.export.starting_graph import StartingGraph, of_graph, open_finished
 from edgekit.deployment.export.triton import fill_repository
 from edgekit.deployment.precision.conversion import Conversion, check_calibration, judging_photos, photos_meant
 from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.deployment.tensorrt.target import Target
 from edgekit.files.whole_files import place, staged, staging, writing
+from edgekit.graphs.appending import with_packs_appended
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
 
@@ -93,7 +94,7 @@ def _state_dict(request: ExportRequest) -> Export:
     from edgekit.deployment.export.torchvision_state import write_state
     from edgekit.model.checkpoint import load_model
 
-    module, meta = load_model(request.model, request.hints, packs=[read_pack(path) for path in request.packs])
+    module, meta = load_model(request.model, request.hints, packs=read_packs(request.packs))
     notes = write_state(request.output, module, meta)
     return Export(request.output, request.format, meta.input_size, "fp32", notes=notes)
 
@@ -120,9 +121,10 @@ def _graph(request: ExportRequest, device: Target | None, track: Track) -> Expor
 
 def _starting_graph(request: ExportRequest, track: Track) -> StartingGraph:
     """The float32 graph of a checkpoint, or the graph that there is, and what to compare with."""
-    packs = [read_pack(path) for path in request.packs]
+    packs = read_packs(request.packs)
     if kind_of(request.path) == "onnx":
-        return of_graph(request.path, request.precision, given(request.hints, request.shape), packs)
+        file = open_finished(request.path, given(request.hints, request.shape))
+        return of_graph(with_packs_appended(file, packs), request.precision)
     from edgekit.deployment.export.checkpoint_graph import of_checkpoint
 
     if request.precision in ("fp16", "int8"):

@@ -6,15 +6,13 @@ from dataclasses import replace
 
 from edgekit.artifacts.manifest import is_parts, read_manifest
 from edgekit.artifacts.model_names import kind_of
-from edgekit.artifacts.onnx_files import open_onnx
-from edgekit.artifacts.pack_files import Pack, check_fits, read_pack
+from edgekit.artifacts.pack_files import Pack, check_fits, read_packs
 from edgekit.comparison.comparison_photos import Photos
 from edgekit.comparison.verification import verified
 from edgekit.deployment.export.export_result import Export
 from edgekit.deployment.export.finished_graph import converted_graph, described, for_cpu, with_verification
-from edgekit.deployment.export.request import ExportRequest
-from edgekit.deployment.export.request import given as options_given
-from edgekit.deployment.export.starting_graph import StartingGraph, of_graph
+from edgekit.deployment.export.request import ExportRequest, given
+from edgekit.deployment.export.starting_graph import StartingGraph, of_graph, open_finished
 from edgekit.deployment.folder.engines import with_engines
 from edgekit.deployment.folder.folder_files import check_parts, write_base
 from edgekit.deployment.folder.installing import with_packs_installed
@@ -37,7 +35,7 @@ def write_in_parts(request: ExportRequest, device: Target | None, photos: Photos
 
     For ``device`` it has an engine of each graph, too.
     """
-    packs = [read_pack(path) for path in request.packs]
+    packs = read_packs(request.packs)
     with staging(request.output.parent) as temporary, writing(request.output):
         folder = temporary / request.output.name
         folder.mkdir()
@@ -70,9 +68,9 @@ def _check_installed(request: ExportRequest, packs: list[Pack]) -> None:
     """Raise EdgekitError if the folder to replace has a pack installed that is not among ``packs``."""
     if request.force or not is_parts(request.output):
         return
-    given = {pack.sha256 for pack in packs}
+    known = {pack.sha256 for pack in packs}
     for installed in read_manifest(request.output).packs:
-        if installed.sha256 not in given:
+        if installed.sha256 not in known:
             raise EdgekitError(
                 f"{request.output}: the pack {installed.name} is installed there", "give it with --pack, or --force"
             )
@@ -82,10 +80,11 @@ def _base(request: ExportRequest, packs: list[Pack], track: Track) -> tuple[Star
     """The base model's float32 graph, which is compared with its packs installed, and the packs built into it."""
     shape = replace(request.shape, overlaps=None)
     if kind_of(request.path) == "onnx":
-        start = of_graph(request.path, request.precision, options_given(request.hints, shape))
-        check_parts(start.graph, start.meta, request.path)
-        file = with_packs_appended(open_onnx(request.path), packs, force=True)
-        return replace(start, reference=lambda _: OnnxSession(file)), []
+        file = open_finished(request.path, given(request.hints, shape))
+        start = of_graph(file, request.precision)
+        check_parts(file)
+        whole = with_packs_appended(file, packs, force=True)
+        return replace(start, reference=lambda _: OnnxSession(whole)), []
     from edgekit.deployment.assembly.assembling import assemble_base
     from edgekit.deployment.export.checkpoint_graph import check_numbers, reference
 

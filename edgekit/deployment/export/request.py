@@ -202,9 +202,8 @@ def _check_folder(request: ExportRequest) -> None:
     check_outputs([output, *output.rglob("*")], request.inputs, force=True)  # the folder is exchanged as a whole
     if not output.is_dir() or request.force:
         return
-    manifest = read_manifest(output) if is_parts(output) else None
-    installed = manifest.packs if manifest else ()
-    own = {MANIFEST, LOCK, *(manifest.files if manifest else ()), *(name for pack in installed for name in pack.files)}
+    files = read_manifest(output).all_files if is_parts(output) else []
+    own = {MANIFEST, LOCK, *(name for name, _ in files)}
     if any(p.is_file() and str(p.relative_to(output)) not in own for p in output.rglob("*")):
         raise EdgekitError(f"{output}: holds files that are not a model's", "give another name, or --force")
 

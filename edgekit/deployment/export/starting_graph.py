@@ -9,11 +9,9 @@ from pathlib import Path
 import onnx
 
 from edgekit.artifacts.metadata import ModelMeta
-from edgekit.artifacts.onnx_files import open_onnx
-from edgekit.artifacts.pack_files import Pack
+from edgekit.artifacts.onnx_files import OnnxFile, open_onnx
 from edgekit.deployment.edits.winograd import uses_winograd
 from edgekit.errors import EdgekitError
-from edgekit.graphs.appending import with_packs_appended
 from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.runtime.session import Session
 
@@ -27,21 +25,23 @@ class StartingGraph:
     reference: Callable[[ModelMeta], Session]
 
 
-def of_graph(
-    path: Path, precision: str | None, checkpoint_options: Sequence[str], packs: Sequence[Pack] = ()
-) -> StartingGraph:
-    """A graph that was exported before, with packs, to be compared with itself; this needs no PyTorch.
-
-    Raises for options that only a checkpoint can follow, and if it cannot be converted to ``precision``.
-    """
+def open_finished(path: Path, checkpoint_options: Sequence[str]) -> OnnxFile:
+    """Read a graph that was exported before; raises for options that only a checkpoint can follow."""
     if checkpoint_options:
         names = ", ".join(checkpoint_options)
         raise EdgekitError(f"{path}: is a finished graph, {names} cannot change it", "export the checkpoint")
-    file = with_packs_appended(open_onnx(path), packs)
+    return open_onnx(path)
+
+
+def of_graph(file: OnnxFile, precision: str | None) -> StartingGraph:
+    """A graph that was exported before, to be compared with itself; this needs no PyTorch.
+
+    Raises if it cannot be converted to ``precision``.
+    """
     graph, meta = onnx.ModelProto(), file.meta
     graph.CopyFrom(file.graph)  # what becomes of it is compared with the file's
     if precision not in (None, meta.precision):
-        _check_convertible(path, graph, meta, str(precision))
+        _check_convertible(file.path, graph, meta, str(precision))
     return StartingGraph(graph, meta, lambda _: OnnxSession(file))
 
 

@@ -13,8 +13,7 @@ from edgekit.deployment.tensorrt.build import build_part
 from edgekit.deployment.tensorrt.build_options import EngineOptions
 from edgekit.files.whole_files import sha256
 from edgekit.progress import Track
-
-SIDECAR = ".json"  # what an engine's description is called beside its name
+from edgekit.runtime.engine_file import sidecar_of
 
 
 def options_of(values: Mapping[str, Any]) -> EngineOptions:
@@ -30,7 +29,7 @@ def build_engines(
     for graph in graphs:
         name = engine_of(graph)
         build_part(folder / graph, folder / name, meta, options, track)
-        made += [name, f"{name}{SIDECAR}"]
+        made += [name, str(sidecar_of(Path(name)))]
     return made
 
 

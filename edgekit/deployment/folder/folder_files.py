@@ -20,9 +20,10 @@ from edgekit.graphs.appending import check_appendable
 from edgekit.graphs.parts import cut, save_sharing_weights, slots_of
 
 
-def check_parts(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> None:
-    """Raise EdgekitError if a graph that was read at ``path`` cannot be written in parts."""
-    if uses_winograd(graph):
+def check_parts(file: OnnxFile) -> None:
+    """Raise EdgekitError if an exported graph cannot be written in parts."""
+    path, meta = file.path, file.meta
+    if uses_winograd(file.graph):
         raise EdgekitError(
             f"{path}: is made for CPUs already", "give the graph it was made from, and --target cpu here"
         )
@@ -33,7 +34,7 @@ def check_parts(graph: onnx.ModelProto, meta: ModelMeta, path: Path) -> None:
         )
     if len(meta.group_sizes) > 1:
         raise EdgekitError(f"{path}: has packs or generations built in", "give the base model's graph, and --pack")
-    check_appendable(OnnxFile(path, "", graph, meta))
+    check_appendable(file)
 
 
 def write_base(

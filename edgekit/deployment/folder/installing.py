@@ -18,7 +18,7 @@ from edgekit.artifacts.manifest import (
     read_manifest,
     write_manifest,
 )
-from edgekit.artifacts.pack_files import SUFFIX, Pack, combined, ordered, read_installed, read_pack, write_pack
+from edgekit.artifacts.pack_files import SUFFIX, Pack, combined, ordered, read_installed, read_packs, write_pack
 from edgekit.artifacts.value_names import logits_of
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import place, sha256, staging, writing
@@ -51,7 +51,7 @@ def install(
     """
     began = time.monotonic()
     folder = _checked(folder)
-    read = [read_pack(Path(path)) for path in ([packs] if isinstance(packs, (str, Path)) else packs)]
+    read = read_packs([packs] if isinstance(packs, (str, Path)) else packs)
     with locked(folder):
         manifest = read_manifest(folder)
         check_files(folder, manifest)
@@ -73,7 +73,8 @@ def remove(name: str, folder: str | Path) -> Installation:
                     f"{folder}: pack {pack.name} was trained on top of {name}", f"remove {pack.name} first"
                 )
         left = manifest.without(name)
-        _exchange_manifest(folder, left)
+        with staging(folder) as temporary, writing(folder / MANIFEST):
+            _put_manifest(temporary, folder, left)
         remove_unnamed(folder, left)
     return _installation(folder, [name], left, 0.0, began)
 
@@ -108,8 +109,7 @@ def with_packs_installed(
         (folder / PACKS).mkdir(exist_ok=True)
         for name in names:
             place(temporary / name, folder / name)
-        write_manifest(temporary / MANIFEST, grown)
-        place(temporary / MANIFEST, folder / MANIFEST)
+        _put_manifest(temporary, folder, grown)
     return grown, megabytes
 
 
@@ -147,10 +147,9 @@ def _write(
     return InstalledPack(pack.name, pack.sha256, f"{stem}{SUFFIX}", detect, masks, files)
 
 
-def _exchange_manifest(folder: Path, manifest: Manifest) -> None:
-    with staging(folder) as temporary, writing(folder / MANIFEST):
-        write_manifest(temporary / MANIFEST, manifest)
-        place(temporary / MANIFEST, folder / MANIFEST)
+def _put_manifest(temporary: Path, folder: Path, manifest: Manifest) -> None:
+    write_manifest(temporary / MANIFEST, manifest)
+    place(temporary / MANIFEST, folder / MANIFEST)
 
 
 def _checked(path: str | Path) -> Path:

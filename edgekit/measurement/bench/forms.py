@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.artifacts.manifest import is_parts
 from edgekit.artifacts.model_names import KINDS, kind_of, resolve
 from edgekit.artifacts.onnx_files import open_onnx
-from edgekit.artifacts.pack_files import read_pack
+from edgekit.artifacts.pack_files import read_packs
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
 from edgekit.runtime.gpu import Gpu, NoGpu
@@ -67,7 +67,7 @@ def open_form(form: Form, threads: int = 0, trace: str = "") -> Session:
     """Open a form; ``threads`` and ``trace`` are onnxruntime's (see OnnxSession). Raises EdgekitError, always."""
     path = resolve(form.model)
     try:
-        packs = [read_pack(pack) for pack in form.packs]
+        packs = read_packs(form.packs)
         if kind_of(path) == "onnx":
             from edgekit.graphs.appending import with_packs_appended
             from edgekit.runtime.onnx_session import OnnxSession
