@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.manifest import BASE, LOCK, MANIFEST, is_parts, read_manifest
+from edgekit.artifacts.manifest import BASE, LOCK, MANIFEST, read_manifest
 from edgekit.artifacts.metadata import OVERLAPS
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.outputs import check_outputs
@@ -200,12 +201,13 @@ def _check_folder(request: ExportRequest) -> None:
             f"{output}: a folder does not go with {', '.join(others)}", f"omit it, or write a file: {output}.onnx"
         )
     check_outputs([output, *output.rglob("*")], request.inputs, force=True)  # the folder is exchanged as a whole
-    if not output.is_dir() or request.force:
+    if not output.is_dir():
         return
-    files = read_manifest(output).all_files if is_parts(output) else []
-    own = {MANIFEST, LOCK, *(name for name, _ in files)}
+    own = {LOCK}
+    with contextlib.suppress(EdgekitError):  # of a damaged manifest nothing is known to be a model's
+        own |= {MANIFEST, *(name for name, _ in read_manifest(output).all_files)}
     if any(p.is_file() and str(p.relative_to(output)) not in own for p in output.rglob("*")):
-        raise EdgekitError(f"{output}: holds files that are not a model's", "give another name, or --force")
+        raise EdgekitError(f"{output}: holds files that are not a model's", "give another name, or move them away")
 
 
 def _check_engine(request: ExportRequest) -> Target | None:
