@@ -21,6 +21,7 @@ from edgekit.cli.shared_options import FILE, Names, Size
 @shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
+@shared.settings_option
 @click.option("--batch", default=1, show_default=True, help="Images per run.")
 @click.option("--input", default=None, help="uint8 [N, H, W, 3], or float [N, 3, H, W].  [default: uint8]")
 @click.option("--labels", default=None, help="Type of the labels: int64 or int32.  [default: int64]")

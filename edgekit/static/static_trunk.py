@@ -56,7 +56,8 @@ class StaticTrunk(nn.Module):
 
     def each(self, images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """What ``forward`` returns, of each canvas of uint8 [N, H, W, 3]; the convolutions run on all at once."""
-        features = self.base.backbone(normalise(images))
+        transform = self.base.transform
+        features = self.base.backbone(normalise(images, transform.image_mean, transform.image_std))
         objectness, deltas = self.base.rpn.head(list(features.values()))
         results = []
         for i in range(images.shape[0]):
