@@ -43,6 +43,7 @@ class Adaptation:
     base: str
     architecture: str
     recognised: Mapping[str, str]  # how a base that says nothing of itself was understood
+    assumed: tuple[str, ...]  # settings that the base model's weights do not say
     old_classes: int  # all that the base has, without the background
     classes: tuple[str, ...]
     photos: int  # learned from

@@ -17,6 +17,7 @@ from edgekit.files.reading import read_text
 ASSUMED = "assumed"  # the origin of what neither the file nor the user says
 EXTRA_LEVELS = ("pool", "none")
 RESNET = "resnet"
+RESNETS = ("blocks", "bottleneck", "stem_channels", "stage_channels", "block_channels", "groups", "stride_in_1x1")
 Numbers = tuple[float, ...]
 
 
@@ -129,9 +130,13 @@ class DetectorSettings:
         left_out = ("origins", "min_side", "max_side")
         return json.dumps({n: v for n, v in self.values().items() if n not in left_out}, sort_keys=True)
 
+    def uses(self, name: str) -> bool:
+        """Whether a field says anything of this detector: a MobileNet has no blocks, a Faster R-CNN no masks."""
+        return (self.body == RESNET or name not in RESNETS) and (self.masks or not name.startswith("mask_"))
+
     def assumed(self) -> tuple[str, ...]:
         """The fields that neither the file nor the user says."""
-        return tuple(name for name, origin in self.origins.items() if origin.startswith(ASSUMED))
+        return tuple(n for n, origin in self.origins.items() if origin.startswith(ASSUMED) and self.uses(n))
 
     def values(self) -> dict[str, Any]:
         """The fields by name, without ``origins``."""

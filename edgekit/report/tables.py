@@ -188,7 +188,8 @@ def assumed_text(assumed: Sequence[str]) -> str | None:
 def settings_table(settings: DetectorSettings) -> Table:
     """Everything that decides what a detector finds, each value with where it comes from."""
     origins = settings.origins
-    cells = tuple((n, _value_text(value), origins.get(n) or "the file") for n, value in settings.values().items())
+    values = {name: value for name, value in settings.values().items() if settings.uses(name)}
+    cells = tuple((name, _value_text(value), origins.get(name) or "the file") for name, value in values.items())
     return rich_table(Sheet("settings", ("setting", "value", "from"), cells))
 
 

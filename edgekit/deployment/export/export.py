@@ -57,12 +57,13 @@ def export(
 ) -> Export:
     """Write a model as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
 
-    ``model`` is a checkpoint, a torchvision detector that the program has constructed (see ``save``) or, to be converted, built or served without PyTorch, a graph that this function wrote;
-    ``packs`` are added to it. ``format`` is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes).
-    ``input`` is "uint8" ([N, H, W, 3], the default) or "float" (float32 [N, 3, H, W], 0 to 255), ``labels`` "int64"
-    (the default) or "int32". An ``output`` without a suffix is a folder: the model in parts. ``triton`` is a model
-    repository to write into. ``verify`` is a folder of photos to compare on (with AP, if it holds an annotations.json);
-    True takes some of the calibration or those of edgekit, False none. ``force`` replaces files edgekit did not make.
+    ``model`` is a checkpoint, a torchvision detector that the program has constructed (see ``save``) or, to be
+    converted, built or served without PyTorch, a graph that this function wrote; ``packs`` are added to it. ``format``
+    is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes). ``input`` is "uint8" ([N, H, W, 3],
+    the default) or "float" (float32 [N, 3, H, W], 0 to 255), ``labels`` "int64" (the default) or "int32". An ``output``
+    without a suffix is a folder: the model in parts. ``triton`` is a model repository to write into. ``verify`` is a
+    folder of photos to compare on (with AP, if it holds an annotations.json); True takes some of the calibration or
+    those of edgekit, False none. ``force`` replaces files that edgekit did not make.
     """
     started = time.monotonic()
     with as_file(model, hints) as (file, left):
