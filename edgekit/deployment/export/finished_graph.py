@@ -100,6 +100,7 @@ def described(request: ExportRequest, graph: onnx.ModelProto, meta: ModelMeta) -
         precision=meta.precision,
         input_type=meta.input_type,
         batch=canvases_of(graph),
+        packs=tuple(record.name for record in meta.packs),
         nodes=kinds.total(),
         node_kinds=dict(sorted(kinds.items())),
     )
