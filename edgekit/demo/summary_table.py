@@ -29,6 +29,6 @@ def demo_tables(summary: DemoSummary) -> list[Table]:
     kept = f"{summary.old_detections_changed} of {summary.old_detections_compared} old detections changed"
     loop = f"naive: trained {summary.loop_epochs} epochs, seconds extrapolated to {summary.epochs}"
     table.caption = (
-        f"{kept} (fp32, PyTorch and onnxruntime, base-test and mixed-test); {loop}; int8: seconds to convert"
+        f"{kept} (fp32, PyTorch and onnxruntime, base-test and mixed-test); {loop}; int8: seconds of the conversion"
     )
     return [table, rich_table(latency_sheet(summary.latency, summary.machine))]
