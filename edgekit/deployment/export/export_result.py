@@ -24,7 +24,7 @@ class Export:
     kept: tuple[str, ...] = ()  # blocks and layers left in float32
     eight_bit_share: float | None = None  # of the multiply-adds, 0..1; None for a graph that is not int8
     assumed: tuple[str, ...] = ()  # settings that the weights do not say
-    packs: tuple[str, ...] = ()  # installed in the folder of a model in parts
+    packs: tuple[str, ...] = ()  # in the graph, or installed in the folder of a model in parts
     verification: Verification | None = None  # against what it was made from, PyTorch mostly
     engine: Engine | None = None
     engine_verification: Verification | None = None  # the same, where this machine's GPU runs the engine

@@ -101,6 +101,7 @@ def described(request: ExportRequest, graph: onnx.ModelProto, meta: ModelMeta) -
         input_type=meta.input_type,
         assumed=meta.settings.assumed(),
         batch=canvases_of(graph),
+        packs=tuple(record.name for record in meta.packs),
         nodes=kinds.total(),
         node_kinds=dict(sorted(kinds.items())),
     )
