@@ -29,6 +29,12 @@ from edgekit.cli.shared_options import FILE, Names, Size
 @click.option(
     "--detections", type=int, default=None, help="Detections per generation.  [default: the model's own number]"
 )
+@click.option(
+    "--sampling-cells",
+    type=int,
+    default=None,
+    help="Cells that a bin of adaptive RoIAlign reads.  [default: 32, for masks 16]",
+)
 @click.option("--precision", default=None, help="fp32, fp16 or int8, written into the graph.  [default: fp32]")
 @click.option("--target", default="tensorrt", show_default=True, help="What fp32 and int8 are made for: tensorrt, cpu.")
 @click.option("--calibration", type=FILE, default=None, help="For int8: folder of photos, a set's JSON, or a table.")

@@ -24,12 +24,10 @@ class RoIPooling(MultiScaleRoIAlign):
     ) -> torch.Tensor:
         """Pool the boxes of each image from their levels."""
         levels = _filter_input(x, self.featmap_names)
-        if self.scales is None or self.map_levels is None:
-            scales = _setup_scales(levels, image_shapes, self.canonical_scale, self.canonical_level)
-            self.scales, self.map_levels = scales
-        rois, chosen = _convert_to_roi_format(boxes), self.map_levels(boxes)
+        scales, choose = _setup_scales(levels, image_shapes, self.canonical_scale, self.canonical_level)
+        rois, chosen = _convert_to_roi_format(boxes), choose(boxes)
         pooled = levels[0].new_zeros(len(rois), levels[0].shape[1], *self.output_size)
-        for number, (features, scale) in enumerate(zip(levels, self.scales, strict=True)):
+        for number, (features, scale) in enumerate(zip(levels, scales, strict=True)):
             here = torch.where(chosen == number)[0]
             sampling = max(self.sampling_ratio, 0)
             own = roi_align(features, rois[here], self.output_size, scale, sampling, self.aligned)
