@@ -95,9 +95,7 @@ class ConfigFields:
 
     def lists(self, *names: str) -> Any:
         """A tuple of tuples of numbers, or MISSING."""
-        value = self._kind(
-            names, lambda v: _is_list(v) and all(_are_numbers(n) for n in v), "a list of lists of numbers"
-        )
+        value = self._kind(names, _are_lists, "a list of lists of numbers")
         return value if value is MISSING else tuple(tuple(n) for n in value)
 
     def _kind(self, names: Sequence[str], fits: Any, what: str) -> Any:
@@ -127,10 +125,14 @@ def parse_literal(node: ast.expr, names: Mapping[str, Any], depth: int = 0) -> A
     if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
         keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
         return {key: parse_literal(v, names, depth + 1) for key, v in zip(keys, node.values, strict=True)}
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
-        if all(keyword.arg is not None for keyword in node.keywords):
-            return {str(k.arg): parse_literal(k.value, names, depth + 1) for k in node.keywords}
+    if isinstance(node, ast.Call) and _makes_dict(node):
+        return {str(k.arg): parse_literal(k.value, names, depth + 1) for k in node.keywords}
     return INERT
+
+
+def _makes_dict(call: ast.Call) -> bool:
+    named = isinstance(call.func, ast.Name) and call.func.id == "dict"
+    return named and not call.args and all(keyword.arg is not None for keyword in call.keywords)
 
 
 def _literal(value: Any) -> Any:
@@ -153,6 +155,10 @@ def _is_list(value: Any) -> bool:
 
 def _are_numbers(value: Any) -> bool:
     return _is_list(value) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
+
+
+def _are_lists(value: Any) -> bool:
+    return _is_list(value) and all(_are_numbers(inner) for inner in value)
 
 
 def _are_texts(value: Any) -> bool:

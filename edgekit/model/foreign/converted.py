@@ -14,7 +14,7 @@ from edgekit.errors import EdgekitError
 
 # The origins of settings: a config that was given, and the weights' file (its tensors or its metadata).
 CONFIG, FILE = "config", "file"
-_DEPTHS = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+_DEPTHS: dict[tuple[int, ...], int] = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ def settings_of(by_origin: Mapping[str, Mapping[str, Any]], path: object) -> Det
         for origin, said in by_origin.items():
             settings = settings.changed(said, origin)
     except ValueError as error:
-        raise EdgekitError(
-            f"{path}: {error}", "correct the config, or give the one that the weights belong to"
-        ) from None
+        raise EdgekitError(f"{path}: {error}", "give the config that these weights were trained with") from None
     return settings
 
 

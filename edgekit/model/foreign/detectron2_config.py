@@ -11,7 +11,8 @@ from edgekit.model.foreign.config_values import MISSING, ConfigFields
 from edgekit.model.foreign.rearranging import rgb_statistics
 from edgekit.model.foreign.tensor_shapes import BOXES, MASKS, Tensors
 
-ASSUMED_ZOO = f"{ASSUMED}: Detectron2's default"
+DEFAULT = "Detectron2's default"  # of what a config leaves out
+ASSUMED_ZOO = f"{ASSUMED}: {DEFAULT}"  # without a config
 ALWAYS = {"anchors_rounded": False, "rpn_score_threshold": 0.0, "norm_eps": 1e-5}  # no field changes these
 # Smaller than any side of a box that is not empty: Detectron2 keeps proposals whose sides are above MIN_SIZE.
 NOT_EMPTY = 1e-6
@@ -182,9 +183,7 @@ def _take_anchors(fields: ConfigFields, levels: int, first_stage: int) -> None:
         if said is not MISSING and len(said) == 1:
             said = said * levels
         if said is not MISSING and (len(said) != levels or not all(said)):
-            fields.refuse(
-                f"MODEL.ANCHOR_GENERATOR.{key}", said, f"one list for all levels, or one for each of {levels}"
-            )
+            fields.refuse(f"MODEL.ANCHOR_GENERATOR.{key}", said, f"one list, or {levels}")
         fields.take(setting, said, default)
 
 

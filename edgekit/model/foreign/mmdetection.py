@@ -10,7 +10,7 @@ from edgekit.errors import EdgekitError
 from edgekit.model.foreign.config_files import DUMPED_PYTHON, parse_python_config
 from edgekit.model.foreign.config_values import ConfigFields
 from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_of
-from edgekit.model.foreign.mmdetection_config import ALWAYS_MMDETECTION, ASSUMED_MMDETECTION, mmdetection_rules
+from edgekit.model.foreign.mmdetection_config import ALWAYS_MMDETECTION, mmdetection_rules
 from edgekit.model.foreign.rearranging import (
     background_first,
     check_anchors,
@@ -75,8 +75,8 @@ def read_mmdetection(
 ) -> Foreign:
     """A detector from its tensors, the checkpoint's ``meta``, and its full config (``read_python_config``).
 
-    Without ``config`` the text in ``meta`` is read. Raises EdgekitError, which names the tensor or the field, for models
-    that edgekit does not read, and where the config and the tensors disagree.
+    Without ``config`` the text in ``meta`` is read. Raises EdgekitError, which names the tensor or the field, for
+    models that edgekit does not read, and where the config and the tensors disagree.
     """
     for pattern, what in _OTHERS.items():
         if found := next((name for name in tensors if re.match(pattern, name)), None):
@@ -94,10 +94,9 @@ def read_mmdetection(
     classes = count_classes(renamed, path)
     fields = _config_fields(meta, config, path)
     rules = mmdetection_rules(fields, shapes, renamed, classes)
-    said = {FILE if config is None else CONFIG: fields.said, ASSUMED_MMDETECTION: fields.assumed}
-    by_origin = {"MMDetection": ALWAYS_MMDETECTION, **said}
-    by_origin[FILE] = {**shapes, **by_origin.get(FILE, {})}
-    settings = settings_of(by_origin, path)
+    by_origin = {"MMDetection": ALWAYS_MMDETECTION, FILE: shapes, **rules.assumed}
+    said = FILE if config is None else CONFIG
+    settings = settings_of({**by_origin, said: {**by_origin.get(said, {}), **fields.said}}, path)
     check_anchors(renamed, set(settings.anchors_per_cell), "model.rpn_head.anchor_generator", path)
     arranged, notes = background_first(renamed, classes)
     if rules.scales_outer:
@@ -133,7 +132,7 @@ def _class_names(meta: Mapping[str, Any], classes: int, path: object) -> tuple[s
         if len(names) != classes:
             raise EdgekitError(
                 f"{path}: {place}: names {len(names)} classes, the weights have {classes}",
-                "give the names with --classes",
+                "give the checkpoint as MMDetection wrote it",
             )
         return tuple(names)
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from edgekit.artifacts.detector_settings import ASSUMED
@@ -12,7 +12,9 @@ from edgekit.model.foreign.mmdetection_parts import expect_parts, expect_shapes
 from edgekit.model.foreign.mmdetection_photos import Photos, photo_rules
 from edgekit.model.foreign.tensor_shapes import Tensors
 
-ASSUMED_MMDETECTION = f"{ASSUMED}: MMDetection's default"
+_DEFAULT = "MMDetection's default"
+# What MMDetection's code does where a config leaves it out; other values that are left out are assumed.
+_BY_CODE = ("stride_in_1x1", "norm_eps", "anchor_offset", "roi_sampling", "roi_aligned", "rpn_min_size")
 ALWAYS_MMDETECTION = {"anchors_rounded": False, "rpn_score_threshold": 0.0}  # no field changes these
 # Smaller than any side of a box that is not empty: MMDetection keeps proposals whose sides are above min_bbox_size.
 _NOT_EMPTY = 1e-6
@@ -25,7 +27,8 @@ class MmdetectionRules:
 
     bgr: bool
     scales_outer: bool  # anchors go through scales, then ratios
-    notes: dict[str, str] = field(default_factory=dict)
+    assumed: Mapping[str, Mapping[str, Any]]  # settings that the config leaves out, by origin
+    notes: dict[str, str]
 
 
 def mmdetection_rules(
@@ -45,7 +48,10 @@ def mmdetection_rules(
     _take_pooling(fields, shapes)
     _take_detections(fields)
     photos: Photos = photo_rules(fields, style == "caffe")
-    return MmdetectionRules(photos.bgr, scales_outer, photos.notes)
+    by_code = {name: value for name, value in fields.assumed.items() if name in _BY_CODE}
+    others = {name: value for name, value in fields.assumed.items() if name not in _BY_CODE}
+    assumed = {_DEFAULT: by_code, f"{ASSUMED}: {_DEFAULT}": others}
+    return MmdetectionRules(photos.bgr, scales_outer, assumed, photos.notes)
 
 
 def _take_anchors(fields: ConfigFields, fpn_levels: int) -> bool:
@@ -106,7 +112,7 @@ def _take_proposals(fields: ConfigFields) -> None:
     smallest = fields.number(f"{place}.min_bbox_size")
     if smallest is not MISSING:
         smallest = max(smallest, _NOT_EMPTY) if smallest >= 0 else 0.0
-    fields.take("rpn_min_size", smallest, _NOT_EMPTY)
+    fields.take("rpn_min_size", smallest, 0.0)
 
 
 def _take_detections(fields: ConfigFields) -> None:
@@ -125,7 +131,7 @@ def _take_detections(fields: ConfigFields) -> None:
 
 
 def _take_pooling(fields: ConfigFields, shapes: Mapping[str, Any]) -> None:
-    found = {}
+    found: dict[str, tuple[Any, ...]] = {}
     for head in ("bbox", "mask") if shapes["masks"] else ("bbox",):
         layer = f"{_ROI}.{head}_roi_extractor.roi_layer"
         fields.expect(f"{layer}.type", "RoIAlign")
@@ -135,9 +141,7 @@ def _take_pooling(fields: ConfigFields, shapes: Mapping[str, Any]) -> None:
         strides = fields.numbers(f"{_ROI}.{head}_roi_extractor.featmap_strides")
         first = 2 ** (6 - len(shapes["levels"]))
         if strides is MISSING or not strides or strides != tuple(first * 2**i for i in range(len(strides))):
-            fields.refuse(
-                f"{_ROI}.{head}_roi_extractor.featmap_strides", strides, f"strides of {first}, {2 * first}, ..."
-            )
+            fields.refuse(f"{_ROI}.{head}_roi_extractor.featmap_strides", strides, f"strides from {first} up")
         if len(strides) > len(shapes["levels"]):
             fields.refuse(f"{_ROI}.{head}_roi_extractor.featmap_strides", strides, "pooling of the FPN's own levels")
         found[head] += (strides,)

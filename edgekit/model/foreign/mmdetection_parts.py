@@ -1,4 +1,4 @@
-"""The parts that MMDetection's config names, and the sizes it gives, against what edgekit reads and the weights have."""
+"""The parts and sizes in MMDetection's config, against what edgekit reads and what the weights have."""
 
 from __future__ import annotations
 

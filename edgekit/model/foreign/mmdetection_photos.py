@@ -9,8 +9,13 @@ from typing import Any
 from edgekit.model.foreign.config_values import MISSING, ConfigFields
 from edgekit.model.foreign.rearranging import rgb_statistics
 
-_PIPELINES = ("test_dataloader.dataset.pipeline", "test_dataloader.dataset.dataset.pipeline", "test_pipeline")
-_PIPELINES += ("data.test.pipeline", "data.test.dataset.pipeline", "val_dataloader.dataset.pipeline")
+_PIPELINES = (
+    "test_dataloader.dataset.pipeline",
+    "test_dataloader.dataset.dataset.pipeline",
+    "data.test.pipeline",
+    "data.test.dataset.pipeline",
+    "test_pipeline",
+)
 _CAFFE = ((103.53, 116.28, 123.675), (1.0, 1.0, 1.0))  # BGR
 _PYTORCH = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # RGB
 

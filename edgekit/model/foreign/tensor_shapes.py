@@ -90,9 +90,7 @@ def _body(tensors: Tensors, path: object) -> dict[str, Any]:
 def _neck(tensors: Tensors, path: object) -> dict[str, Any]:
     laterals = _count(tensors, f"{_FPN}.inner_blocks", r"\.0\.weight$", path)
     if not 1 <= laterals <= 4:
-        raise EdgekitError(
-            f"{path}: {_FPN}: has {laterals} levels", "edgekit reads FPNs over 1 to 4 stages of a ResNet"
-        )
+        raise EdgekitError(f"{path}: {_FPN}: has {laterals} levels", "edgekit reads FPNs over 1 to 4 stages")
     channels = shape_of(tensors, f"{_FPN}.layer_blocks.0.0.weight", 4, path)[0]
     convs = _count(tensors, "rpn.head.conv", r"\.0\.weight$", path)
     for conv in range(max(convs, 1)):
