@@ -1,0 +1,54 @@
+"""A detector of another framework in torchvision's terms: tensors, settings, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from edgekit.artifacts.detector_settings import RESNET, DetectorSettings
+from edgekit.errors import EdgekitError
+
+# The origins of settings: a config that was given, and the weights' file (its tensors or its metadata).
+CONFIG, FILE = "config", "file"
+_DEPTHS: dict[tuple[int, ...], int] = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What was read: torchvision's names of tensors (float32, background first), ``classes`` without background.
+
+    ``notes`` says what was rearranged, by subject ("background": "last -> first").
+    """
+
+    name: str
+    tensors: Mapping[str, torch.Tensor]
+    settings: DetectorSettings
+    classes: tuple[str, ...] | None
+    notes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def settings_of(by_origin: Mapping[str, Mapping[str, Any]], path: object) -> DetectorSettings:
+    """The settings of which each origin says some; raises EdgekitError for values that cannot be."""
+    try:
+        values = {name: value for said in by_origin.values() for name, value in said.items()}
+        settings = DetectorSettings().changed(values, FILE)
+        for origin, said in by_origin.items():
+            settings = settings.changed(said, origin)
+    except ValueError as error:
+        raise EdgekitError(f"{path}: {error}", "give the config that these weights were trained with") from None
+    return settings
+
+
+def foreign_name(framework: str, settings: DetectorSettings) -> str:
+    """A name as torchvision's builders have it, after the framework: "detectron2 maskrcnn_resnet50_fpn"."""
+    depth: int | str = _DEPTHS.get(settings.blocks, "")
+    if settings.blocks == (3, 4, 6, 3) and not settings.bottleneck:
+        depth = 34
+    body = f"{RESNET}{depth}"
+    if settings.groups > 1:
+        body = f"resnext{depth}_{settings.groups}x{settings.block_channels[0] // settings.groups}d"
+    return f"{framework} {'maskrcnn' if settings.masks else 'fasterrcnn'}_{body}_fpn"
