@@ -14,6 +14,7 @@ from edgekit.artifacts.pack_files import Pack
 from edgekit.artifacts.safetensors_files import tensors_sha256, write_safetensors
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size, without_weights
+from edgekit.model.foreign.reading import is_foreign, read_foreign
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.packs import grown_fingerprint, with_packs
@@ -78,6 +79,8 @@ def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints(
         raise EdgekitError(f"{path}: is not a checkpoint", "give the .safetensors or .pth file it was made from")
     weights = read_weights(path)
     if weights.metadata is None:
+        if is_foreign(weights):
+            return read_foreign(weights, path, hints)
         pretrained = str(model) if str(model) in TORCHVISION else None
         return weights, recognise(weights.tensors, path, hints, pretrained)
     hints.refuse(path)
