@@ -9,11 +9,14 @@ from torchvision.models import mobilenet_v2, mobilenet_v3_small
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.backbone_utils import BackboneWithFPN, mobilenet_backbone, resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import AnchorGenerator, RPNHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
-from tests.checkpoints import seeing
+from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
+from edgekit.model.generations import normalise
+from tests.checkpoints import SIZE, seeing
 
 COUNT = 40
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2")
@@ -34,7 +37,7 @@ def drawn_detector(seed: int) -> FasterRCNN:
     sizes = tuple((s[0], 1.5 * s[0]) if several else s for s in sizes)
     classes, features = rng.randint(2, 6), rng.choice([32, 64])
     bins = rng.choice([5, 7, 7])
-    convolutions = rng.random() < 0.25
+    convolutions, frozen = rng.random() < 0.25, rng.random() < 0.3
     parts = {
         "rpn_anchor_generator": AnchorGenerator(sizes, (ratios,) * levels),
         "rpn_head": RPNHead(channels, len(ratios) * len(sizes[0]), rng.choice([1, 1, 2])),
@@ -56,7 +59,7 @@ def drawn_detector(seed: int) -> FasterRCNN:
         "min_size": rng.choice([320, 800]),
     }
     if rng.random() < 0.4:
-        return _surer(seeing(FasterRCNN(backbone, **parts)))
+        return _detecting(FasterRCNN(backbone, **parts), frozen)
     widths = rng.choice([(32,), (24, 16), (16, 16, 16, 16)])
     hidden = rng.choice([8, 32])
     masks = {
@@ -64,18 +67,32 @@ def drawn_detector(seed: int) -> FasterRCNN:
         "mask_head": MaskRCNNHeads(channels, widths, 1, torch.nn.BatchNorm2d if convolutions else None),
         "mask_predictor": MaskRCNNPredictor(widths[-1], hidden, classes),
     }
-    return _surer(seeing(MaskRCNN(backbone, **parts, **masks)))
+    return _detecting(MaskRCNN(backbone, **parts, **masks), frozen)
 
 
-def _surer(model: FasterRCNN) -> FasterRCNN:
-    """The model with less of a liking for the background."""
+def _detecting(model: FasterRCNN, frozen: bool) -> FasterRCNN:
+    """The model in eval mode, each of its classes likely in some of the RPN's proposals."""
+    model = seeing(model)
+    for module in list(model.modules()):
+        for name, norm in module.named_children():
+            if frozen and isinstance(norm, torch.nn.BatchNorm2d):
+                setattr(module, name, FrozenBatchNorm2d(norm.num_features, norm.eps))
+                module.get_submodule(name).load_state_dict(norm.state_dict())
+    photo = fit(read_image(list_images(SAMPLE_PHOTOS)[0]), SIZE).pixels
+    images = normalise(torch.tensor(photo)[None], model.transform.image_mean, model.transform.image_std)
     with torch.no_grad():
-        model.roi_heads.box_predictor.cls_score.bias[0] -= 4.0
+        features = model.backbone(images)
+        proposals, _ = model.rpn(ImageList(images, [SIZE]), features)
+        layer = model.roi_heads.box_predictor.cls_score
+        logits = layer(model.roi_heads.box_head(model.roi_heads.box_roi_pool(features, proposals, [SIZE])))
+        deviation = logits.std(dim=0) + 1e-6
+        layer.weight *= (2 / deviation)[:, None]
+        layer.bias -= layer.bias + 2 / deviation * (logits.mean(dim=0) - layer.bias)
     return model
 
 
 def _backbone(rng: random.Random) -> BackboneWithFPN:
-    norm = FrozenBatchNorm2d if rng.random() < 0.3 else torch.nn.BatchNorm2d
+    norm = torch.nn.BatchNorm2d
     kind = rng.choice([*RESNETS, "mobile", "mobile", "small"])
     if kind == "mobile":
         name = rng.choice(["mobilenet_v2", "mobilenet_v3_large"])

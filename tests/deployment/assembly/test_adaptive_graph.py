@@ -48,9 +48,9 @@ def model() -> tuple[GenerationalRCNN, ModelMeta]:
 
 
 @pytest.fixture(scope="module")
-def graph(model: tuple[GenerationalRCNN, ModelMeta]) -> Iterator[onnx.ModelProto]:
+def graph(model: tuple[GenerationalRCNN, ModelMeta]) -> onnx.ModelProto:
     module, meta = model
-    yield to_onnx(module, GraphShape(meta.input_size))
+    return to_onnx(module, GraphShape(meta.input_size))
 
 
 def photos() -> list[np.ndarray]:
