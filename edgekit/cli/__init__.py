@@ -31,8 +31,8 @@ from edgekit.errors import EdgekitError
 def cli() -> None:
     """Add classes to a trained Mask R-CNN or Faster R-CNN, export it for edge devices, measure what it costs.
 
-    MODEL and BASE are a file (.safetensors, .pt, .pth, .onnx), a folder that edgekit export wrote, torchvision's name
-    of a model, e.g. maskrcnn_resnet50_fpn, or "demo", the model that comes with edgekit.
+    MODEL and BASE are a file (.safetensors, .pt, .pth, .ckpt, .bin, .pkl, .onnx), a folder that edgekit export wrote,
+    torchvision's name of a model, e.g. maskrcnn_resnet50_fpn, or "demo", the model that comes with edgekit.
     """
 
 
