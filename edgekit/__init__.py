@@ -31,6 +31,7 @@ _PUBLIC = {
     "load": "edgekit.runtime.opening:open_session",
     "predict": "edgekit.inference.predict:predict",
     "remove": "edgekit.deployment.folder.installing:remove",
+    "save": "edgekit.model.modules:save",
     "run_demo": "edgekit.demo.run_demo:run_demo",
 }
 __all__ = ["__version__", *_PUBLIC]

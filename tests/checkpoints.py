@@ -19,11 +19,16 @@ MASKRCNN, FASTERRCNN = "maskrcnn_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_3
 
 @cache
 def random_detector(name: str, classes: int = 5) -> FasterRCNN:
-    """torchvision's model without pretrained weights, its scores spread by what it sees in the sample photos."""
+    """torchvision's model without pretrained weights that detects something."""
     torch.manual_seed(0)
-    model: FasterRCNN = get_model_builder(name)(weights=None, weights_backbone=None, num_classes=classes)
+    return seeing(get_model_builder(name)(weights=None, weights_backbone=None, num_classes=classes))
+
+
+def seeing(model: FasterRCNN) -> FasterRCNN:
+    """A model with random weights in eval mode, its scores spread by what it sees in the sample photos."""
     photos = [read_image(p) for p in list_images(SAMPLE_PHOTOS)]
-    images = normalise(torch.stack([torch.tensor(fit(p, SIZE).pixels) for p in photos]))
+    canvases = torch.stack([torch.tensor(fit(p, SIZE).pixels) for p in photos])
+    images = normalise(canvases, model.transform.image_mean, model.transform.image_std)
     with torch.no_grad():
         for norm in model.modules():
             if isinstance(norm, nn.BatchNorm2d):

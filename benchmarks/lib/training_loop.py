@@ -21,6 +21,7 @@ from torchvision.models.detection import MaskRCNN
 
 from edgekit.artifacts.metadata import BACKGROUND, ModelMeta, tool_versions
 from edgekit.measurement.evaluate import evaluate
+from edgekit.model.architectures import SMALL, build_detector, freeze_norms
 from edgekit.model.checkpoint import save_model
 from edgekit.model.generations import GenerationalRCNN
 
@@ -30,7 +31,17 @@ WARM_UP = 200  # steps
 SAVE_EVERY = 100  # steps
 LOG_EVERY = 20  # steps
 
+TRAIN_PROPOSALS, TRAIN_SAMPLES = 300, 64  # a photo
+
 Sample = tuple[torch.Tensor, dict[str, torch.Tensor]]  # image [3, H, W] in 0..1, torchvision's target
+
+
+def small_detector(num_classes: int) -> MaskRCNN:
+    """The shipped architecture with random weights and frozen batch norms, set up for training."""
+    model = freeze_norms(build_detector(SMALL, num_classes))
+    model.rpn._pre_nms_top_n["training"], model.rpn._post_nms_top_n["training"] = 2 * TRAIN_PROPOSALS, TRAIN_PROPOSALS
+    model.roi_heads.fg_bg_sampler.batch_size_per_image = TRAIN_SAMPLES
+    return model
 
 
 @dataclasses.dataclass(frozen=True)

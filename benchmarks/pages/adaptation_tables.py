@@ -33,6 +33,12 @@ def demo_table(demo: dict[str, Any]) -> str:
             _whole(demo["adapt_seconds"]),
         ],
         [
+            "edgekit, int8",
+            *_ap50(demo["int8"]),
+            f"{demo['int8_false_new_per_base_image']:.2f}",
+            f"+ {_whole(demo['int8_export_seconds'])}",
+        ],
+        [
             "torchvision's fine-tuning of both predictors",
             *_ap50(demo["naive"]),
             f"{demo['naive_false_new_per_base_image']:.2f}",
@@ -41,7 +47,8 @@ def demo_table(demo: dict[str, Any]) -> str:
     ]
     changed = (
         f"\nOld detections changed: {demo['old_detections_changed']} of {demo['old_detections_compared']}, "
-        "compared bit by bit in PyTorch and in onnxruntime. "
+        "compared bit by bit in fp32, in PyTorch and in onnxruntime; int8 changes them. "
+        f"Its seconds are those of the conversion, calibrated on the {photos['new-train']} photos. "
         f"Exporting the trunk took {demo['trunk_export_seconds']:.0f} s more, once per base model. "
         f"torchvision's loop trained {demo['loop_epochs']} epochs; its seconds are extrapolated to {epochs}.\n"
     )

@@ -21,18 +21,21 @@ METHODS = {
     "torchvision's loop": "torchvision's training loop",
     "all data, all labels (upper bound)": "upper bound: all old data, all labels",
 }
-WAYS = (
-    "edgekit int8, onnxruntime CPU",
-    "edgekit fp32, onnxruntime CPU",
-    "torchvision's export, onnxruntime CPU",
-    "torchvision, torch.compile",
-    "torchvision, eager",
-)
+INT8 = "edgekit int8, onnxruntime CPU"
+WAYS = {  # by their names in peers.json, those in demo.json
+    INT8: "adapted-int8.onnx (edgekit, 8 bits)",
+    "edgekit fp32, onnxruntime CPU": "adapted.onnx (edgekit)",
+    "edgekit fp32 in parts, onnxruntime CPU": "adapted/ (edgekit)",
+    "torchvision's export, onnxruntime CPU": "adapted.onnx (torchvision's export)",
+    "torchvision, torch.compile": None,
+    "torchvision, eager": None,
+}
 
 
 def main() -> int:
-    methods, peers = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("methods_demo", "peers"))
-    tables = {"methods": methods_table(methods), "latency": latency_table(peers)}
+    names = ("methods_demo", "peers", "demo")
+    methods, peers, demo = (json.loads((RESULTS / f"{name}.json").read_text()) for name in names)
+    tables = {"methods": methods_table(methods), "latency": latency_table(peers, demo)}
     return write_or_check({README: with_tables(README.read_text(), tables)})
 
 
@@ -50,12 +53,24 @@ def methods_table(result: dict[str, Any]) -> str:
     return lines([*columns, "false new detections per old-only photo", "seconds"], table)
 
 
-def latency_table(result: dict[str, Any]) -> str:
-    """Median milliseconds of five ways to run the embedded model, on every machine that was measured."""
-    machines = result["machines"]
+def latency_table(peers: dict[str, Any], demo: dict[str, Any]) -> str:
+    """Median milliseconds of the embedded model on every machine that was measured, and of the demo's adapted one."""
+    machines = peers["machines"]
     size = "x".join(map(str, next(iter(machines.values()))["input_size"]))
-    table = [[way, *(_median(machine["rows"].get(way)) for machine in machines.values())] for way in WAYS]
-    return lines([f"embedded model at {size}, batch 1, median ms", *machines], table)
+    adapted = {row["artifact"]: row for row in demo["latency"]}
+    table = []
+    for way, form in WAYS.items():
+        title = f"{way} ({_price(demo)})" if way == INT8 else way
+        table.append([title, *(_median(machine["rows"].get(way)) for machine in machines.values())])
+        table[-1].append(_median(adapted.get(form)))
+    about = f"adapted model of `make demo`, {demo['machine']['cpu']}, {demo['machine']['cores']} cores"
+    return lines([f"embedded model at {size}, batch 1, median ms", *machines, about], table)
+
+
+def _price(demo: dict[str, Any]) -> str:
+    """What 8 bits cost the adapted model."""
+    before, after = ([100 * demo[form][part]["box"]["AP50"] for part in ("old", "new")] for form in ("adapted", "int8"))
+    return f"old / new box AP50 {after[0]:.1f} / {after[1]:.1f}, fp32 {before[0]:.1f} / {before[1]:.1f}"
 
 
 def _median(row: dict[str, Any] | None) -> str:

@@ -23,7 +23,7 @@ from edgekit.demo.photo_sets import write_demo_set
 from edgekit.files.whole_files import write_text
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.measurement.machine.system import machine
-from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
+from edgekit.model.architectures import SMALL, build_detector, freeze_norms
 from edgekit.model.checkpoint import save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.runtime.onnx_session import OnnxSession
@@ -78,7 +78,7 @@ def export(work: Path, name: str, row: dict[str, Any]) -> Path:
         model = work / f"classes-{classes}.safetensors"
         torch.manual_seed(0)
         names = ("__background__", *(f"class {i}" for i in range(1, classes)))
-        module = GenerationalRCNN(maskrcnn_mobilenet_v2_fpn(classes).eval())
+        module = GenerationalRCNN(freeze_norms(build_detector(SMALL, classes)).eval())
         save_model(model, module, ModelMeta("maskrcnn_mobilenet_v2_fpn", (names,), (320, 320)))
     return edgekit.export(model, output, verify=False, shape=GraphShape(**options)).output
 

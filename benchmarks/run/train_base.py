@@ -19,10 +19,9 @@ import torch
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
-from benchmarks.lib.training_loop import Learned, Sample, fit, load_imagenet, pack
+from benchmarks.lib.training_loop import Learned, Sample, fit, load_imagenet, pack, small_detector
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.demo.scenes import BASE_CLASSES, render_scene
-from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
 
 BATCH = 8
 PEAK_LR = {"body": 2e-4, "rest": 6e-4, "slim masks": 1e-3}
@@ -51,7 +50,7 @@ def main() -> None:
 def train(work: Path, steps: int, seed: int) -> MaskRCNN:
     """Train up to ``steps`` steps of BATCH scenes, from the work folder's state if it has one."""
     torch.manual_seed(seed)
-    model = _with_full_mask_head(maskrcnn_mobilenet_v2_fpn(1 + len(BASE_CLASSES)))
+    model = _with_full_mask_head(small_detector(1 + len(BASE_CLASSES)))
     model.to(memory_format=torch.channels_last).train()
     for block in list(model.backbone.body.children())[:FROZEN_BLOCKS]:
         block.requires_grad_(False)
@@ -67,7 +66,7 @@ def train(work: Path, steps: int, seed: int) -> MaskRCNN:
 def slim_masks(full: MaskRCNN, first_step: int, work: Path, seed: int) -> MaskRCNN:
     """The shipped architecture with the trained model's weights and a mask head trained on new scenes."""
     torch.manual_seed(seed)
-    model = maskrcnn_mobilenet_v2_fpn(1 + len(BASE_CLASSES)).train()
+    model = small_detector(1 + len(BASE_CLASSES)).train()
     kept = {k: v for k, v in full.state_dict().items() if "roi_heads.mask_" not in k}
     model.load_state_dict(kept, strict=False)
     model.requires_grad_(False)

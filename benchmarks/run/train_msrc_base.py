@@ -19,10 +19,9 @@ import numpy as np
 import torch
 
 from benchmarks.lib.paths import SHARED
-from benchmarks.lib.training_loop import Learned, Sample, fit, load_imagenet, pack
+from benchmarks.lib.training_loop import Learned, Sample, fit, load_imagenet, pack, small_detector
 from edgekit.adaptation.features.views import View, plain_view, varied_view
 from edgekit.data.annotations.formats import read_dataset
-from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
 
 MSRC = SHARED / "msrc"
 NEW_CLASSES = ("bird", "boat")
@@ -42,7 +41,7 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     classes, views = train_views(args.msrc)
-    model = maskrcnn_mobilenet_v2_fpn(1 + len(classes)).to(memory_format=torch.channels_last).train()
+    model = small_detector(1 + len(classes)).to(memory_format=torch.channels_last).train()
     model.backbone.body.requires_grad_(False)
     state = args.work / "state.pt"
     if not state.exists():

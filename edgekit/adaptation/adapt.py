@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit.adaptation.bases import Adaptable, PartsBase, open_base
 from edgekit.adaptation.features.feature_cache import FeatureStore
@@ -24,8 +24,12 @@ from edgekit.artifacts.pack_files import is_pack, read_packs
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import output_folder
 from edgekit.model.hints import CheckpointHints
+from edgekit.model.modules import as_file
 from edgekit.processes import processes
 from edgekit.progress import Say, Track, silent, unsaid
+
+if TYPE_CHECKING:
+    from torchvision.models.detection import FasterRCNN
 
 MOST_TOLD = 10  # of what is left out, before training
 LOW_RECALL = 0.8  # of the RPN, below which advice is given
@@ -39,6 +43,7 @@ class Adaptation:
     base: str
     architecture: str
     recognised: Mapping[str, str]  # how a base that says nothing of itself was understood
+    assumed: tuple[str, ...]  # settings that the base model's weights do not say
     old_classes: int  # all that the base has, without the background
     classes: tuple[str, ...]
     photos: int  # learned from
@@ -57,7 +62,7 @@ class Adaptation:
 
 
 def adapt(
-    base: str | Path,
+    base: str | Path | FasterRCNN,
     data: str | Path,
     images: str | Path,
     output: str | Path,
@@ -75,6 +80,7 @@ def adapt(
 ) -> Adaptation:
     """Add the classes annotated in ``data`` to a model, and write them to ``output``: a pack, or the larger model.
 
+    ``base`` is a model's file or name, or a torchvision detector that the program has constructed (see ``save``).
     A pack (.pack) holds the new classes alone, and is used beside the base model and the ``packs`` that it was trained
     on top of. ``classes`` picks some of the data's classes (default: all that have objects). Only class weights of the
     predictors train, on RoI features that the frozen trunk computes once. Afterwards base and adapted model both run on
@@ -87,17 +93,17 @@ def adapt(
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}
     files = {"data": data, "images": images, **more}
     outputs = [output] if is_pack(output) else [output, proof_of(output)]
-    check_outputs(outputs, [base, *packs, hints.base_classes, *files.values()], force)
-    with processes() as ranks:
-        source = open_base(base, read_packs(packs), hints, size)
-        _check_base(source, base, output, learning)
+    with as_file(base, hints) as (model, left), processes() as ranks:
+        check_outputs(outputs, [model, *packs, *left.files, *files.values()], force)
+        source = open_base(model, read_packs(packs), left, size)
+        _check_base(source, model, output, learning)
         has_masks = source.predictors.mask_predictor is not None
         inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, skip_bad_images)
         output_folder(output.absolute().parent)
         say, track = (say, track) if ranks.first else (unsaid, silent)
         _say_skipped(inputs.skipped, say)
         job = Job(source, inputs, learning, ranks, track)
-        return _run(job, output, store, extra.max_old_drop, {"base": str(base), "files": files}, say)
+        return _run(job, output, store, extra.max_old_drop, {"base": str(model), "files": files}, say)
 
 
 def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Learning) -> None:
@@ -143,6 +149,7 @@ def _run(
             base=about["base"],
             architecture=meta.architecture,
             recognised=meta.recognised,
+            assumed=meta.settings.assumed(),
             old_classes=len(meta.categories) - 1,
             classes=inputs.classes,
             photos=len(inputs.learn),

@@ -163,7 +163,7 @@ def _detect_both(before: Session, after: Session, photo: np.ndarray, whole: bool
 def detect_with_one_trunk(sessions: Mapping[TorchSession, int | None], photo: np.ndarray) -> list[Detections]:
     """What models of one trunk, which runs once, find in a photo: each in so many of its groups of classes, or all."""
     first = next(iter(sessions))
-    canvas = fit(photo, first.meta.input_size)
+    canvas = fit(photo, first.meta.input_size, first.meta.settings.pad)
     size = canvas.pixels.shape[:2]
     with torch.inference_mode():
         features, proposals = first.module.trunk(torch.tensor(canvas.pixels, device=first.device)[None])

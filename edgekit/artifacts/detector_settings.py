@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -17,6 +17,7 @@ from edgekit.files.reading import read_text
 ASSUMED = "assumed"  # the origin of what neither the file nor the user says
 EXTRA_LEVELS = ("pool", "none")
 RESNET = "resnet"
+RESNETS = ("blocks", "bottleneck", "stem_channels", "stage_channels", "block_channels", "groups", "stride_in_1x1")
 Numbers = tuple[float, ...]
 
 
@@ -47,6 +48,7 @@ class DetectorSettings:
     anchor_ratios: tuple[Numbers, ...] = ((0.5, 1.0, 2.0),) * 5
     anchors_rounded: bool = True
     anchor_offset: float = 0.0  # in strides
+    anchor_strides: tuple[int, ...] = ()  # of each level's cells in pixels; none: the input's size // the level's
     rpn_convs: int = 1
     rpn_pre_nms: int = 1000  # best boxes of each level
     rpn_post_nms: int = 1000
@@ -67,6 +69,7 @@ class DetectorSettings:
     mask_norms: bool = False
     mask_hidden: int = 256
     # What detections are chosen by.
+    symmetric_clamp: bool = False  # whether sides may neither grow nor shrink by more than 62.5 times, or not grow only
     box_weights: Numbers = (10.0, 10.0, 5.0, 5.0)
     score_threshold: float = 0.05
     nms_threshold: float = 0.5
@@ -83,11 +86,14 @@ class DetectorSettings:
         if self.extra_level not in EXTRA_LEVELS:
             raise ValueError(f"extra_level {self.extra_level}: give one of: {', '.join(EXTRA_LEVELS)}")
         levels = len(self.levels) + (self.extra_level == "pool")
-        for name in ("anchor_sizes", "anchor_ratios"):
+        for name in ("anchor_sizes", "anchor_ratios", *(["anchor_strides"] if self.anchor_strides else [])):
             if len(getattr(self, name)) != levels:
                 raise ValueError(f"{name}: has {len(getattr(self, name))} levels, the FPN has {levels}")
-            if not all(values and min(values) > 0 for values in getattr(self, name)):
-                raise ValueError(f"{name}: give numbers above 0 for every level")
+        for values in (*self.anchor_sizes, *self.anchor_ratios, self.anchor_strides or (1,)):
+            if not values or min(values) <= 0:
+                raise ValueError("anchor_sizes, anchor_ratios, anchor_strides: give numbers above 0 for every level")
+        if len(set(self.anchors_per_cell)) > 1:
+            raise ValueError(f"anchor_sizes, anchor_ratios: levels differ in anchors per cell: {self.anchors_per_cell}")
         for name, count in (("mean", 3), ("std", 3), ("box_weights", 4)):
             if len(getattr(self, name)) != count:
                 raise ValueError(f"{name}: give {count} numbers")
@@ -124,9 +130,13 @@ class DetectorSettings:
         left_out = ("origins", "min_side", "max_side")
         return json.dumps({n: v for n, v in self.values().items() if n not in left_out}, sort_keys=True)
 
-    def assumed(self) -> list[str]:
+    def uses(self, name: str) -> bool:
+        """Whether a field says anything of this detector: a MobileNet has no blocks, a Faster R-CNN no masks."""
+        return (self.body == RESNET or name not in RESNETS) and (self.masks or not name.startswith("mask_"))
+
+    def assumed(self) -> tuple[str, ...]:
         """The fields that neither the file nor the user says."""
-        return [name for name, origin in self.origins.items() if origin.startswith(ASSUMED)]
+        return tuple(n for n, origin in self.origins.items() if origin.startswith(ASSUMED) and self.uses(n))
 
     def values(self) -> dict[str, Any]:
         """The fields by name, without ``origins``."""
@@ -143,6 +153,11 @@ class DetectorSettings:
                 raise ValueError(f"{name}: is not a setting; there are: {', '.join(self.values())}")
         read = {name: _as_kind(kinds[name], value, name) for name, value in values.items()}
         return replace(self, **read, origins={**self.origins, **dict.fromkeys(read, origin)})
+
+    def read_from_weights(self, names: Iterable[str]) -> DetectorSettings:
+        """These with the fields ``names`` as read from the weights."""
+        known = set(names)
+        return replace(self, origins={name: origin for name, origin in self.origins.items() if name not in known})
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> DetectorSettings:

@@ -21,6 +21,7 @@ class GraphShape:
     batch: int = 1  # images per run
     proposals: int | None = None  # per image
     detections: int | None = None  # slots per generation
+    sampling_cells: int | None = None  # that a bin of adaptive RoIAlign reads
     overlaps: str | None = None  # "one": leave one label per object, by emptying slots
 
     @property

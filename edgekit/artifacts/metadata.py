@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgekit.artifacts.detector_settings import DetectorSettings
 from edgekit.errors import EdgekitError
 from edgekit.files.code_digest import installed_version
 
@@ -33,6 +34,7 @@ class ModelMeta:
     trained on top of, and ``packs`` which of them are packs. ``fingerprint`` says which base model a graph was made
     from (``model.checkpoint.fingerprint``). ``input_size`` is (height, width) in pixels. ``input_type`` says what a
     graph takes: "uint8" canvases or "float", their values in planes (see ``data.images.graph_input``).
+    ``settings`` say how the detector is built; ``architecture`` is a name for it, in the manner of torchvision's.
     ``overlaps`` is "one" for a graph that gives one label per object, else "keep". ``recognised`` says how a checkpoint
     that says nothing of itself was understood.
     """
@@ -43,7 +45,7 @@ class ModelMeta:
     scoring: str = "exact"
     precision: str = "fp32"
     input_type: str = "uint8"
-    batch_norm_eps: float = 1e-5
+    settings: DetectorSettings = field(default_factory=DetectorSettings)
     overlaps: str = "keep"
     parents: tuple[tuple[int, ...], ...] = ()
     packs: tuple[PackRecord, ...] = ()
@@ -103,6 +105,7 @@ class ModelMeta:
                 raise EdgekitError(f"{source}: was adapted by an edgekit before packs", "adapt its base model again")
             values["packs"] = tuple(PackRecord(*record) for record in values.get("packs", ()))
             values["parents"] = tuple(tuple(numbers) for numbers in values.get("parents", ()))
+            values["settings"] = DetectorSettings.from_values(values["settings"])
             height, width = values["input_size"]
             return cls(**{**values, "input_size": (int(height), int(width))})
         except (ValueError, TypeError, KeyError) as error:

@@ -23,6 +23,9 @@ KINDS = {
     ".safetensors": "checkpoint",
     ".pt": "checkpoint",
     ".pth": "checkpoint",
+    ".ckpt": "checkpoint",  # Lightning
+    ".bin": "checkpoint",  # accelerate
+    ".pkl": "checkpoint",  # Detectron2's zoo
     ".onnx": "onnx",
     ".engine": "engine",  # see runtime/engine_file.py
 }

@@ -166,10 +166,14 @@ def check_fits(pack: Pack, meta: ModelMeta, source: Path, force: bool = False) -
             f"pack {pack.name}: was trained on {pack.precision} features, and {source} computes {meta.precision}",
             f"adapt {source} itself, or install the pack into a folder with --force",
         )
-    if had := [name for name in pack.classes if name in meta.categories]:
-        raise EdgekitError(f"pack {pack.name}: {source} already has the class {had[0]}", "omit the pack")
-    if alike := find_alike(pack.classes, meta.categories):
-        raise EdgekitError(f"pack {pack.name}: its classes and those of {source}: {alike}", "omit the pack")
+    by_packs = {record.number: f"pack {record.name}" for record in meta.packs}
+    for number, classes in enumerate(meta.generations):
+        owner = by_packs.get(number, source)
+        remedy = "omit one of these packs" if number in by_packs else "omit the pack"
+        if had := [name for name in pack.classes if name in classes]:
+            raise EdgekitError(f"pack {pack.name}: {owner} already has the class {had[0]}", remedy)
+        if alike := find_alike(pack.classes, classes):
+            raise EdgekitError(f"pack {pack.name}: its classes and those of {owner}: {alike}", remedy)
 
 
 def combined(meta: ModelMeta, packs: Sequence[Pack], source: Path, force: bool = False) -> ModelMeta:

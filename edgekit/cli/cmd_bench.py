@@ -26,6 +26,7 @@ from edgekit.cli.shared_options import FILE, Names, Share
 @shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
+@shared.settings_option
 @click.option("--against", type=FILE, default=None, help="Compare with an older result of --json FILE.")
 @click.option("--fail-if-slower", type=Share(), default=None, help="Exit 1 if a p50 grew by more, e.g. 5%.")
 @click.option("--markdown", type=FILE, default=None, help="Write the tables to this file.")

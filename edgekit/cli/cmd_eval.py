@@ -19,6 +19,7 @@ from edgekit.cli.shared_options import FILE
 @shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
+@shared.settings_option
 @shared.skip_option
 @shared.json_option
 def eval_command(as_json: bool, **options: Any) -> None:

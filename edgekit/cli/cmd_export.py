@@ -21,12 +21,19 @@ from edgekit.cli.shared_options import FILE, Names, Size
 @shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
+@shared.settings_option
 @click.option("--batch", default=1, show_default=True, help="Images per run.")
 @click.option("--input", default=None, help="uint8 [N, H, W, 3], or float [N, 3, H, W].  [default: uint8]")
 @click.option("--labels", default=None, help="Type of the labels: int64 or int32.  [default: int64]")
 @click.option("--proposals", type=int, default=None, help="RoIs per image.  [default: the model's own number]")
 @click.option(
     "--detections", type=int, default=None, help="Detections per generation.  [default: the model's own number]"
+)
+@click.option(
+    "--sampling-cells",
+    type=int,
+    default=None,
+    help="Cells that a bin of adaptive RoIAlign reads.  [default: 32, for masks 16]",
 )
 @click.option("--precision", default=None, help="fp32, fp16 or int8, written into the graph.  [default: fp32]")
 @click.option("--target", default="tensorrt", show_default=True, help="What fp32 and int8 are made for: tensorrt, cpu.")

@@ -20,6 +20,7 @@ from edgekit.cli.shared_options import FILE
 @shared.pack_option
 @shared.base_classes_option
 @shared.architecture_option
+@shared.settings_option
 @shared.skip_option
 @click.option("--camera", default=None, help="Camera to read: 0, /dev/video0, csi:0 (Jetson), rtsp://...")
 @click.option("--jsonl", type=FILE, default=None, help="File to write one line of JSON per image or frame to.")

@@ -17,6 +17,9 @@ base_classes_option = click.option(
 architecture_option = click.option(
     "--architecture", default=None, help="torchvision's name, where the weights fit several."
 )
+settings_option = click.option(
+    "--settings", type=FILE, default=None, help="File of what the weights do not say: anchors, thresholds, ..."
+)
 pack_option = click.option(
     "--pack", "packs", type=FILE, multiple=True, default=(), help="Pack of further classes; may be given several times."
 )

@@ -80,7 +80,7 @@ def compare(
         missing = str(error)
     else:
         chosen = _most_different(found, verification.tolerance)
-        canvases = [fit(photos.read(i), first.meta.input_size).pixels for i in chosen]
+        canvases = [fit(photos.read(i), first.meta.input_size, first.meta.settings.pad).pixels for i in chosen]
         inner = [(looks[0](canvas), looks[1](canvas)) for canvas in track(canvases, "comparing stages")]
         rows = compare_stages(inner, [found[i] for i in chosen], verification.tolerance)
     return Comparison(

@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from edgekit.artifacts.detector_settings import DetectorSettings
 from edgekit.data.grey import eight_bit
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import check_folder, list_files, refuse_special
 
-# The ImageNet statistics that torchvision's detectors normalise with, of RGB in 0..1.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-PAD = tuple(round(255 * m) for m in MEAN)  # about 0 once normalised, as torchvision pads
+PAD = DetectorSettings().pad  # of detectors that normalise as torchvision's
 SAMPLE_PHOTOS = Path(__file__).parent.parent / "assets" / "verify"  # the photos that come with edgekit
 INPUT_TYPES = ("uint8", "float")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -94,8 +92,9 @@ def graph_input(canvases: np.ndarray, input_type: str) -> np.ndarray:
     return np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), np.float32)
 
 
-def fit(photo: np.ndarray, size: tuple[int, int]) -> Canvas:
-    """Scale a photo [h, w, 3] to fill ``size`` (H, W) at its own aspect, at the top left of a padded canvas."""
+def fit(photo: np.ndarray, size: tuple[int, int], pad: tuple[int, ...] = PAD) -> Canvas:
+    """Scale a photo [h, w, 3] to fill ``size`` (H, W) at its own aspect, at the top left of a canvas of the colour
+    ``pad``."""
     height, width = photo.shape[:2]
     ratio = min(size[0] / height, size[1] / width)
     fitted = (max(1, round(height * ratio)), max(1, round(width * ratio)))
@@ -106,6 +105,6 @@ def fit(photo: np.ndarray, size: tuple[int, int]) -> Canvas:
         pixels = np.ascontiguousarray(photo)
     else:
         pixels = np.empty((*size, 3), np.uint8)
-        pixels[:] = PAD
+        pixels[:] = pad
         pixels[: fitted[0], : fitted[1]] = photo
     return Canvas(pixels, (fitted[1] / width, fitted[0] / height), (height, width))

@@ -11,10 +11,11 @@ from edgekit.adaptation.proof import detect_with_one_trunk
 from edgekit.artifacts.outputs import check_outputs
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
-from edgekit.demo.model_set import MODELS, make_models, open_models, timed_models
+from edgekit.demo.model_set import INT8, MODELS, make_models, open_models, timed_models
 from edgekit.demo.page import write_page
 from edgekit.demo.photo_sets import demo_files, write_demo_set
 from edgekit.demo.summary import DemoSummary, Found, summarise
+from edgekit.deployment.precision.calibration import table_of
 from edgekit.files.whole_files import output_folder, write_text
 from edgekit.measurement.bench.sessions import time_sessions
 from edgekit.progress import Track, silent
@@ -22,7 +23,8 @@ from edgekit.runtime.session import Session, detect
 from edgekit.runtime.torch_session import TorchSession
 
 PHOTOS = {"new-train": 60, "base-test": 150, "mixed-test": 150}
-FILES = (*MODELS, "adapted.retention.json", "summary.json", "report.html")  # beside the photos
+OTHERS = ("adapted.retention.json", table_of(Path(INT8)).name, "summary.json", "report.html")
+FILES = (*MODELS, *OTHERS)  # beside the photos
 RUNS = 40  # of each model when timing
 
 

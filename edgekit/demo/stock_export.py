@@ -32,8 +32,7 @@ def export_stock(
     """
     module, meta = load_model(checkpoint, size=size)
     state = merged_state(module)
-    frozen = not any(n.endswith("num_batches_tracked") for n in state)
-    model = without_weights(meta.architecture, len(meta.categories), frozen, meta.batch_norm_eps)
+    model = without_weights(meta.settings, len(meta.categories), state)
     model.load_state_dict(state, assign=True)
     model.transform.min_size, model.transform.max_size = (min(meta.input_size),), max(meta.input_size)
     limit(model, proposals, detections)

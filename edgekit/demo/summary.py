@@ -11,7 +11,7 @@ from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
-from edgekit.demo.model_set import LOOP_EPOCHS, ModelSet
+from edgekit.demo.model_set import INT8, LOOP_EPOCHS, ModelSet
 from edgekit.measurement.bench.alone import status_mb
 from edgekit.measurement.bench.benchmark import Latency
 from edgekit.measurement.evaluate import Evaluation, score
@@ -24,15 +24,17 @@ Found = Mapping[str, Sequence[Detections]]  # by model, one for each photo
 @dataclass(frozen=True)
 class DemoSummary:
     """The demo's figures. AP in 0..1; ``base`` on base-test, the others on mixed-test, whose old objects
-    ``base_on_mixed`` covers."""
+    ``base_on_mixed`` covers. ``int8`` is the adapted model in 8 bits: its old detections are not counted as changed."""
 
     base: Evaluation
     base_on_mixed: Evaluation
     adapted: Evaluation
+    int8: Evaluation
     naive: Evaluation
     old_detections_changed: int
     old_detections_compared: int
     false_new_per_base_image: float
+    int8_false_new_per_base_image: float
     naive_false_new_per_base_image: float
     trunk_export_seconds: float  # once per base model
     adapt_seconds: float  # features and training
@@ -41,6 +43,7 @@ class DemoSummary:
     loop_seconds: float  # that these took
     photos: dict[str, int]
     export_seconds: float
+    int8_export_seconds: float  # calibration included
     parity_matched: int
     parity_compared: int
     latency: tuple[Latency, ...]
@@ -78,10 +81,12 @@ def summarise(
         base=evaluate_on("base-test", "base"),
         base_on_mixed=evaluate_on("mixed-test", "base"),
         adapted=evaluate_on("mixed-test", "adapted"),
+        int8=evaluate_on("mixed-test", INT8),
         naive=evaluate_on("mixed-test", "naive"),
         old_detections_changed=sum(k.changed for k in kept),
         old_detections_compared=sum(k.compared for k in kept),
         false_new_per_base_image=_false_new(found["base-test"]["adapted"], old_labels),
+        int8_false_new_per_base_image=_false_new(found["base-test"][INT8], old_labels),
         naive_false_new_per_base_image=_false_new(found["base-test"]["naive"], old_labels),
         trunk_export_seconds=made.adaptation.trunk_seconds,
         adapt_seconds=round(made.adaptation.feature_seconds + made.adaptation.training_seconds, 2),
@@ -90,6 +95,7 @@ def summarise(
         epochs=made.adaptation.settings["epochs"],
         photos={name: len(dataset.photos) for name, dataset in sets.items()},
         export_seconds=made.exported.seconds,
+        int8_export_seconds=made.int8.seconds,
         parity_matched=agreement.matched,
         parity_compared=agreement.compared,
         latency=tuple(latency),

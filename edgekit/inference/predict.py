@@ -65,7 +65,7 @@ def predict(
     video = _video(paths, camera)
     _check(video or camera, folder, frames)
     files = list(_files(paths, folder)) if video is None and camera is None else []
-    check_outputs([folder, lines, *(picture for _, picture in files)], [model, *paths, hints.base_classes], force)
+    check_outputs([folder, lines, *(picture for _, picture in files)], [model, *paths, *hints.files], force)
     session = open_session(model, replace(selection, overlaps=selection.overlaps or "one"), hints)
     if camera is not None:
         return watch(session, open_camera(camera), folder, lines, min_score, frames, track)

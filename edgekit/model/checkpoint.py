@@ -13,12 +13,13 @@ from edgekit.artifacts.model_names import TORCHVISION, kind_of, resolve
 from edgekit.artifacts.pack_files import Pack
 from edgekit.artifacts.safetensors_files import tensors_sha256, write_safetensors
 from edgekit.errors import EdgekitError
-from edgekit.model.architectures import ARCHITECTURES, check_size, without_weights
+from edgekit.model.architectures import check_size, without_weights
+from edgekit.model.foreign.reading import is_foreign, read_foreign
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.packs import grown_fingerprint, with_packs
 from edgekit.model.predictors import Generation
-from edgekit.model.recognise import frozen_norms, recognise
+from edgekit.model.recognise import recognise
 from edgekit.model.sources import Weights, read_weights
 
 # The layers that have rows for each class, with their rows per class.
@@ -55,12 +56,10 @@ def build_model(
     path: Path, weights: Weights, meta: ModelMeta, size: tuple[int, int] | None = None
 ) -> tuple[GenerationalRCNN, ModelMeta]:
     """``load_model`` of what ``read_checkpoint`` read from ``path``; the module shares the tensors."""
-    if meta.architecture not in ARCHITECTURES:
-        raise EdgekitError(f"{path}: unknown architecture {meta.architecture}", "update edgekit")
     if size is not None:
         meta = replace(meta, input_size=check_size(size))
     groups = meta.group_sizes
-    base = without_weights(meta.architecture, groups[0], frozen_norms(weights.tensors), meta.batch_norm_eps)
+    base = without_weights(meta.settings, groups[0], weights.tensors)
     try:
         tensors, added = split_generations(weights.tensors, groups)
         base.load_state_dict(tensors, strict=True, assign=True)
@@ -80,6 +79,8 @@ def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints(
         raise EdgekitError(f"{path}: is not a checkpoint", "give the .safetensors or .pth file it was made from")
     weights = read_weights(path)
     if weights.metadata is None:
+        if is_foreign(weights):
+            return read_foreign(weights, path, hints)
         pretrained = str(model) if str(model) in TORCHVISION else None
         return weights, recognise(weights.tensors, path, hints, pretrained)
     hints.refuse(path)
@@ -98,7 +99,7 @@ def fingerprint(tensors: Mapping[str, torch.Tensor], meta: ModelMeta) -> str:
 def base_sha256(base: Mapping[str, torch.Tensor], meta: ModelMeta) -> str:
     """The digest of a base model's weights and of what they are used for."""
     arrays = {name: tensor.numpy() for name, tensor in base.items()}
-    return tensors_sha256(arrays, f"{meta.architecture} {meta.batch_norm_eps}")
+    return tensors_sha256(arrays, meta.settings.identity)
 
 
 def save_model(path: Path, module: GenerationalRCNN, meta: ModelMeta, dtype: torch.dtype = torch.float32) -> None:

@@ -15,9 +15,10 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_inference
 
-from edgekit.data.images import MEAN, STD
+from edgekit.artifacts.detector_settings import DetectorSettings
 from edgekit.model.predictors import Generation, Parents, Predictors
 
+USUAL = DetectorSettings()
 MaskFeatures = Callable[[list[torch.Tensor]], torch.Tensor]  # of boxes [B, 4] per canvas: [sum of boxes, C, 14, 14]
 
 
@@ -75,7 +76,8 @@ class GenerationalRCNN(nn.Module):
     @full_float32
     def trunk(self, canvases: torch.Tensor) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
         """FPN features by level and the RPN's proposals [P, 4] per canvas, of uint8 canvases [N, H, W, 3]."""
-        images = normalise(canvases)
+        transform = self.base.transform
+        images = normalise(canvases, transform.image_mean, transform.image_std)
         features = self.base.backbone(images)
         sizes = [tuple(images.shape[-2:])] * len(images)
         proposals, _ = self.base.rpn(ImageList(images, sizes), features)
@@ -152,10 +154,11 @@ class GenerationalRCNN(nn.Module):
         return [{"boxes": b, "labels": c, "scores": s, "masks": m} for b, c, s, m in found]
 
 
-def normalise(canvases: torch.Tensor) -> torch.Tensor:
+def normalise(
+    canvases: torch.Tensor, mean: Sequence[float] = USUAL.mean, std: Sequence[float] = USUAL.std
+) -> torch.Tensor:
     """uint8 [N, H, W, 3] as the float input [N, 3, H, W] that torchvision's transform makes of it."""
     images = canvases.float() / 255  # TensorRT takes uint8 in a cast only
     width = canvases.shape[2]  # constants of a whole row, since runtimes are slow at three numbers at a time
-    mean = torch.tensor(MEAN * width, device=images.device).reshape(width, 3)
-    std = torch.tensor(STD * width, device=images.device).reshape(width, 3)
-    return ((images - mean) / std).permute(0, 3, 1, 2).contiguous()
+    means, deviations = (torch.tensor([*v] * width, device=images.device).reshape(width, 3) for v in (mean, std))
+    return ((images - means) / deviations).permute(0, 3, 1, 2).contiguous()

@@ -1,26 +1,21 @@
-"""Recognises a checkpoint that does not describe itself: its architecture, batch norms and classes."""
+"""Recognises a checkpoint that does not describe itself: its settings and classes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
+from edgekit.artifacts.detector_settings import ASSUMED, DetectorSettings, read_settings
 from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
 from edgekit.errors import EdgekitError
-from edgekit.model.architectures import ARCHITECTURES
 from edgekit.model.class_file import read_class_names
 from edgekit.model.hints import CheckpointHints
+from edgekit.model.module_settings import ARCHITECTURES, named_settings
+from edgekit.model.tensor_settings import SUPPORTED, Tensors, label, shape_settings
 
-Tensors = Mapping[str, torch.Tensor]
-SUPPORTED = f"edgekit reads torchvision's layout of: {', '.join(ARCHITECTURES)}"
 PREDICTOR = "roi_heads.box_predictor"
-ANCHORS = {"resnet50": 3, "mobilenet_v3_large": 15, "mobilenet_v2": 3}  # per cell, of each backbone's architectures
-# The depth of a ResNet, by its number of blocks in layer3 and whether they are bottlenecks.
-RESNETS = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
 # What other models' tensor names look like.
 STRANGERS = {
     r"(^|\.)transformer\.|class_embed": "DETR or another transformer",
@@ -40,31 +35,69 @@ def recognise(
 ) -> ModelMeta:
     """What the tensors of ``path`` are; ``pretrained`` is the name under which torchvision distributes them.
 
-    ``hints.architecture`` overrides what their names and shapes say.
+    ``hints`` override what their names and shapes say.
     """
     if f"{PREDICTOR}.cls_score.weight" not in tensors:
         raise EdgekitError(f"{path}: {_stranger(tensors)}", SUPPORTED)
     count = _rows(tensors, path)
-    name, how = _architecture(tensors, path)
-    if hints.architecture or pretrained:
-        name, how = hints.architecture or pretrained or name, "as given"
-    if name not in ARCHITECTURES:
-        raise EdgekitError(f"--architecture {name}: unknown", f"give one of: {', '.join(ARCHITECTURES)}")
+    given = hints.architecture or pretrained
+    name, settings, how = _given(given, hints) if given else _by_tensors(tensors, path, hints)
     classes, source = _class_names(count, hints.base_classes, path)
-    frozen = frozen_norms(tensors)
-    # torchvision runs its COCO_V1 weights of the first ResNet-50 models, which have 91 classes, with the epsilon of 0
-    # that they were trained with (its ``overwrite_eps``).
-    coco_v1 = frozen and count == 91 and name in ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn")
-    variances = [t for n, t in tensors.items() if n.endswith("running_var")]
-    eps = 0.0 if coco_v1 and all((v > 0).all() for v in variances) else 1e-5
-    kind = f"{'frozen' if frozen else 'trained'}, epsilon {eps:g}"
+    settings = _with_file(settings.changed(*_epsilon(tensors, count, name)), hints.settings)
     return ModelMeta(
         architecture=name,
         generations=(classes,),
-        input_size=ARCHITECTURES[name],
-        batch_norm_eps=eps,
-        recognised={"architecture": how, "batch norms": kind, "class names": source},
+        input_size=settings.input_size,
+        settings=settings,
+        recognised={"architecture": how, "class names": source},
     )
+
+
+def _given(name: str, hints: CheckpointHints) -> tuple[str, DetectorSettings, str]:
+    """The settings of a named architecture, and how it was found."""
+    if name not in ARCHITECTURES:
+        raise EdgekitError(f"--architecture {name}: unknown", f"give one of: {', '.join(ARCHITECTURES)}")
+    settings = named_settings(name)
+    origin = f"option: --architecture {name}" if hints.architecture else f"torchvision's {name}"
+    return name, settings.changed(settings.values(), origin), "as given"
+
+
+def _by_tensors(tensors: Tensors, path: Path, hints: CheckpointHints) -> tuple[str, DetectorSettings, str]:
+    """The settings of what has these tensors, its name, and how it was found."""
+    own = read_settings(Path(hints.settings)) if hints.settings else {}
+    settings = shape_settings(tensors, path, own)
+    name, how = label(settings), "by its tensors"
+    if name in ARCHITECTURES:
+        usual = named_settings(name)
+        read = [field for field in settings.values() if field not in settings.origins]
+        if all(getattr(usual, field) == getattr(settings, field) for field in read):
+            settings = usual.changed(usual.values(), f"{ASSUMED}: as {name} has it").read_from_weights(read)
+    if name == "fasterrcnn_mobilenet_v3_large_fpn":
+        how += ", which fasterrcnn_mobilenet_v3_large_320_fpn has too: --architecture overrides"
+    return name, settings, how
+
+
+def _with_file(settings: DetectorSettings, file: str | Path | None) -> DetectorSettings:
+    """The settings with those that the user's file gives."""
+    if file is None:
+        return settings
+    try:
+        return settings.changed(read_settings(Path(file)), str(file))
+    except ValueError as error:
+        raise EdgekitError(f"{file}: {error}", "see docs/models.md for every setting") from None
+
+
+def _epsilon(tensors: Tensors, count: int, name: str) -> tuple[dict[str, float], str]:
+    """The batch norms' epsilon, and where it comes from.
+
+    torchvision runs its COCO_V1 weights of the first ResNet-50 models, which have 91 classes, with the epsilon of 0
+    that they were trained with (its ``overwrite_eps``).
+    """
+    coco_v1 = count == 91 and name in ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn") and frozen_norms(tensors)
+    variances = [t for n, t in tensors.items() if n.endswith("running_var")]
+    if coco_v1 and all((v > 0).all() for v in variances):
+        return {"norm_eps": 0.0}, f"{ASSUMED}: as torchvision's COCO_V1 weights, for its 91 rows and frozen batch norms"
+    return {"norm_eps": 1e-5}, f"{ASSUMED}: PyTorch's default"
 
 
 def frozen_norms(tensors: Tensors) -> bool:
@@ -85,38 +118,6 @@ def _rows(tensors: Tensors, path: Path) -> int:
             "replace them together: cls_score [N, F], bbox_pred [4 N, F], mask_fcn_logits [N, C, 1, 1]",
         )
     return count
-
-
-def _architecture(tensors: Tensors, path: Path) -> tuple[str, str]:
-    """The architecture's name, and how it was found."""
-    if not any(n.startswith("backbone.fpn.") for n in tensors):
-        raise EdgekitError(f"{path}: seems to be a torchvision R-CNN without an FPN", SUPPORTED)
-    backbone = _backbone(tensors)
-    detector = "maskrcnn" if any(n.startswith("roi_heads.mask_predictor.") for n in tensors) else "fasterrcnn"
-    version = "_v2" if "backbone.fpn.inner_blocks.0.1.weight" in tensors else ""
-    name = f"{detector}_{backbone}_fpn{version}"
-    if name not in ARCHITECTURES:
-        raise EdgekitError(f"{path}: seems to be a {detector} with a {backbone} backbone", SUPPORTED)
-    anchors = tensors["rpn.head.cls_logits.weight"].shape[0] if "rpn.head.cls_logits.weight" in tensors else 0
-    if anchors != ANCHORS[backbone]:
-        raise EdgekitError(f"{path}: has {anchors} anchors per cell, {name} has {ANCHORS[backbone]}", SUPPORTED)
-    if backbone == "mobilenet_v3_large":
-        return name, "by its tensors, which fasterrcnn_mobilenet_v3_large_320_fpn has too: --architecture overrides"
-    return name, "by its tensors"
-
-
-def _backbone(tensors: Tensors) -> str:
-    first = tensors.get("backbone.body.0.0.weight")
-    if first is not None:
-        return {16: "mobilenet_v3_large", 32: "mobilenet_v2"}.get(first.shape[0], "mobile")
-    blocks = {int(m[1]) for n in tensors if (m := re.match(r"backbone\.body\.layer3\.(\d+)\.", n))}
-    bottleneck = "backbone.body.layer1.0.conv3.weight" in tensors
-    depth = RESNETS.get((len(blocks), bottleneck))
-    if depth is None:
-        return "unknown"
-    if bottleneck and tensors["backbone.body.layer1.0.conv2.weight"].shape[:2] != (64, 64):
-        return f"resnext{depth} or wide_resnet{depth}"
-    return f"resnet{depth}"
 
 
 def _stranger(tensors: Tensors) -> str:

@@ -42,7 +42,7 @@ def bench(
     those that the old result cannot judge in ``unjudged``; it raises EdgekitError where that is of another machine.
     ``force`` replaces pages that edgekit did not make.
     """
-    inputs = [*models, options.images, options.data, options.hints.base_classes, against]
+    inputs = [*models, options.images, options.data, *options.hints.files, against]
     check_outputs([markdown, html], inputs, force)
     old = read_old(against) if against is not None else None
     if fail_if_slower is not None:

@@ -17,6 +17,7 @@ from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.artifacts.pack_files import is_pack
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
+from edgekit.model.hints import CheckpointHints
 from edgekit.report.inspect_parts import PackInspection, inspect_pack, megabytes_of, parts_details
 from edgekit.runtime.engine_file import read_engine
 from edgekit.runtime.flavours import TITLES
@@ -41,8 +42,11 @@ class Inspection:
     details: dict[str, Any]
 
 
-def inspect(artifact: str | Path) -> Inspection | PackInspection:
-    """Read a model file (or an embedded model's name), a pack or a model's folder without running it."""
+def inspect(artifact: str | Path, hints: CheckpointHints = CheckpointHints()) -> Inspection | PackInspection:
+    """Read a model file (or an embedded model's name), a pack or a model's folder without running it.
+
+    ``hints`` describe a checkpoint that edgekit did not write.
+    """
     path = resolve(artifact)
     if is_pack(path):
         return inspect_pack(path)
@@ -51,10 +55,10 @@ def inspect(artifact: str | Path) -> Inspection | PackInspection:
         manifest, meta, details = parts_details(path)
         size = megabytes_of(path, (name for name, _ in manifest.all_files))
         return Inspection(path, kind, size, manifest.base_sha256, None, meta, details)
-    return _model_file(artifact, path, kind)
+    return _model_file(artifact, path, kind, hints)
 
 
-def _model_file(artifact: str | Path, path: Path, kind: str) -> Inspection:
+def _model_file(artifact: str | Path, path: Path, kind: str, hints: CheckpointHints) -> Inspection:
     parameters: int | None = None
     if kind == "engine":
         engine, _ = read_engine(path)
@@ -79,12 +83,11 @@ def _model_file(artifact: str | Path, path: Path, kind: str) -> Inspection:
     else:
         from edgekit.model.checkpoint import read_checkpoint
 
-        weights, meta = read_checkpoint(artifact)
+        weights, meta = read_checkpoint(artifact, hints)
         parameters = sum(t.numel() for t in weights.tensors.values())
         details = {"tensors": len(weights.tensors), "dtypes": list(weights.dtypes)}
     digest = sha256(path)
     details |= _proven(path, digest)
-    details["batch norm epsilon"] = meta.batch_norm_eps
     details |= {f"{what} recognised": how for what, how in meta.recognised.items()}
     return Inspection(path, kind, round(path.stat().st_size / 1e6, 3), digest, parameters, meta, details)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -13,6 +13,7 @@ from edgekit.report.sheets import Sheet, facts, rich_table
 if TYPE_CHECKING:
     from edgekit.adaptation.adapt import Adaptation
     from edgekit.adaptation.proof import Proof
+    from edgekit.artifacts.detector_settings import DetectorSettings
     from edgekit.comparison.compare import Comparison
     from edgekit.deployment.export.export_result import Export
     from edgekit.inference.live import Stream
@@ -29,6 +30,7 @@ def adaptation_table(result: Adaptation) -> Table:
     trunk = f"trunk {result.trunk_seconds} ({result.trunk}), features {result.feature_seconds}"
     rows: list[tuple[str, str | None]] = [
         ("base model", f"{result.architecture} ({recognised}), {result.old_classes} classes{names}"),
+        ("assumed", assumed_text(result.assumed)),
         ("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)"),
         ("proposed by the RPN", ", ".join(f"{result.proposed[c]} of {n} {c}" for c, n in result.objects.items())),
         ("seconds", f"{trunk}, training {result.training_seconds}, proof {result.proof_seconds}"),
@@ -88,6 +90,7 @@ def export_table(result: Export) -> Table:
         planes = f"float32 [{result.batch}, 3, {height}, {width}], RGB, 0 to 255"
         rows.append(("input", planes if result.input_type == "float" else pixels))
         rows.append(("graph", f"{result.precision}, {result.nodes} nodes, {result.megabytes:.1f} MB, static"))
+    rows.append(("assumed", assumed_text(result.assumed)))
     rows.append(("packs", ", ".join(result.packs) or None))
     if result.eight_bit_share is not None:
         rows.append(("in 8 bits", f"{100 * result.eight_bit_share:.0f}% of the multiply-adds"))
@@ -173,6 +176,28 @@ def inspection_table(result: Inspection) -> Table:
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
         rows.append((name, shown))
     return facts(str(result.artifact), rows)
+
+
+def assumed_text(assumed: Sequence[str]) -> str | None:
+    """Settings that no file says, in a line; None where there are none."""
+    if not assumed:
+        return None
+    return f"{', '.join(assumed[:4])}{', ...' if len(assumed) > 4 else ''} ({len(assumed)} settings): edgekit inspect"
+
+
+def settings_table(settings: DetectorSettings) -> Table:
+    """Everything that decides what a detector finds, each value with where it comes from."""
+    origins = settings.origins
+    values = {name: value for name, value in settings.values().items() if settings.uses(name)}
+    cells = tuple((name, _value_text(value), origins.get(name) or "the file") for name, value in values.items())
+    return rich_table(Sheet("settings", ("setting", "value", "from"), cells))
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        inner = " | " if value and isinstance(value[0], tuple) else ", "
+        return inner.join(map(_value_text, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def comparison_tables(result: Comparison) -> list[Table]:

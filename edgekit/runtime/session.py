@@ -46,5 +46,5 @@ class Session(Protocol):
 
 def detect(session: Session, photo: np.ndarray) -> Detections:
     """Run a model on a photo, RGB uint8 [H, W, 3]."""
-    canvas = fit(photo, session.meta.input_size)
+    canvas = fit(photo, session.meta.input_size, session.meta.settings.pad)
     return from_canvas(canvas, *session.infer(canvas.pixels))

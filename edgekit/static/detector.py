@@ -30,7 +30,7 @@ class StaticRCNN(nn.Module):
     def __init__(self, model: GenerationalRCNN, shape: GraphShape) -> None:
         super().__init__()
         self.model, self.one_label = model, shape.overlaps == "one"
-        self.trunk = StaticTrunk(model, shape.input_size, shape.proposals)
+        self.trunk = StaticTrunk(model, shape.input_size, shape.proposals, shape.sampling_cells)
         numbers = range(1 + len(model.predictors.generations))
         self.slots = nn.ModuleList(Slots(model, self.trunk.mask, shape, number) for number in numbers)
 
@@ -69,7 +69,7 @@ class Slots(nn.Module):
         self.predictors: Predictors = model.predictors
         self.mask, self.number = mask, number
         self.score_thresh, self.nms_thresh = model.heads.score_thresh, model.heads.nms_thresh
-        self.weights, self.slots = model.heads.box_coder.weights, shape.detections or model.heads.detections_per_img
+        self.coder, self.slots = model.heads.box_coder, shape.detections or model.heads.detections_per_img
         self.register_buffer("limits", box_limits(shape.input_size), persistent=False)
         self.limits: torch.Tensor
 
@@ -110,7 +110,7 @@ class Slots(nn.Module):
         self, scores: torch.Tensor, classes: torch.Tensor, deltas: torch.Tensor, proposals: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The boxes [D, 4], classes [D] and scores [D] of N candidates, in falling order, that NMS keeps."""
-        boxes = clip(decode_boxes(deltas, proposals, self.weights), self.limits)
+        boxes = clip(decode_boxes(deltas, proposals, self.coder), self.limits)
         valid = (scores > self.score_thresh).to(scores.dtype) * large_enough(boxes, 1e-2)
         kept = scores * keep_mask(boxes, valid, classes, self.nms_thresh)
         kept, order = kept.topk(min(self.slots, kept.shape[0]))

@@ -127,8 +127,8 @@ def test_a_folder_of_parts_replaces_no_folder_with_an_input_or_of_somebody(
     inside.unlink()
     before = contents(photos)
     with pytest.raises(EdgekitError, match=r"photos: holds files that are not a model's") as raised:
-        export(tiny, photos)
-    assert "--force" in raised.value.hint
+        export(tiny, photos, force=True)
+    assert raised.value.hint == "give another name, or move them away"
     assert contents(photos) == before
 
 

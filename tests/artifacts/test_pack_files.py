@@ -195,10 +195,14 @@ def test_packs_that_do_not_fit(change: dict[str, Any], had: dict[str, Any], said
 
 
 def test_packs_that_have_a_class_in_common() -> None:
-    with pytest.raises(EdgekitError, match=r"pack two: model.onnx already has the class cow"):
-        combined(META, [pack("one", "cow"), pack("two", "hen", "cow")], MODEL)
-    with pytest.raises(EdgekitError, match=r"pack two: its classes and those of model.onnx: 'cow ' and 'cow' differ"):
-        combined(META, [pack("one", "cow"), pack("two", "cow ", "hen")], MODEL)
+    other, one = pack("other", "goat"), pack("one", "cow")
+    with pytest.raises(EdgekitError, match=r"^pack two: pack one already has the class cow") as raised:
+        combined(META, [other, one, pack("two", "hen", "cow")], MODEL)
+    assert raised.value.hint == "omit one of these packs"
+    with pytest.raises(EdgekitError, match=r"^pack two: its classes and those of pack one: 'cow ' and 'cow' differ"):
+        combined(META, [other, one, pack("two", "cow ", "hen")], MODEL)
+    with pytest.raises(EdgekitError, match=r"^pack two: model.onnx already has the class cat \(omit the pack\)"):
+        combined(META.with_generation(("cat",)), [one, pack("two", "cat")], MODEL)
 
 
 def test_features_of_close_precisions_fit_and_others_are_forced() -> None:

@@ -195,7 +195,7 @@ def changed(pack: Pack, **values: object) -> Pack:
         ([changed(A, precision="int8")], "a: was trained on int8 features, and .* computes fp32"),
         ([ON_A], "on-a: was trained on top of a, which is not here"),
         ([A, A], "a: is there twice"),
-        ([A, changed(ONE, classes=("a 1",))], "one: .* already has the class a 1"),
+        ([A, changed(ONE, classes=("a 1",))], "one: pack a already has the class a 1"),
         ([changed(ONE, classes=("apple",))], "one: .* already has the class apple"),
     ],
 )

@@ -13,7 +13,7 @@ from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.safetensors_files import read_safetensors, write_with_metadata
 from edgekit.demo.scenes import render_scene
 from edgekit.errors import EdgekitError
-from edgekit.model.architectures import maskrcnn_mobilenet_v2_fpn
+from edgekit.model.architectures import SMALL, build_detector, freeze_norms
 from edgekit.model.checkpoint import load_model, save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.predictors import Generation
@@ -82,7 +82,7 @@ def test_checkpoint_keeps_generations_and_loads_in_torchvision(tmp_path: Path) -
 
     from safetensors.torch import load_file
 
-    maskrcnn_mobilenet_v2_fpn(15).load_state_dict(load_file(path), strict=True)
+    freeze_norms(build_detector(SMALL, 15)).load_state_dict(load_file(path), strict=True)
 
 
 def test_several_generations_that_name_no_parents_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torchvision.models import get_model_builder, resnet18
 from torchvision.models.detection import (
-    FasterRCNN,
     MaskRCNN_ResNet50_FPN_Weights,
     maskrcnn_resnet50_fpn,
     retinanet_resnet50_fpn,
@@ -84,11 +83,11 @@ def test_batch_norms_run_with_torchvisions_epsilon(classes: int, eps: float, tmp
     theirs = frozen_maskrcnn(classes, eps)
     torch.save(theirs.state_dict(), tmp_path / "x.pth")
     module, meta = load_model(tmp_path / "x.pth", size=(64, 64))
-    assert meta.batch_norm_eps == eps
+    assert meta.settings.norm_eps == eps
     save_model(tmp_path / "x.safetensors", module, meta)
     (tmp_path / "x.pth").unlink()
     module, meta = load_model(tmp_path / "x.safetensors")
-    assert meta.batch_norm_eps == eps
+    assert meta.settings.norm_eps == eps
     pixels = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)
     with torch.inference_mode():
         expected = theirs.backbone(normalise(pixels))
@@ -97,9 +96,9 @@ def test_batch_norms_run_with_torchvisions_epsilon(classes: int, eps: float, tmp
 
 def test_a_variance_of_zero_keeps_the_epsilon() -> None:
     state = {n: torch.ones(t.shape) for n, t in shapes(MASKRCNN, 91).items() if "num_batches" not in n}
-    assert recognise(state, PATH).batch_norm_eps == 0.0
+    assert recognise(state, PATH).settings.norm_eps == 0.0
     state["backbone.body.bn1.running_var"][0] = 0
-    assert recognise(state, PATH).batch_norm_eps == 1e-5
+    assert recognise(state, PATH).settings.norm_eps == 1e-5
 
 
 def test_old_torchvision_names(tmp_path: Path) -> None:
@@ -212,12 +211,10 @@ def test_class_files_that_are_ambiguous_or_wrong(text: str, message: str, tmp_pa
 
 def test_strangers_are_named() -> None:
     with torch.device("meta"):
-        resnet101 = FasterRCNN(resnet_fpn_backbone(backbone_name="resnet101", weights=None), 3).state_dict()
         retinanet = retinanet_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
         classifier = resnet18(weights=None).state_dict()
     one = torch.zeros(1)
     for state, message in (
-        (resnet101, "fasterrcnn with a resnet101 backbone"),
         (retinanet, "RetinaNet"),
         (classifier, "image classifier"),
         ({"transformer.encoder.layers.0.norm1.weight": one}, "DETR"),

@@ -8,7 +8,8 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
-from edgekit.model.architectures import ARCHITECTURES, build_detector
+from edgekit.model.architectures import build_detector
+from edgekit.model.module_settings import ARCHITECTURES, named_settings
 from edgekit.static.norms import folded
 
 NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
@@ -17,7 +18,7 @@ NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 def drawn(name: str) -> FasterRCNN:
     """The architecture with norms that scale and shift, each channel otherwise."""
     torch.manual_seed(0)
-    model = build_detector(name, 4).eval()
+    model = build_detector(named_settings(name), 4).eval()
     for norm in model.modules():
         if isinstance(norm, NORMS):
             for tensor in (norm.weight.data, norm.running_var):

@@ -28,6 +28,10 @@ def to_onnx(module: GenerationalRCNN, shape: GraphShape) -> onnx.ModelProto:
             f"can fill",
             f"give at most {most}, or more --proposals",
         )
+    if shape.sampling_cells is not None and not static.trunk.samples_adaptively:
+        raise EdgekitError(
+            f"--sampling-cells {shape.sampling_cells}: the model's RoIAlign takes a fixed number of samples", "omit it"
+        )
     images = torch.zeros(shape.batch, *shape.input_size, 3, dtype=torch.uint8)
     outputs, masked = (OUTPUTS, MASKED) if module.has_masks else (FOUND, ())
     inner = [*CANDIDATES, *CHOSEN, *masked, *INNER] if shape.batch == 1 else [PROPOSALS]

@@ -14,7 +14,7 @@ from edgekit.artifacts.onnx_files import OnnxFile
 from edgekit.errors import EdgekitError
 from edgekit.graphs.appending import ADDED, AGAIN
 from edgekit.graphs.parts import predictors_in
-from edgekit.model.architectures import ARCHITECTURES, without_weights
+from edgekit.model.architectures import without_weights
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.packs import generation_of
 
@@ -37,9 +37,7 @@ def heads_of(
     tensors: Mapping[str, np.ndarray], added: list[dict[str, np.ndarray]], meta: ModelMeta
 ) -> GenerationalRCNN:
     """The module of a base model's predictors, named as in torchvision's ``roi_heads``, and of added generations."""
-    if meta.architecture not in ARCHITECTURES:
-        raise EdgekitError(f"unknown architecture {meta.architecture}", "update edgekit")
-    base = without_weights(meta.architecture, meta.group_sizes[0], True, meta.batch_norm_eps)
+    base = without_weights(meta.settings, meta.group_sizes[0])
     base.backbone, base.rpn = nn.Identity(), nn.Identity()
     for name in ("box_predictor", "mask_predictor"):
         predictor = getattr(base.roi_heads, name)

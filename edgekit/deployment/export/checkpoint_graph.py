@@ -22,7 +22,7 @@ from edgekit.runtime.session import Session
 from edgekit.runtime.torch_session import TorchSession
 from edgekit.static.detector import MOST_CANDIDATES
 
-MOST_BATCH = 64
+MOST_BATCH, MOST_SAMPLING_CELLS = 64, 256
 TOP_K = 3840  # the most that TensorRT's TopK takes
 
 
@@ -61,11 +61,12 @@ def reference(
 def check_numbers(shape: GraphShape) -> None:
     """Raise for numbers that a graph cannot have."""
     limits = {
-        "batch": (MOST_BATCH, ""),
-        "proposals": (TOP_K, ", the most TensorRT's TopK takes"),
-        "detections": (MOST_CANDIDATES, ", the most boxes that enter a generation's NMS"),
+        "batch": (1, MOST_BATCH, ""),
+        "proposals": (1, TOP_K, ", the most TensorRT's TopK takes"),
+        "detections": (1, MOST_CANDIDATES, ", the most boxes that enter a generation's NMS"),
+        "sampling_cells": (4, MOST_SAMPLING_CELLS, ", four of which one sample reads"),
     }
-    for name, (most, why) in limits.items():
+    for name, (least, most, why) in limits.items():
         value = getattr(shape, name)
-        if value is not None and not 1 <= value <= most:
-            raise EdgekitError(f"--{name} {value}: out of range", f"give 1 to {most}{why}")
+        if value is not None and not least <= value <= most:
+            raise EdgekitError(f"--{name.replace('_', '-')} {value}: out of range", f"give {least} to {most}{why}")

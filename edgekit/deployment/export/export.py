@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.model_names import kind_of
@@ -30,11 +31,15 @@ from edgekit.deployment.tensorrt.target import Target
 from edgekit.files.whole_files import place, staged, staging, writing
 from edgekit.graphs.appending import with_packs_appended
 from edgekit.model.hints import CheckpointHints
+from edgekit.model.modules import as_file
 from edgekit.progress import Track, silent
+
+if TYPE_CHECKING:
+    from torchvision.models.detection import FasterRCNN
 
 
 def export(
-    model: str | Path,
+    model: str | Path | FasterRCNN,
     output: str | Path,
     *,
     format: str = "onnx",
@@ -52,36 +57,38 @@ def export(
 ) -> Export:
     """Write a model as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
 
-    ``model`` is a checkpoint or, to be converted, built or served without PyTorch, a graph that this function wrote;
-    ``packs`` are added to it. ``format`` is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes).
-    ``input`` is "uint8" ([N, H, W, 3], the default) or "float" (float32 [N, 3, H, W], 0 to 255), ``labels`` "int64"
-    (the default) or "int32". An ``output`` without a suffix is a folder: the model in parts. ``triton`` is a model
-    repository to write into. ``verify`` is a folder of photos to compare on (with AP, if it holds an annotations.json);
-    True takes some of the calibration or those of edgekit, False none. ``force`` replaces files edgekit did not make.
+    ``model`` is a checkpoint, a torchvision detector that the program has constructed (see ``save``) or, to be
+    converted, built or served without PyTorch, a graph that this function wrote; ``packs`` are added to it. ``format``
+    is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes). ``input`` is "uint8" ([N, H, W, 3],
+    the default) or "float" (float32 [N, 3, H, W], 0 to 255), ``labels`` "int64" (the default) or "int32". An ``output``
+    without a suffix is a folder: the model in parts. ``triton`` is a model repository to write into. ``verify`` is a
+    folder of photos to compare on (with AP, if it holds an annotations.json); True takes some of the calibration or
+    those of edgekit, False none. ``force`` replaces files that edgekit did not make.
     """
     started = time.monotonic()
-    request = ExportRequest(
-        model=model,
-        output=Path(output).absolute(),
-        format=format,
-        hints=hints,
-        shape=shape,
-        conversion=conversion,
-        engine=engine,
-        input=input,
-        labels=labels,
-        packs=tuple(Path(pack) for pack in packs),
-        triton=triton,
-        verify=verify,
-        force=force,
-    )
-    device = check_request(request)
-    if format == "torchvision":
-        result = _state_dict(request)
-    elif request.in_parts:
-        result = write_in_parts(request, device, photos_to_compare_on(request), track)
-    else:
-        result = _graph(request, device, track)
+    with as_file(model, hints) as (file, left):
+        request = ExportRequest(
+            model=file,
+            output=Path(output).absolute(),
+            format=format,
+            hints=left,
+            shape=shape,
+            conversion=conversion,
+            engine=engine,
+            input=input,
+            labels=labels,
+            packs=tuple(Path(pack) for pack in packs),
+            triton=triton,
+            verify=verify,
+            force=force,
+        )
+        device = check_request(request)
+        if format == "torchvision":
+            result = _state_dict(request)
+        elif request.in_parts:
+            result = write_in_parts(request, device, photos_to_compare_on(request), track)
+        else:
+            result = _graph(request, device, track)
     return replace(result, seconds=round(time.monotonic() - started, 2), megabytes=_megabytes(result.output))
 
 
@@ -96,7 +103,7 @@ def _state_dict(request: ExportRequest) -> Export:
 
     module, meta = load_model(request.model, request.hints, packs=read_packs(request.packs))
     notes = write_state(request.output, module, meta)
-    return Export(request.output, request.format, meta.input_size, "fp32", notes=notes)
+    return Export(request.output, request.format, meta.input_size, "fp32", assumed=meta.settings.assumed(), notes=notes)
 
 
 def _graph(request: ExportRequest, device: Target | None, track: Track) -> Export:

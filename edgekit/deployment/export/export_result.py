@@ -23,7 +23,8 @@ class Export:
     node_kinds: dict[str, int] = field(default_factory=dict)
     kept: tuple[str, ...] = ()  # blocks and layers left in float32
     eight_bit_share: float | None = None  # of the multiply-adds, 0..1; None for a graph that is not int8
-    packs: tuple[str, ...] = ()  # installed in the folder of a model in parts
+    assumed: tuple[str, ...] = ()  # settings that the weights do not say
+    packs: tuple[str, ...] = ()  # in the graph, or installed in the folder of a model in parts
     verification: Verification | None = None  # against what it was made from, PyTorch mostly
     engine: Engine | None = None
     engine_verification: Verification | None = None  # the same, where this machine's GPU runs the engine

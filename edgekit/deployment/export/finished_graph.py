@@ -99,7 +99,9 @@ def described(request: ExportRequest, graph: onnx.ModelProto, meta: ModelMeta) -
         input_size=meta.input_size,
         precision=meta.precision,
         input_type=meta.input_type,
+        assumed=meta.settings.assumed(),
         batch=canvases_of(graph),
+        packs=tuple(record.name for record in meta.packs),
         nodes=kinds.total(),
         node_kinds=dict(sorted(kinds.items())),
     )

@@ -92,7 +92,7 @@ class ExportRequest:
     @property
     def inputs(self) -> list[Any]:
         """All that is read."""
-        return [self.model, *self.packs, self.hints.base_classes, self.conversion.calibration, self.photos]
+        return [self.model, *self.packs, *self.hints.files, self.conversion.calibration, self.photos]
 
     @cached_property
     def engine_only(self) -> bool:

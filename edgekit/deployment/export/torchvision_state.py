@@ -41,7 +41,7 @@ def _notes(module: GenerationalRCNN, meta: ModelMeta) -> list[str]:
         frozen = not any(n.endswith("num_batches_tracked") for n in module.state_dict())
         norms = "" if frozen else ", weights_backbone=None"  # torchvision freezes batch norms of pretrained backbones
         call = f"torchvision.models.detection.{name}(num_classes={count}{norms})"
-        if frozen and meta.batch_norm_eps == 0:
+        if frozen and meta.settings.norm_eps == 0:
             notes.append("its batch norms have an epsilon of 0: torchvision.models.detection._utils.overwrite_eps")
     else:
         call = f"edgekit.model.architectures.{name}({count})"

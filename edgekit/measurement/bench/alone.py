@@ -48,7 +48,7 @@ def measure_memory(form: Form, photo: Path) -> dict[str, Any]:
     before, gpu = status_mb("VmRSS"), first_gpu()
     try:
         session = open_form(form)
-        canvas = fit(read_image(photo), session.meta.input_size)
+        canvas = fit(read_image(photo), session.meta.input_size, session.meta.settings.pad)
         for _ in range(CALLS):
             session.infer(canvas.pixels)
     except Exception as error:

@@ -48,7 +48,9 @@ def forms(
     # Opening a file tells what is wrong with it if its name says nothing.
     kinds = [(model, _kind(Path(model))) for model in map(str, models)]
     if hints != CheckpointHints() and all(kind != "checkpoint" for _, kind in kinds):
-        raise EdgekitError("--base-classes, --architecture: are about a checkpoint, and none is given", "omit them")
+        raise EdgekitError(
+            "--base-classes, --architecture, --settings: are about a checkpoint, and none is given", "omit them"
+        )
     found = []
     for model, kind in kinds:
         if kind in ("onnx", "parts") and providers:

@@ -24,7 +24,7 @@ WARM_UP = 2
 
 def profile(form: Form, session: Session, photo: np.ndarray) -> tuple[LayerTime, ...]:
     """Time by kind of layer in one call, the longest first; raises EdgekitError where the runtime cannot say."""
-    pixels = fit(photo, session.meta.input_size).pixels
+    pixels = fit(photo, session.meta.input_size, session.meta.settings.pad).pixels
     if session.runtime.startswith("onnxruntime"):
         return _onnxruntime(form, pixels)
     if session.runtime.startswith("pytorch"):

@@ -35,6 +35,9 @@ def settings_of(by_origin: Mapping[str, Mapping[str, Any]], path: object) -> Det
     """The settings of which each origin says some; raises EdgekitError for values that cannot be."""
     try:
         values = {name: value for said in by_origin.values() for name, value in said.items()}
+        # Both frameworks lay anchors by the levels' strides, torchvision by the input's size // the level's.
+        count = len(values["levels"]) + (values.get("extra_level") != "none")
+        values["anchor_strides"] = [2 ** (int(values["levels"][0][-1]) + 1 + i) for i in range(count)]
         settings = DetectorSettings().changed(values, FILE)
         for origin, said in by_origin.items():
             settings = settings.changed(said, origin)

@@ -15,7 +15,11 @@ from edgekit.model.foreign.tensor_shapes import Tensors
 _DEFAULT = "MMDetection's default"
 # What MMDetection's code does where a config leaves it out; other values that are left out are assumed.
 _BY_CODE = ("stride_in_1x1", "norm_eps", "anchor_offset", "roi_sampling", "roi_aligned", "rpn_min_size")
-ALWAYS_MMDETECTION = {"anchors_rounded": False, "rpn_score_threshold": 0.0}  # no field changes these
+ALWAYS_MMDETECTION = {
+    "anchors_rounded": False,
+    "rpn_score_threshold": 0.0,
+    "symmetric_clamp": True,
+}  # no field changes these
 # Smaller than any side of a box that is not empty: MMDetection keeps proposals whose sides are above min_bbox_size.
 _NOT_EMPTY = 1e-6
 _RPN, _ROI, _ANCHORS = "model.rpn_head", "model.roi_head", "model.rpn_head.anchor_generator"

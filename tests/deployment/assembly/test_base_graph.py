@@ -60,6 +60,8 @@ def test_fewer_proposals_and_detections(tmp_path: Path) -> None:
         ({"shape": GraphShape(batch=0)}, "--batch 0"),
         ({"shape": GraphShape(detections=3841)}, "--detections 3841"),
         ({"shape": GraphShape(proposals=-1)}, "--proposals -1"),
+        ({"shape": GraphShape(sampling_cells=3)}, "--sampling-cells 3: out of range"),
+        ({"shape": GraphShape(sampling_cells=36)}, "--sampling-cells 36: .* fixed number of samples"),
     ],
 )
 def test_numbers_that_cannot_be(options: dict[str, int], message: str, tmp_path: Path) -> None:

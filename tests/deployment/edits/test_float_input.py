@@ -9,9 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgekit.artifacts.detector_settings import DetectorSettings
 from edgekit.artifacts.onnx_files import open_onnx, read_onnx, write_onnx
 from edgekit.comparison.stages import look_inside
-from edgekit.data.images import MEAN, SAMPLE_PHOTOS, STD, fit, graph_input, list_images, read_image
+from edgekit.data.images import SAMPLE_PHOTOS, fit, graph_input, list_images, read_image
 from edgekit.deployment.edits.float_input import set_input_type
 from edgekit.deployment.export.export import export
 from edgekit.deployment.precision.calibration import calibrate
@@ -138,8 +139,8 @@ def test_a_batch(tmp_path: Path) -> None:
     shape = [2, 4, 6, 3]
     constants = {
         "full": np.array(255, np.float32),
-        "mean": np.tile(np.array(MEAN, np.float32), (6, 1)),
-        "std": np.tile(np.array(STD, np.float32), (6, 1)),
+        "mean": np.tile(np.array(DetectorSettings().mean, np.float32), (6, 1)),
+        "std": np.tile(np.array(DetectorSettings().std, np.float32), (6, 1)),
     }
     nodes = [
         helper.make_node("Cast", ["images"], ["a"], to=TensorProto.FLOAT),

@@ -1,0 +1,79 @@
+"""Checkpoints of Detectron2 and MMDetection as torchvision's tensors, and what they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgekit.artifacts.detector_settings import DetectorSettings, read_settings
+from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
+from edgekit.errors import EdgekitError
+from edgekit.model.class_file import read_class_names
+from edgekit.model.foreign.config_files import read_python_config, read_yaml_config
+from edgekit.model.foreign.converted import Foreign
+from edgekit.model.foreign.detectron2 import is_detectron2, read_detectron2
+from edgekit.model.foreign.mmdetection import is_mmdetection, read_mmdetection
+from edgekit.model.hints import CheckpointHints
+from edgekit.model.sources import Weights
+
+
+def is_foreign(weights: Weights) -> bool:
+    """Whether tensors have the names of one of the other frameworks."""
+    return is_detectron2(weights.tensors) or is_mmdetection(weights.tensors)
+
+
+def read_foreign(weights: Weights, path: Path, hints: CheckpointHints) -> tuple[Weights, ModelMeta]:
+    """The tensors by torchvision's names, and what they are.
+
+    The settings file of ``hints`` is the framework's own config, or changes single settings.
+    """
+    if hints.architecture is not None:
+        raise EdgekitError(f"--architecture: {path} is not torchvision's", "omit it")
+    config, changes = _settings_file(hints)
+    if is_detectron2(weights.tensors):
+        found = read_detectron2(weights.tensors, config, path)
+    else:
+        meta = weights.rest.get("meta")
+        found = read_mmdetection(weights.tensors, meta if isinstance(meta, dict) else {}, config, path)
+    settings = found.settings
+    if changes:
+        settings = changed_by_file(settings, changes, hints.settings)
+    classes, source = _classes(found, hints, path)
+    meta_of = ModelMeta(
+        architecture=found.name,
+        generations=((BACKGROUND, *classes),),
+        input_size=settings.input_size,
+        settings=settings,
+        recognised={"architecture": "by its tensors", "class names": source, **found.notes},
+    )
+    return replace(weights, tensors=dict(found.tensors)), meta_of
+
+
+def changed_by_file(settings: DetectorSettings, values: dict[str, Any], file: str | Path | None) -> DetectorSettings:
+    """The settings with those of the user's file; raises EdgekitError, which names the field."""
+    try:
+        return settings.changed(values, str(file))
+    except ValueError as error:
+        raise EdgekitError(f"{file}: {error}", "see docs/models.md for every setting") from None
+
+
+def _settings_file(hints: CheckpointHints) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The config that the settings file is, or else the single settings in it."""
+    if hints.settings is None:
+        return None, {}
+    file = Path(hints.settings)
+    if file.suffix == ".py":
+        return read_python_config(file), {}
+    values = read_settings(file)
+    return (read_yaml_config(file), {}) if "MODEL" in values or "_BASE_" in values else (None, values)
+
+
+def _classes(found: Foreign, hints: CheckpointHints, path: Path) -> tuple[tuple[str, ...], str]:
+    """The names of the classes without the background, and where they come from."""
+    count = found.tensors["roi_heads.box_predictor.cls_score.weight"].shape[0]
+    if hints.base_classes is not None:
+        return tuple(read_class_names(Path(hints.base_classes), count, path)), str(hints.base_classes)
+    if found.classes is not None:
+        return found.classes, found.notes.get("classes", "its metadata")
+    return tuple(f"class {i}" for i in range(1, count)), "made up: --base-classes gives the real ones"
