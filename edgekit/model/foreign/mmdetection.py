@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.errors import EdgekitError
 from edgekit.model.foreign.config_files import DUMPED_PYTHON, parse_python_config
 from edgekit.model.foreign.config_values import ConfigFields
-from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_of
+from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_by_origin
 from edgekit.model.foreign.mmdetection_config import ALWAYS_MMDETECTION, mmdetection_rules
 from edgekit.model.foreign.rearranging import (
     background_first,
@@ -96,7 +96,7 @@ def read_mmdetection(
     rules = mmdetection_rules(fields, shapes, renamed, classes)
     by_origin = {"MMDetection": ALWAYS_MMDETECTION, FILE: shapes, **rules.assumed}
     said = FILE if config is None else CONFIG
-    settings = settings_of({**by_origin, said: {**by_origin.get(said, {}), **fields.said}}, path)
+    settings = settings_by_origin({**by_origin, said: {**by_origin.get(said, {}), **fields.said}}, path)
     check_anchors(renamed, set(settings.anchors_per_cell), "model.rpn_head.anchor_generator", path)
     arranged, notes = background_first(renamed, classes)
     if rules.scales_outer:

@@ -234,7 +234,7 @@ def mmdetection_plan(t: Tensors, config: Mapping[str, Any]) -> Plan:
     model = config["model"]
     body, roi, photos = model["backbone"], model["roi_head"], model["data_preprocessor"]
     generator, rpn, rcnn = model["rpn_head"]["anchor_generator"], *(model["test_cfg"][n] for n in ("rpn", "rcnn"))
-    layer = roi["bbox_roi_extractor"]["roi_layer"]
+    layer, ratios_outer = roi["bbox_roi_extractor"]["roi_layer"], generator.get("scale_major", True)
 
     def norm(name: str) -> str:
         if name == "stem":
@@ -251,10 +251,8 @@ def mmdetection_plan(t: Tensors, config: Mapping[str, Any]) -> Plan:
         output=tuple(f"neck.fpn_convs.{i}.conv" for i in range(4)),
         rpn=("rpn_head.rpn_conv", "rpn_head.rpn_cls", "rpn_head.rpn_reg"),
         anchors=tuple(
-            anchors(
-                [s * scale for scale in generator["scales"]], generator["ratios"], generator.get("scale_major", True)
-            )
-            for s in generator["strides"]
+            anchors([stride * scale for scale in generator["scales"]], generator["ratios"], ratios_outer)
+            for stride in generator["strides"]
         ),
         rpn_numbers=(rpn["nms_pre"], rpn["max_per_img"], rpn["nms"]["iou_threshold"]),
         by_probability=True,
