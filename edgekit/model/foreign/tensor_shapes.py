@@ -153,6 +153,7 @@ def _mask_head(tensors: Tensors, path: object) -> dict[str, Any]:
             f"{path}: {_MASK_HEAD}: has norms in some of {count} convolutions", "edgekit reads one or more"
         )
     hidden = shape_of(tensors, f"{MASK_HIDDEN}.weight", 4, path)
+    shape_of(tensors, f"{MASKS}.weight", 4, path)
     if hidden[2:] != (2, 2):
         raise EdgekitError(f"{path}: {MASK_HIDDEN}: has a kernel of {list(hidden[2:])}", "edgekit reads 2x2 ones")
     return {"masks": True, "mask_convs": convs, "mask_norms": all(norms), "mask_hidden": hidden[1]}

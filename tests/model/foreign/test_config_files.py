@@ -20,7 +20,7 @@ def test_yaml_lists_as_text_are_lists() -> None:
     fields = ConfigFields({"A": "(10, 10, -5.0)", "B": "[[1], [2, 3]]", "C": "__import__('os')"}, "c.yaml")
     assert fields.numbers("A") == (10, 10, -5.0)
     assert fields.lists("B") == ((1,), (2, 3))
-    with pytest.raises(EdgekitError, match="c.yaml: C .*is not a list of numbers"):
+    with pytest.raises(EdgekitError, match=r"c\.yaml: C .*is not a list of numbers"):
         fields.numbers("C")
 
 
@@ -83,7 +83,7 @@ def test_python_that_is_no_full_config(text: str, said: str) -> None:
 def test_shared_references_are_not_multiplied() -> None:
     text = "a0 = [1, 1]\n" + "".join(f"a{i} = [{', '.join([f'a{i - 1}'] * 9)}]\n" for i in range(1, 40))
     fields = ConfigFields(parse_python_config(f"{text}model = dict(x=a39)\n", "c.py"), "c.py")
-    with pytest.raises(EdgekitError, match="model.x") as error:
+    with pytest.raises(EdgekitError, match=r"model\.x") as error:
         fields.numbers("model.x")
     assert len(str(error.value)) < 3000
 
