@@ -12,6 +12,7 @@ from edgekit.errors import EdgekitError
 
 DEEPEST, LONGEST = 40, 1000  # levels of a value; numbers of a list
 _SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxother = 3, 80
 
 
 class Inert:
@@ -166,4 +167,4 @@ def _are_texts(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return " ".join(_SHORT.repr(value).split())
+    return " ".join(_SHORT.repr(value).split())[:120]

@@ -11,10 +11,10 @@ import torch
 
 from edgekit.artifacts.detector_settings import RESNET, DetectorSettings
 from edgekit.errors import EdgekitError
+from edgekit.model.foreign.tensor_shapes import DEPTHS
 
 # The origins of settings: a config that was given, and the weights' file (its tensors or its metadata).
 CONFIG, FILE = "config", "file"
-_DEPTHS: dict[tuple[int, ...], int] = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Foreign:
     notes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def settings_of(by_origin: Mapping[str, Mapping[str, Any]], path: object) -> DetectorSettings:
+def settings_by_origin(by_origin: Mapping[str, Mapping[str, Any]], path: object) -> DetectorSettings:
     """The settings of which each origin says some; raises EdgekitError for values that cannot be."""
     try:
         values = {name: value for said in by_origin.values() for name, value in said.items()}
@@ -48,9 +48,7 @@ def settings_of(by_origin: Mapping[str, Mapping[str, Any]], path: object) -> Det
 
 def foreign_name(framework: str, settings: DetectorSettings) -> str:
     """A name as torchvision's builders have it, after the framework: "detectron2 maskrcnn_resnet50_fpn"."""
-    depth: int | str = _DEPTHS.get(settings.blocks, "")
-    if settings.blocks == (3, 4, 6, 3) and not settings.bottleneck:
-        depth = 34
+    depth = next((d for d, built in DEPTHS.items() if built == (settings.blocks, settings.bottleneck)), "")
     body = f"{RESNET}{depth}"
     if settings.groups > 1:
         body = f"resnext{depth}_{settings.groups}x{settings.block_channels[0] // settings.groups}d"

@@ -10,7 +10,7 @@ import torch
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from edgekit.errors import EdgekitError
-from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_of
+from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_by_origin
 from edgekit.model.foreign.detectron2_config import ALWAYS, ASSUMED_ZOO, DEFAULT, Detectron2Rules, detectron2_rules
 from edgekit.model.foreign.rearranging import (
     background_first,
@@ -89,7 +89,7 @@ def read_detectron2(tensors: Tensors, config: Mapping[str, Any] | None, path: ob
     rules = detectron2_rules(config, shapes, renamed, classes, _file_statistics(tensors, path), path)
     said = {FILE: {**shapes, **rules.from_file}, CONFIG: rules.fields.said}
     said[DEFAULT if config is not None else ASSUMED_ZOO] = rules.fields.assumed
-    settings = settings_of({"Detectron2": ALWAYS, **said}, path)
+    settings = settings_by_origin({"Detectron2": ALWAYS, **said}, path)
     check_anchors(renamed, set(settings.anchors_per_cell), "MODEL.ANCHOR_GENERATOR", path)
     arranged, notes = _arranged(renamed, rules, settings.anchor_sizes, settings.anchor_ratios, classes)
     names = None

@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.artifacts.detector_settings import ASSUMED
 from edgekit.model.foreign.config_values import MISSING, ConfigFields
 from edgekit.model.foreign.rearranging import rgb_statistics
-from edgekit.model.foreign.tensor_shapes import BOXES, MASKS, Tensors
+from edgekit.model.foreign.tensor_shapes import BOXES, DEPTHS, MASKS, Tensors
 
 DEFAULT = "Detectron2's default"  # of what a config leaves out
 ASSUMED_ZOO = f"{ASSUMED}: {DEFAULT}"  # without a config
@@ -54,13 +54,6 @@ _WHOLE_NUMBERS: dict[str, tuple[str, int]] = {
     "detections": ("TEST.DETECTIONS_PER_IMAGE", 100),
     "min_side": ("INPUT.MIN_SIZE_TEST", 800),
     "max_side": ("INPUT.MAX_SIZE_TEST", 1333),
-}
-_DEPTHS = {
-    18: ((2, 2, 2, 2), False),
-    34: ((3, 4, 6, 3), False),
-    50: ((3, 4, 6, 3), True),
-    101: ((3, 4, 23, 3), True),
-    152: ((3, 8, 36, 3), True),
 }
 
 
@@ -113,9 +106,9 @@ def detectron2_rules(
 
 def _check_shapes(fields: ConfigFields, shapes: Mapping[str, Any]) -> None:
     depth = fields.whole("MODEL.RESNETS.DEPTH")
-    if depth is not MISSING and depth not in _DEPTHS:
+    if depth is not MISSING and depth not in DEPTHS:
         fields.refuse("MODEL.RESNETS.DEPTH", depth, "ResNets of depth 18, 34, 50, 101 and 152")
-    if depth is not MISSING and _DEPTHS[depth] != (shapes["blocks"], shapes["bottleneck"]):
+    if depth is not MISSING and DEPTHS[depth] != (shapes["blocks"], shapes["bottleneck"]):
         fields.agree("MODEL.RESNETS.DEPTH", depth, shapes["blocks"], "blocks")
     convs = len(shapes["box_convs"])
     compared = {

@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.errors import EdgekitError
 from edgekit.model.foreign.config_files import DUMPED_PYTHON, parse_python_config
 from edgekit.model.foreign.config_values import ConfigFields
-from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_of
+from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_by_origin
 from edgekit.model.foreign.mmdetection_config import ALWAYS_MMDETECTION, mmdetection_rules
 from edgekit.model.foreign.rearranging import (
     background_first,
@@ -19,7 +19,7 @@ from edgekit.model.foreign.rearranging import (
     renamed_tensors,
     rgb_stem,
 )
-from edgekit.model.foreign.tensor_shapes import Tensors, check_norms, settings_from_shapes
+from edgekit.model.foreign.tensor_shapes import BOXES, CLASSES, Tensors, check_norms, settings_from_shapes, shape_of
 
 READ = "edgekit reads MMDetection's MaskRCNN and FasterRCNN with a ResNet or ResNeXt and FPN"
 # Parts of names, in the order they are looked for, and what they are signs of.
@@ -83,20 +83,19 @@ def read_mmdetection(
             raise EdgekitError(f"{path}: {found}: is of {what}", READ)
     renamed = renamed_tensors(tensors, _new_names(tensors, path), path)
     check_norms(renamed, path)
-    if len(renamed.get("roi_heads.box_predictor.bbox_pred.weight", ())) == 4 * len(
-        renamed.get("roi_heads.box_predictor.cls_score.weight", ())
-    ):
+    shapes = settings_from_shapes(renamed, path)
+    rows = {name: shape_of(renamed, f"{name}.weight", 2, path)[0] for name in (CLASSES, BOXES)}
+    if rows[BOXES] == 4 * rows[CLASSES]:
         raise EdgekitError(
             f"{path}: roi_head.bbox_head.fc_reg: has rows for the background, as MMDetection 1 has",
             "convert it with MMDetection 2's tools/upgrade_model_version.py, or train with MMDetection 2 or 3",
         )
-    shapes = settings_from_shapes(renamed, path)
     classes = count_classes(renamed, path)
     fields = _config_fields(meta, config, path)
     rules = mmdetection_rules(fields, shapes, renamed, classes)
     by_origin = {"MMDetection": ALWAYS_MMDETECTION, FILE: shapes, **rules.assumed}
     said = FILE if config is None else CONFIG
-    settings = settings_of({**by_origin, said: {**by_origin.get(said, {}), **fields.said}}, path)
+    settings = settings_by_origin({**by_origin, said: {**by_origin.get(said, {}), **fields.said}}, path)
     check_anchors(renamed, set(settings.anchors_per_cell), "model.rpn_head.anchor_generator", path)
     arranged, notes = background_first(renamed, classes)
     if rules.scales_outer:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgekit.model.foreign.config_values import MISSING, ConfigFields
-from edgekit.model.foreign.tensor_shapes import BOXES, MASKS, Tensors
+from edgekit.model.foreign.tensor_shapes import BOXES, DEPTHS, MASKS, Tensors
 
 _NORMS = ("BN", "SyncBN", "MMSyncBN", "BN2d", "NaiveSyncBatchNorm2d")
 _BOX_CODERS = ("DeltaXYWHBBoxCoder",)
@@ -60,13 +60,6 @@ _MASK_VALUES: dict[str, tuple[Any, ...]] = {
     "model.roi_head.mask_head.predictor_cfg.type": ("Conv",),
     "model.roi_head.mask_roi_extractor.finest_scale": (56,),
 }
-_DEPTHS = {
-    18: ((2, 2, 2, 2), False),
-    34: ((3, 4, 6, 3), False),
-    50: ((3, 4, 6, 3), True),
-    101: ((3, 4, 23, 3), True),
-    152: ((3, 8, 36, 3), True),
-}
 
 
 def expect_parts(fields: ConfigFields, masks: bool) -> None:
@@ -107,9 +100,9 @@ def _expect_coders(fields: ConfigFields) -> None:
 def expect_shapes(fields: ConfigFields, shapes: Mapping[str, Any], tensors: Tensors, classes: int) -> None:
     """Raise where a size in the config is not that of the weights."""
     depth = fields.whole("model.backbone.depth")
-    if depth not in _DEPTHS:
+    if depth not in DEPTHS:
         fields.refuse("model.backbone.depth", None if depth is MISSING else depth, "depths of 18, 34, 50, 101 and 152")
-    if _DEPTHS[depth] != (shapes["blocks"], shapes["bottleneck"]):
+    if DEPTHS[depth] != (shapes["blocks"], shapes["bottleneck"]):
         fields.agree("model.backbone.depth", depth, shapes["blocks"], "blocks")
     head, mask = "model.roi_head.bbox_head", "model.roi_head.mask_head"
     compared = {

@@ -15,6 +15,14 @@ Tensors = Mapping[str, torch.Tensor]
 WHOLE = "give the whole checkpoint of a Mask R-CNN or Faster R-CNN with a ResNet and FPN"
 _BODY, _FPN, _BOX_HEAD, _MASK_HEAD = "backbone.body", "backbone.fpn", "roi_heads.box_head", "roi_heads.mask_head"
 CLASSES, BOXES = "roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred"
+# The blocks of each stage, and whether they are bottlenecks, by depth.
+DEPTHS: dict[int, tuple[tuple[int, ...], bool]] = {
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
+    152: ((3, 8, 36, 3), True),
+}
 MASKS, MASK_HIDDEN = "roi_heads.mask_predictor.mask_fcn_logits", "roi_heads.mask_predictor.conv5_mask"
 OBJECTNESS, ANCHOR_BOXES = "rpn.head.cls_logits", "rpn.head.bbox_pred"
 
@@ -140,7 +148,12 @@ def _mask_head(tensors: Tensors, path: object) -> dict[str, Any]:
     count = _count(tensors, _MASK_HEAD, r"\.0\.weight$", path)
     convs = tuple(shape_of(tensors, f"{_MASK_HEAD}.{i}.0.weight", 4, path)[0] for i in range(count))
     norms = [f"{_MASK_HEAD}.{i}.1.weight" in tensors for i in range(count)]
+    if not convs or any(norms) != all(norms):
+        raise EdgekitError(
+            f"{path}: {_MASK_HEAD}: has norms in some of {count} convolutions", "edgekit reads one or more"
+        )
     hidden = shape_of(tensors, f"{MASK_HIDDEN}.weight", 4, path)
+    shape_of(tensors, f"{MASKS}.weight", 4, path)
     if hidden[2:] != (2, 2):
         raise EdgekitError(f"{path}: {MASK_HIDDEN}: has a kernel of {list(hidden[2:])}", "edgekit reads 2x2 ones")
-    return {"masks": True, "mask_convs": convs, "mask_norms": bool(norms) and all(norms), "mask_hidden": hidden[1]}
+    return {"masks": True, "mask_convs": convs, "mask_norms": all(norms), "mask_hidden": hidden[1]}
