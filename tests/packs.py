@@ -16,7 +16,7 @@ from edgekit.artifacts.pack_files import Pack, Parent, write_pack
 from edgekit.demo.scenes import render_scene
 from edgekit.deployment.export.export import export
 from edgekit.deployment.folder.installing import install
-from edgekit.model.checkpoint import FIRST_MASK_LAYER, fingerprint, load_model, read_checkpoint, save_model
+from edgekit.model.checkpoint import fingerprint, load_model, mask_layer_in, read_checkpoint, save_model
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.packs import generation_of, tensors_of
 from edgekit.model.predictors import Generation
@@ -52,9 +52,7 @@ def random_pack(
 ) -> Pack:
     """A pack for a checkpoint; its weights depend on its name."""
     weights, meta = read_checkpoint(base)
-    first = {
-        kind: t for kind in ("weight", "bias") if (t := weights.tensors.get(f"{FIRST_MASK_LAYER}.{kind}")) is not None
-    }
+    first = mask_layer_in(weights.tensors)
     features = weights.tensors["roi_heads.box_predictor.cls_score.weight"].shape[1]
     mask_channels = (first["weight"].shape[0], first["weight"].shape[1]) if first else None
     generation = random_generation(classes, features, mask_channels, adapter, seed=sum(name.encode()))

@@ -70,7 +70,7 @@ def latency_table(peers: dict[str, Any], demo: dict[str, Any]) -> str:
 def _price(demo: dict[str, Any]) -> str:
     """What 8 bits cost the adapted model."""
     before, after = ([100 * demo[form][part]["box"]["AP50"] for part in ("old", "new")] for form in ("adapted", "int8"))
-    return f"old / new box AP50 {after[0]:.1f} / {after[1]:.1f}, fp32 {before[0]:.1f} / {before[1]:.1f}"
+    return f"adapted model: old / new box AP50 {after[0]:.1f} / {after[1]:.1f}, fp32 {before[0]:.1f} / {before[1]:.1f}"
 
 
 def _median(row: dict[str, Any] | None) -> str:

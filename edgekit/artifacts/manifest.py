@@ -42,17 +42,21 @@ def masks(slots: int) -> str:
 
 @dataclass(frozen=True)
 class InstalledPack:
-    """A pack in a folder: its name, the digest of what is in it, and its files with theirs.
-
-    ``pack`` is the pack itself, ``detect`` its graph of detections, ``masks`` those of its masks by number of boxes.
-    """
+    """A pack in a folder: its name, the digest of what is in it, the pack itself and all its files with theirs."""
 
     name: str
     sha256: str
     pack: str
-    detect: str
-    masks: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def detect(self) -> str:
+        """The graph of its detections."""
+        return str(Path(self.pack).with_suffix(".onnx"))
+
+    def masks(self, slots: int) -> str:
+        """The graph of its masks for ``slots`` boxes."""
+        return str(Path(self.pack).with_suffix(f".masks-{slots}.onnx"))
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ def _check_names(manifest: Manifest) -> None:
     needed = [BASE, *(name for slots in manifest.slots for name in (mask_head(slots), masks(slots)))]
     own = [(name, manifest.files) for name in needed]
     for pack in manifest.packs:
-        names = (pack.pack, pack.detect, *(pack.masks[str(slots)] for slots in manifest.slots))
+        names = (pack.pack, pack.detect, *map(pack.masks, manifest.slots))
         own += [(name, pack.files) for name in names]
     for name, files in own:
         if name not in files:

@@ -32,6 +32,11 @@ FIRST_MASK_LAYER = "roi_heads.mask_predictor.conv5_mask"
 ADAPTERS = "edgekit.generations"  # the prefix of the tensors that torchvision's layout has no place for
 
 
+def mask_layer_in(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of the first mask layer among a checkpoint's; none of a Faster R-CNN."""
+    return {kind: tensors[name] for kind in ("weight", "bias") if (name := f"{FIRST_MASK_LAYER}.{kind}") in tensors}
+
+
 def load_model(
     model: str | Path,
     hints: CheckpointHints = CheckpointHints(),
@@ -134,7 +139,7 @@ def split_generations(
     ``groups`` is how many classes each generation has (``ModelMeta.group_sizes``).
     """
     tensors = dict(tensors)
-    mask = tensors.get("roi_heads.mask_predictor.conv5_mask.weight")  # [input, hidden, 2, 2]
+    mask = mask_layer_in(tensors).get("weight")  # [input, hidden, 2, 2]
     mask_channels = None if mask is None else (mask.shape[0], mask.shape[1])
     added: list[dict[str, torch.Tensor]] = [{} for _ in groups[1:]]
     for layer, (name, rows) in CLASS_ROWS.items():

@@ -71,7 +71,7 @@ class PartsSession(Session):
             self.packs = [opened(pack.detect) for pack in used]
             self.heads = {slots: opened(parts.mask_head(slots)) for slots in manifest.slots}
             names = [{slots: parts.masks(slots) for slots in manifest.slots}]
-            names += [{int(slots): name for slots, name in pack.masks.items()} for pack in used]
+            names += [{slots: pack.masks(slots) for slots in manifest.slots} for pack in used]
             self.masks = [{slots: opened(name) for slots, name in own.items()} for own in names]
         except EdgekitError:
             raise

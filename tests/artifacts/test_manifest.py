@@ -43,7 +43,7 @@ def manifest(tmp_path: Path) -> Manifest:
     for name in (*base, *own):
         (tmp_path / name).write_text(name)
     digests = {name: sha256(tmp_path / name) for name in (*base, *own)}
-    pack = InstalledPack("farm", "cd" * 32, own[0], own[1], {str(SLOTS): own[2]}, {name: digests[name] for name in own})
+    pack = InstalledPack("farm", "cd" * 32, own[0], {name: digests[name] for name in own})
     made = Manifest(META, {name: digests[name] for name in base}, (SLOTS,), (pack,), "keep")
     write_manifest(tmp_path / MANIFEST, made)
     return made
@@ -101,8 +101,13 @@ def test_damaged_manifests(text: str, tmp_path: Path) -> None:
         (lambda values: values["files"].pop(BASE), r"lists no base.onnx"),
         (lambda values: values["files"].pop(mask_head(SLOTS)), r"lists no mask_head-4.onnx"),
         (lambda values: values["packs"][0]["files"].pop("packs/farm.pack"), r"lists no packs/farm.pack"),
-        (lambda values: values["packs"][0].update(detect=BASE), r"lists no base.onnx"),
-        (lambda values: values["packs"][0].update(masks={}), "4"),
+        (lambda values: values["packs"][0]["files"].pop("packs/farm.onnx"), r"lists no packs/farm.onnx"),
+        (
+            lambda values: values["packs"][0]["files"].pop("packs/farm.masks-4.onnx"),
+            r"lists no packs/farm.masks-4.onnx",
+        ),
+        (lambda values: values["packs"][0].update(pack=BASE), r"lists no base.onnx"),
+        (lambda values: values["packs"][0].update(pack=""), "empty name"),
         (lambda values: values["packs"][0].update(price=3), "price"),
         (lambda values: values.update(slots=["many"]), "many"),
         (lambda values: values["meta"].pop("generations"), "metadata is damaged"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import onnx
-import torch
 
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
@@ -20,10 +19,10 @@ from edgekit.files.code_digest import entry_key
 from edgekit.graphs.appending import append
 from edgekit.model.architectures import check_size
 from edgekit.model.checkpoint import (
-    FIRST_MASK_LAYER,
     base_sha256,
     build_model,
     fingerprint,
+    mask_layer_in,
     read_checkpoint,
     split_generations,
 )
@@ -48,7 +47,7 @@ def assemble(
     graph = base_graph(path, weights, meta, shape, track)
     grown = combined(meta, packs, path)
     base, built_in = split_generations(weights.tensors, meta.group_sizes)
-    added = [tensors_of(generation, _first_mask_layer(base)) for generation in built_in]
+    added = [tensors_of(generation, mask_layer_in(base)) for generation in built_in]
     append(graph, grown, [*added, *(pack.tensors for pack in ordered(packs, meta.packs))], path)
     return graph, grown
 
@@ -65,7 +64,7 @@ def assemble_base(
     packs: list[Pack] = []
     for number, generation in enumerate(built_in, start=1):
         parents = tuple(Parent(packs[p - 1].name, packs[p - 1].sha256) for p in meta.parents_of(number))
-        tensors = tensors_of(generation, _first_mask_layer(base))
+        tensors = tensors_of(generation, mask_layer_in(base))
         classes = meta.generations[number]
         packs.append(
             Pack(f"generation-{number}", classes, alone.fingerprint, tensors, meta.architecture, parents=parents)
@@ -96,8 +95,3 @@ def write_checkpoint_trunk(
 ) -> None:
     """Write the trunk of a checkpoint, at the input size of ``meta``, as ``write_trunk``."""
     write_trunk(base_graph(path, weights, meta, GraphShape(meta.input_size)), folder, rois, mask_rois, for_cpu)
-
-
-def _first_mask_layer(base: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors of a base model's first mask layer; none of a Faster R-CNN."""
-    return {kind: base[name] for kind in ("weight", "bias") if (name := f"{FIRST_MASK_LAYER}.{kind}") in base}

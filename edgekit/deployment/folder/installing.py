@@ -131,20 +131,18 @@ def _write(
 
     graphs = pack_graphs(folder, pack.tensors, parents, manifest.slots)
     readable = re.sub(r"[^\w.-]", "_", pack.name)
-    stem = f"{PACKS}/{readable}-{pack.sha256[:NAMED]}"
+    entry = InstalledPack(pack.name, pack.sha256, f"{PACKS}/{readable}-{pack.sha256[:NAMED]}{SUFFIX}")
     (temporary / PACKS).mkdir(exist_ok=True)
-    detect, masks = f"{stem}.onnx", {str(count): f"{stem}.masks-{count}.onnx" for count in manifest.slots}
-    write_pack(temporary / f"{stem}{SUFFIX}", pack)
-    onnx.save(graphs.detect, temporary / detect)
+    write_pack(temporary / entry.pack, pack)
+    onnx.save(graphs.detect, temporary / entry.detect)
     for count, graph in graphs.masks.items():
-        onnx.save(graph, temporary / masks[str(count)])
-    names = [f"{stem}{SUFFIX}", detect, *masks.values()]
+        onnx.save(graph, temporary / entry.masks(count))
+    names = [entry.pack, entry.detect, *map(entry.masks, manifest.slots)]
     if manifest.engine is not None:
         from edgekit.deployment.folder.engines import build_engines, options_of
 
         names += build_engines(temporary, names[1:], manifest.meta, options_of(manifest.engine), track)
-    files = {name: sha256(temporary / name) for name in names}
-    return InstalledPack(pack.name, pack.sha256, f"{stem}{SUFFIX}", detect, masks, files)
+    return replace(entry, files={name: sha256(temporary / name) for name in names})
 
 
 def _put_manifest(temporary: Path, folder: Path, manifest: Manifest) -> None:

@@ -204,7 +204,7 @@ def test_a_damaged_manifest(way: str, model: Path, tmp_path: Path) -> None:
         (text[: len(text) // 2], "is damaged"),
         ("[]", "is damaged"),
         (text.replace("edgekit parts 1", "edgekit parts 2"), "is not of this edgekit's format .*update edgekit"),
-        (text.replace('"detect"', '"detects"'), "is damaged"),
+        (text.replace('"pack"', '"packet"'), "is damaged"),
     ):
         (model / MANIFEST).write_text(content)
         refused(model, rf"manifest\.json: {message}", lambda: use(way, model, tmp_path))
@@ -216,12 +216,12 @@ def test_a_damaged_manifest(way: str, model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("elsewhere", ["../x", "{absolute}", "packs/../../x", ".x", "..\\x"])
 def test_a_manifest_that_names_a_file_elsewhere(way: str, elsewhere: str, model: Path, tmp_path: Path) -> None:
     write_packs(tmp_path, ONE)
-    shutil.copy(model / pack_file(".onnx"), tmp_path / "x")
+    shutil.copy(model / pack_file(".pack"), tmp_path / "x")
     name = elsewhere.format(absolute=tmp_path / "x")
     values = json.loads((model / MANIFEST).read_text())
     (pack,) = values["packs"]
-    pack["files"][name] = pack["files"].pop(pack["detect"])
-    pack["detect"] = name
+    pack["files"][name] = pack["files"].pop(pack["pack"])
+    pack["pack"] = name
     (model / MANIFEST).write_text(json.dumps(values))
     refused(model, r"manifest\.json: is damaged: it names a file elsewhere", lambda: use(way, model, tmp_path))
     assert (tmp_path / "x").is_file()
