@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +47,9 @@ def model() -> tuple[GenerationalRCNN, ModelMeta]:
 
 
 @pytest.fixture(scope="module")
-def graph(model: tuple[GenerationalRCNN, ModelMeta]) -> Iterator[onnx.ModelProto]:
+def graph(model: tuple[GenerationalRCNN, ModelMeta]) -> onnx.ModelProto:
     module, meta = model
-    yield to_onnx(module, GraphShape(meta.input_size))
+    return to_onnx(module, GraphShape(meta.input_size))
 
 
 def photos() -> list[np.ndarray]:
@@ -100,7 +99,7 @@ def test_half_keeps_the_places_of_cells_in_float(graph: onnx.ModelProto) -> None
 
 def test_more_cells_can_be_asked_for(model: tuple[GenerationalRCNN, ModelMeta]) -> None:
     module, meta = model
-    canvas = torch.from_numpy(fit(photos()[0], meta.input_size).pixels)[None]
+    canvas = torch.tensor(fit(photos()[0], meta.input_size).pixels)[None]
     graph = to_onnx(module, GraphShape(meta.input_size, sampling_cells=64))
     with torch.inference_mode():
         features, proposals = module.trunk(canvas)
