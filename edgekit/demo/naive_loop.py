@@ -19,6 +19,8 @@ from edgekit.runtime.torch_session import device_here
 BATCH = 4
 LR = 0.005  # with SGD, momentum 0.9 and weight decay 5e-4: torchvision's object detection fine-tuning tutorial
 
+PROPOSALS, SAMPLES = 300, 64  # of a photo in training, as the embedded model was trained
+
 
 def fine_tune_naively(
     base: GenerationalRCNN,
@@ -39,6 +41,8 @@ def fine_tune_naively(
     module = GenerationalRCNN(merged_model(base.base, larger)).to(device)
     model = module.base
     model.transform.min_size, model.transform.max_size = (min(size),), max(size)  # views have this size already
+    model.rpn._pre_nms_top_n["training"], model.rpn._post_nms_top_n["training"] = 2 * PROPOSALS, PROPOSALS
+    model.roi_heads.fg_bg_sampler.batch_size_per_image = SAMPLES
     model.requires_grad_(False)
     module.predictors.requires_grad_(True)
     model.train()

@@ -20,8 +20,8 @@ from edgekit.model.generations import GenerationalRCNN, normalise
 from edgekit.static.nms import keep_mask
 from edgekit.static.roi_align import LevelTable, Sampling
 
-# Cells that a bin of adaptive RoIAlign reads by default: exact for 99.6% and 100% of bins of boxes with aspect ratios
-# of 0.3 to 3, in 1.5 to 1.8 and 1.1 times the time of 2 samples (benchmarks/results/adaptive_sampling.json).
+# Cells that a bin of adaptive RoIAlign reads by default: exact for 99.6% and 100% of bins, aspect ratios being
+# 0.3 to 3, in 1.5 to 1.8 and 1.1 times the time of 2 samples (benchmarks/results/adaptive_sampling.json).
 BOX_CELLS, MASK_CELLS = 32, 16
 
 

@@ -99,7 +99,7 @@ def test_half_keeps_the_places_of_cells_in_float(graph: onnx.ModelProto) -> None
 
 def test_more_cells_can_be_asked_for(model: tuple[GenerationalRCNN, ModelMeta]) -> None:
     module, meta = model
-    canvas = torch.from_numpy(fit(photos()[0], meta.input_size).pixels)[None]
+    canvas = torch.tensor(fit(photos()[0], meta.input_size).pixels)[None]
     graph = to_onnx(module, GraphShape(meta.input_size, sampling_cells=64))
     with torch.inference_mode():
         features, proposals = module.trunk(canvas)
