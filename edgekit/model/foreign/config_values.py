@@ -70,7 +70,7 @@ class ConfigFields:
 
     def number(self, *names: str) -> Any:
         """A number, or MISSING."""
-        return self._kind(names, lambda v: isinstance(v, int | float) and not isinstance(v, bool), "a number")
+        return self._kind(names, _is_number, "a number")
 
     def whole(self, *names: str) -> Any:
         """A whole number, or MISSING."""
@@ -150,12 +150,16 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float) or _are_numbers(value)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) <= LONGEST
 
 
 def _are_numbers(value: Any) -> bool:
-    return _is_list(value) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
+    return _is_list(value) and all(_is_number(n) for n in value)
 
 
 def _are_lists(value: Any) -> bool:

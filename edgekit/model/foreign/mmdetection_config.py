@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.artifacts.detector_settings import ASSUMED
 from edgekit.model.foreign.config_values import MISSING, ConfigFields
 from edgekit.model.foreign.mmdetection_parts import expect_parts, expect_shapes
-from edgekit.model.foreign.mmdetection_photos import Photos, photo_rules
+from edgekit.model.foreign.mmdetection_photos import PhotoRules, photo_rules
 from edgekit.model.foreign.tensor_shapes import Tensors
 
 _DEFAULT = "MMDetection's default"
@@ -51,7 +51,7 @@ def mmdetection_rules(
     _take_proposals(fields)
     _take_pooling(fields, shapes)
     _take_detections(fields)
-    photos: Photos = photo_rules(fields, style == "caffe")
+    photos: PhotoRules = photo_rules(fields, style == "caffe")
     by_code = {name: value for name, value in fields.assumed.items() if name in _BY_CODE}
     others = {name: value for name, value in fields.assumed.items() if name not in _BY_CODE}
     assumed = {_DEFAULT: by_code, f"{ASSUMED}: {_DEFAULT}": others}

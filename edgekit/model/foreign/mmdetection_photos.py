@@ -21,14 +21,14 @@ _PYTORCH = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # RGB
 
 
 @dataclass
-class Photos:
+class PhotoRules:
     """Whether the weights see BGR, and notes of what edgekit does otherwise."""
 
     bgr: bool
     notes: dict[str, str] = field(default_factory=dict)
 
 
-def photo_rules(fields: ConfigFields, caffe: bool) -> Photos:
+def photo_rules(fields: ConfigFields, caffe: bool) -> PhotoRules:
     """Take mean, std and the resizing rule into ``fields``; ``caffe`` is the style of the body."""
     steps = ConfigFields(_test_steps(fields), fields.file)
     rgb, mean, std = _statistics(fields, steps)
@@ -50,7 +50,7 @@ def photo_rules(fields: ConfigFields, caffe: bool) -> Photos:
     fields.take("max_side", sides if sides is MISSING else max(sides), 1333)
     if sides is not MISSING and steps.flag("Resize.keep_ratio") is not True:
         notes["resizing"] = "MMDetection stretches photos to one shape here, edgekit keeps theirs"
-    return Photos(bgr, notes)
+    return PhotoRules(bgr, notes)
 
 
 def _statistics(fields: ConfigFields, steps: ConfigFields) -> tuple[Any, Any, Any]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from edgekit.errors import EdgekitError
+from edgekit.model.foreign.config_values import INERT
 from edgekit.model.foreign.converted import Foreign
 from edgekit.model.foreign.detectron2 import is_detectron2, read_detectron2
 from edgekit.model.foreign.mmdetection import is_mmdetection, read_mmdetection
@@ -156,6 +157,20 @@ def test_tensors_of_other_shapes_raise_nothing_else(framework: str) -> None:
         for damaged in (rest, *({**rest, name: damage} for damage in damages)):
             with suppress(EdgekitError):
                 read(framework, damaged, config)
+
+
+def fields_of(config: dict[str, Any], before: str = "") -> list[str]:
+    inner = [f for name, v in config.items() if isinstance(v, dict) for f in fields_of(v, f"{before}{name}.")]
+    return [*(before + name for name in config), *inner]
+
+
+@pytest.mark.parametrize("framework", ["detectron2", "mmdetection"])
+def test_fields_of_other_kinds_raise_nothing_else(framework: str) -> None:
+    tensors, config = model_of[framework]()
+    for field in fields_of(config):
+        for value in (INERT, [], [[None]], float("nan"), -1):
+            with suppress(EdgekitError):
+                read(framework, tensors, changed(config, field, value))
 
 
 def test_caffe2s_names_and_group_norms() -> None:
