@@ -14,7 +14,7 @@ from edgekit.artifacts.pack_files import Pack
 from edgekit.artifacts.safetensors_files import tensors_sha256, write_safetensors
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size, without_weights
-from edgekit.model.foreign.reading import is_foreign, read_foreign
+from edgekit.model.foreign_checkpoints import is_foreign, read_foreign
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.packs import grown_fingerprint, with_packs

@@ -82,14 +82,18 @@ def export(
             verify=verify,
             force=force,
         )
-        device = check_request(request)
-        if format == "torchvision":
-            result = _state_dict(request)
-        elif request.in_parts:
-            result = write_in_parts(request, device, photos_to_compare_on(request), track)
-        else:
-            result = _graph(request, device, track)
+        result = _write(request, track)
     return replace(result, seconds=round(time.monotonic() - started, 2), megabytes=_megabytes(result.output))
+
+
+def _write(request: ExportRequest, track: Track) -> Export:
+    """Write what is asked for."""
+    device = check_request(request)
+    if request.format == "torchvision":
+        return _state_dict(request)
+    if request.in_parts:
+        return write_in_parts(request, device, photos_to_compare_on(request), track)
+    return _graph(request, device, track)
 
 
 def _megabytes(output: Path) -> float:
