@@ -96,6 +96,7 @@ def adapt(
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}
     files = {"data": data, "images": images, **more}
     outputs = [output] if is_pack(output) else [output, proof_of(output)]
+    named = str(base) if isinstance(base, str | Path) else type(base).__name__
     with as_file(base, hints) as (model, left), processes() as ranks:
         check_outputs(outputs, [model, *packs, *left.files, *files.values()], force)
         source = open_base(model, read_packs(packs), left, size)
@@ -106,7 +107,7 @@ def adapt(
         say, track = (say, track) if ranks.first else (unsaid, silent)
         _say_skipped(inputs.skipped, say)
         job = Job(source, inputs, learning, ranks, track)
-        return _run(job, output, store, extra.max_old_drop, {"base": str(model), "files": files}, say)
+        return _run(job, output, store, extra.max_old_drop, {"base": named, "files": files}, say)
 
 
 def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Learning) -> None:

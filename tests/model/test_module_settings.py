@@ -18,6 +18,7 @@ import edgekit
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
 from edgekit.comparison.parity import parity
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.assembly.base_graph import to_onnx
@@ -130,3 +131,16 @@ def test_export_of_a_module(tmp_path: Path) -> None:
     assert result.verification is not None
     assert result.verification.parity.matched >= 0.99 * result.verification.parity.compared > 0
     assert read_onnx(tmp_path / "x.onnx")[1].settings == settings_of(module)
+
+
+@pytest.mark.slow
+def test_a_pack_of_a_module_is_one_of_its_file(new_train: Dataset, tmp_path: Path) -> None:
+    module = drawn_detector(0)
+    learning = edgekit.Learning(epochs=2)
+    data, images = new_train.file, new_train.file.parent
+    result = edgekit.adapt(module, data, images, tmp_path / "new.pack", learning=learning, size=SIZE)
+    assert (result.base, result.assumed, result.proof.retention.changed) == ("MaskRCNN", (), 0)
+    assert result.proof.retention.compared > 0
+    edgekit.save(module, tmp_path / "x.safetensors")
+    selection = edgekit.Selection(packs=(tmp_path / "new.pack",))
+    assert edgekit.load(tmp_path / "x.safetensors", selection).meta.new_classes == result.classes
