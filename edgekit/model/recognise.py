@@ -16,6 +16,7 @@ from edgekit.model.module_settings import ARCHITECTURES, named_settings
 from edgekit.model.tensor_settings import SUPPORTED, Tensors, label, shape_settings
 
 PREDICTOR = "roi_heads.box_predictor"
+SEE_SETTINGS = "see docs/models.md for every setting"
 # What other models' tensor names look like.
 STRANGERS = {
     r"(^|\.)transformer\.|class_embed": "DETR or another transformer",
@@ -65,7 +66,10 @@ def _given(name: str, hints: CheckpointHints) -> tuple[str, DetectorSettings, st
 def _by_tensors(tensors: Tensors, path: Path, hints: CheckpointHints) -> tuple[str, DetectorSettings, str]:
     """The settings of what has these tensors, its name, and how it was found."""
     own = read_settings(Path(hints.settings)) if hints.settings else {}
-    settings = shape_settings(tensors, path, own)
+    try:
+        settings = shape_settings(tensors, path, own)
+    except ValueError as error:
+        raise EdgekitError(f"{hints.settings or path}: {error}", SEE_SETTINGS) from None
     name, how = label(settings), "by its tensors"
     if name in ARCHITECTURES:
         usual = named_settings(name)
@@ -84,7 +88,7 @@ def _with_file(settings: DetectorSettings, file: str | Path | None) -> DetectorS
     try:
         return settings.changed(read_settings(Path(file)), str(file))
     except ValueError as error:
-        raise EdgekitError(f"{file}: {error}", "see docs/models.md for every setting") from None
+        raise EdgekitError(f"{file}: {error}", SEE_SETTINGS) from None
 
 
 def _epsilon(tensors: Tensors, count: int, name: str) -> tuple[dict[str, float], str]:
