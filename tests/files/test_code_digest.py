@@ -38,7 +38,7 @@ def edited(package: Path, file: str, change: Callable[[str], str], made_by: Call
 
 @pytest.mark.parametrize("made_by", [base_graph, extract], ids=lambda f: f.__name__)
 def test_a_constant_that_graphs_are_made_with_counts(made_by: Callable[..., Any], package: Path) -> None:
-    assert edited(package, "data/images.py", lambda t: t.replace("0.485", "0.486"), made_by)
+    assert edited(package, "artifacts/detector_settings.py", lambda t: t.replace("0.485", "0.486"), made_by)
 
 
 def test_code_reached_over_several_modules_counts(package: Path) -> None:

@@ -253,7 +253,8 @@ def test_inspect_says_what_was_recognised(tmp_path: Path) -> None:
     assert result.meta.architecture == "fasterrcnn_mobilenet_v3_large_fpn"
     assert "--architecture" in result.details["architecture recognised"]
     assert "made up" in result.details["class names recognised"]
-    assert result.details["batch norm epsilon"] == 1e-5
+    assert result.meta.settings.norm_eps == 1e-5
+    assert "norm_eps" in result.meta.settings.assumed()
     assert result.parameters > 1e7
 
 
