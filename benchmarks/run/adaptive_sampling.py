@@ -5,13 +5,15 @@
 RoIs have the levels of R50-FPN, 256 channels, sides from 16 pixels to the canvas's (log-uniform) and aspect ratios of
 0.3 to 3, and are clipped to the canvas. Errors are relative to torchvision's roi_align, over features of white noise,
 which is the worst case: real features are smoother. Times are onnxruntime's, as ratios to the pooling of torchvision's
-models (2 samples per bin and axis), all in turns.
+models (2 samples per bin and axis), all in turns. Where ../shared/models is, also how many of a framework's detections
+graphs with so many cells per bin of boxes find again.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -23,10 +25,19 @@ import torch
 from torch import nn
 
 from benchmarks.lib.by_machine import add
+from benchmarks.lib.paths import SHARED
+from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import tool_versions
+from edgekit.artifacts.onnx_files import write_onnx
+from edgekit.comparison.parity import parity
+from edgekit.data.detections import Detections
+from edgekit.data.images import read_image
+from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.deployment.assembly.tracing import static_onnx
 from edgekit.measurement.machine.system import machine
+from edgekit.model.checkpoint import load_model
 from edgekit.model.roi_pooling import RoIPooling
+from edgekit.runtime.onnx_session import OnnxSession
 from edgekit.static.roi_align import LevelTable, Sampling
 
 CANVASES = ((480, 640), (800, 1088))
@@ -37,6 +48,11 @@ POOLINGS: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "box": (7, 1000, (9, 16, 20, 25, 30, 32, 36, 49, 64)),
     "mask": (14, 100, (4, 9, 12, 16, 20, 25)),
 }
+
+
+# Of ../shared/models: files with the frameworks' own detections on photos of this size.
+MODELS = ("detectron2/mask_rcnn_R_50_FPN_small", "mmdetection/mask-rcnn_r50_fpn_small")
+MODEL_CELLS, PHOTO, PHOTOS = (16, 25, 32, 36, 49), (480, 640), 3
 
 
 class Pooling(nn.Module):
@@ -62,10 +78,18 @@ def main() -> None:
             for row in measure(canvas, bins, count, cells, args.runs):
                 rows.append({"canvas": canvas, "pooling": name, **row})
                 print(rows[-1], flush=True)
+    matched = [matched_detections(name, cells) for name in MODELS for cells in MODEL_CELLS] if SHARED.is_dir() else []
     note = "other work ran on the machine: ratios only, medians of runs in turns"
     add(
         args.output,
-        {"rows": rows, "note": note, "load_average": load, "machine": machine(), "versions": tool_versions()},
+        {
+            "rows": rows,
+            "detections": matched,
+            "note": note,
+            "load_average": load,
+            "machine": machine(),
+            "versions": tool_versions(),
+        },
     )
 
 
@@ -104,6 +128,28 @@ def measure(canvas: tuple[int, int], bins: int, count: int, cells: tuple[int, ..
             }
         )
     return rows
+
+
+def matched_detections(name: str, cells: int) -> dict[str, Any]:
+    """How many of a framework's detections a graph finds again that reads so many cells in both poolings."""
+    folder = SHARED / "models"
+    module, meta = load_model(folder / name / "model.pth", size=PHOTO)
+    theirs = np.load(folder / name / "outputs.npz")
+    pairs = []
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "model.onnx"
+        write_onnx(file, to_onnx(module, GraphShape(PHOTO, sampling_cells=cells)), meta)
+        runner = OnnxSession(file)
+        for photo in range(PHOTOS):
+            values = [theirs[f"{photo}.{kind}"] for kind in ("boxes", "classes", "scores", "masks")]
+            values[1] = values[1].astype(np.int64) + 1  # labels count the background
+            found = runner.infer(read_image(folder / "images" / f"{photo}.png"))
+            kept = found.scores > 0
+            pairs.append((Detections(*values, PHOTO), Detections(*(v[kept] for v in found), PHOTO)))
+    seen = parity(pairs)
+    row = {"model": name, "cells": cells, "compared": seen.compared, "matched": seen.matched, "extra": seen.extra}
+    print(row, flush=True)
+    return row
 
 
 def samples_of(levels: LevelTable, boxes: torch.Tensor, bins: int) -> torch.Tensor:
