@@ -204,6 +204,8 @@ BAD: dict[str, tuple[str, str, str, str]] = {
     "std in 0..255": ("mmdetection", "own.yaml", "std: [58.4, 57.1, 57.4]\n", r"std \[58.4, .*not in 0..255"),
     "another kind": ("mmdetection", "own.yaml", "detections: many\n", "detections: many is not int"),
     "two channels": ("detectron2", "own.yaml", "mean: [0.5, 0.5]\n", "mean: give 3 numbers"),
+    "the weights have others": ("mmdetection", "own.yaml", "fpn_channels: 8\n", "fpn_channels 8: the weights have 16"),
+    "no level": ("detectron2", "own.yaml", "roi_levels: ['9']\n", r"roi_levels \['9'\]: the FPN has 0 to 3"),
     "no mapping": ("detectron2", "own.yaml", "- detections\n", "holds no settings"),
     "a lacking module": ("mmdetection", "own.py", NO_MODULE, "model.backbone.type .*SwinTransformer"),
     "the other framework's": ("mmdetection", "own.yaml", "MODEL: {}\n", "model"),
