@@ -17,10 +17,12 @@ from edgekit.adaptation.learning.held_out import proposed_objects
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.adaptation.learning.training import Training
 from edgekit.adaptation.proof import Proof
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import proof_of
 from edgekit.artifacts.outputs import check_outputs
 from edgekit.artifacts.pack_files import SUFFIX as PACK
 from edgekit.artifacts.pack_files import is_pack, read_packs
+from edgekit.data.annotations.dataset import Photo
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import output_folder
 from edgekit.model.hints import CheckpointHints
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 MOST_TOLD = 10  # of what is left out, before training
 LOW_RECALL = 0.8  # of the RPN, below which advice is given
+LOW_SCALE = 0.8  # of a photo on the canvas, as a share of the model's own resizing rule, below which advice is given
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def adapt(
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}
     files = {"data": data, "images": images, **more}
     outputs = [output] if is_pack(output) else [output, proof_of(output)]
+    named = str(base) if isinstance(base, str | Path) else type(base).__name__
     with as_file(base, hints) as (model, left), processes() as ranks:
         check_outputs(outputs, [model, *packs, *left.files, *files.values()], force)
         source = open_base(model, read_packs(packs), left, size)
@@ -103,7 +107,7 @@ def adapt(
         say, track = (say, track) if ranks.first else (unsaid, silent)
         _say_skipped(inputs.skipped, say)
         job = Job(source, inputs, learning, ranks, track)
-        return _run(job, output, store, extra.max_old_drop, {"base": str(model), "files": files}, say)
+        return _run(job, output, store, extra.max_old_drop, {"base": named, "files": files}, say)
 
 
 def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Learning) -> None:
@@ -163,7 +167,7 @@ def _run(
             proof_seconds=round(proof_seconds, 2),
             training=training,
             proof=proof,
-            advice=_advice(proposed, inputs.objects, training),
+            advice=(*_advice(proposed, inputs.objects, training), *_canvas_advice(inputs.learn, meta)),
             skipped=inputs.skipped,
         )
 
@@ -181,3 +185,17 @@ def _advice(proposed: dict[str, int], objects: dict[str, int], training: Trainin
     if training.stopped:
         advice.append(f"{training.stopped}; the weights of epoch {training.best_epoch} were kept")
     return tuple(advice)
+
+
+def _canvas_advice(photos: Sequence[Photo], meta: ModelMeta) -> list[str]:
+    """What the user should know where the canvas does not suit the photos: portraits on a landscape canvas."""
+    middle = sorted(photos, key=lambda photo: photo.height / photo.width)[len(photos) // 2]
+    shape, size = (middle.height, middle.width), meta.input_size
+    share = min(size[0] / shape[0], size[1] / shape[1]) / meta.settings.photo_scale(shape)
+    if share >= LOW_SCALE:
+        return []
+    height, width = meta.settings.input_size_for(shape)
+    return [
+        f"photos of {shape[1]}x{shape[0]} pixels run at {share:.0%} of the scale that the model was trained with, on a "
+        f"canvas of {size[0]}x{size[1]}: give --size {height}x{width} here, and to edgekit export"
+    ]

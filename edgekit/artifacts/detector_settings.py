@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -131,8 +132,17 @@ class DetectorSettings:
     @property
     def input_size(self) -> tuple[int, int]:
         """The canvas (height, width) that holds a 4:3 photo scaled by the resizing rule, in multiples of 32."""
-        width = min(self.max_side, self.min_side * 4 / 3)
-        return 32 * math.ceil(self.min_side / 32), 32 * math.ceil(width / 32)
+        return self.input_size_for((self.min_side, min(self.max_side, self.min_side * 4 // 3)))
+
+    def input_size_for(self, photo: tuple[int, int]) -> tuple[int, int]:
+        """The canvas (height, width) of photos of this shape by the resizing rule, in multiples of 32."""
+        scale = self.photo_scale(photo)
+        height, width = (32 * math.ceil(round(side * scale) / 32) for side in photo)
+        return height, width
+
+    def photo_scale(self, photo: tuple[int, int]) -> float:
+        """What the resizing rule multiplies the sides of a photo (height, width) by."""
+        return min(self.min_side / min(photo), self.max_side / max(photo))
 
     @property
     def anchors_per_cell(self) -> tuple[int, ...]:
@@ -231,4 +241,4 @@ def _as_kind(kind: Any, value: Any, name: str) -> Any:
         return tuple(_as_kind(inner, v, name) for v in value)
     except (ValueError, TypeError, OverflowError):
         shown = kind.__name__ if isinstance(kind, type) and kind in (bool, str, int, float) else "a list"
-        raise ValueError(f"{name}: {str(value)[:80]} is not {shown}") from None
+        raise ValueError(f"{name}: {reprlib.repr(value)} is not {shown}") from None

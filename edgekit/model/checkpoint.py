@@ -85,9 +85,12 @@ def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints(
     weights = read_weights(path)
     if weights.metadata is None:
         if is_foreign(weights):
-            return read_foreign(weights, path, hints)
-        pretrained = str(model) if str(model) in TORCHVISION else None
-        return weights, recognise(weights.tensors, path, hints, pretrained)
+            weights, meta = read_foreign(weights, path, hints)
+        else:
+            pretrained = str(model) if str(model) in TORCHVISION else None
+            meta = recognise(weights.tensors, path, hints, pretrained)
+        notes = {"weights": "; ".join(weights.notes)} if weights.notes else {}
+        return weights, replace(meta, recognised={**meta.recognised, **notes})
     hints.refuse(path)
     return weights, ModelMeta.from_json(weights.metadata, path)
 

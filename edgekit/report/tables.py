@@ -189,7 +189,7 @@ def settings_table(settings: DetectorSettings) -> Table:
     """Everything that decides what a detector finds, each value with where it comes from."""
     origins = settings.origins
     values = {name: value for name, value in settings.values().items() if settings.uses(name)}
-    cells = tuple((name, _value_text(value), origins.get(name) or "the file") for name, value in values.items())
+    cells = tuple((name, _value_text(value), origins.get(name) or "file") for name, value in values.items())
     return rich_table(Sheet("settings", ("setting", "value", "from"), cells))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from torchvision.models.detection.image_list import ImageList
 import edgekit
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.onnx_files import read_onnx, write_onnx
-from edgekit.comparison.parity import parity
+from edgekit.comparison.parity import Parity, parity
+from edgekit.comparison.tolerance import TOLERANCES, Tolerance
+from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
 from edgekit.deployment.assembly.base_graph import to_onnx
@@ -52,38 +54,37 @@ def seen(session: TorchSession | OnnxSession, pixels: torch.Tensor) -> Detection
 
 
 def compare(seed: int, tmp_path: Path, graph: bool) -> int:
-    """Compare a drawn detector with its file in PyTorch, or with the graph made of that; return how many it found."""
+    """Compare a drawn detector with its file in PyTorch, and with the graph made of that; return how many it found."""
     theirs = drawn_detector(seed)
-    edgekit.save(copy.deepcopy(theirs), tmp_path / "x.safetensors")
+    edgekit.save(theirs, tmp_path / "x.safetensors", force=True)
     module, meta = load_model(tmp_path / "x.safetensors", size=SIZE)
     assert meta.settings == settings_of(theirs)
-    session: TorchSession | OnnxSession = TorchSession(module, meta)
+    photos = [torch.tensor(fit(read_image(p), SIZE, meta.settings.pad).pixels) for p in list_images(SAMPLE_PHOTOS)[:3]]
+    expected = [torchvisions_own(theirs, pixels) for pixels in photos]
+
+    def check(session: TorchSession | OnnxSession, tolerance: Tolerance) -> Parity:
+        result = parity(((one, seen(session, pixels)) for one, pixels in zip(expected, photos, strict=True)), tolerance)
+        assert result.reaches(0.99), (seed, session.runtime, result)
+        return result
+
+    found = check(TorchSession(module, meta), replace(TOLERANCES["fp32"], max_score_difference=1e-4))
     if graph:
         write_onnx(tmp_path / "x.onnx", to_onnx(module, GraphShape(SIZE)), meta)
-        session = OnnxSession(tmp_path / "x.onnx")
-    photos = [torch.tensor(fit(read_image(p), SIZE, meta.settings.pad).pixels) for p in list_images(SAMPLE_PHOTOS)[:3]]
-    result = parity((torchvisions_own(theirs, pixels), seen(session, pixels)) for pixels in photos)
-    assert result.extra == result.compared - result.matched
-    assert result.matched >= 0.99 * result.compared
-    assert graph or result.largest_score_difference <= 1e-4
-    return result.compared
+        check(OnnxSession(tmp_path / "x.onnx"), TOLERANCES["fp32"])
+    return found.compared
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_saved_module_finds_what_torchvisions_does(seed: int, tmp_path: Path) -> None:
-    assert compare(seed, tmp_path, graph=False) > 0
-
-
-@pytest.mark.parametrize("seed", [0, 3])
-def test_its_graph_too(seed: int, tmp_path: Path) -> None:
-    assert compare(seed, tmp_path, graph=True) > 0
+    assert compare(seed, tmp_path, graph=seed < 2) > 0
 
 
 @pytest.mark.slow
-def test_many_more(tmp_path: Path) -> None:
-    found = [compare(seed, tmp_path, graph) for seed in range(COUNT) for graph in (False, True)]
-    assert sum(count > 0 for count in found) == 2 * COUNT
-    assert sum(found) > 1000
+@pytest.mark.parametrize("part", range(4))
+def test_many_more(part: int, tmp_path: Path) -> None:
+    seeds = range(6 + part, COUNT, 4)
+    found = [compare(seed, tmp_path, graph=True) for seed in seeds]
+    assert all(found), dict(zip(seeds, found, strict=True))
 
 
 def plain_module(**more: Any) -> MaskRCNN:
@@ -130,3 +131,16 @@ def test_export_of_a_module(tmp_path: Path) -> None:
     assert result.verification is not None
     assert result.verification.parity.matched >= 0.99 * result.verification.parity.compared > 0
     assert read_onnx(tmp_path / "x.onnx")[1].settings == settings_of(module)
+
+
+@pytest.mark.slow
+def test_a_pack_of_a_module_is_one_of_its_file(new_train: Dataset, tmp_path: Path) -> None:
+    module = drawn_detector(0)
+    learning = edgekit.Learning(epochs=2)
+    data, images = new_train.file, new_train.file.parent
+    result = edgekit.adapt(module, data, images, tmp_path / "new.pack", learning=learning, size=SIZE)
+    assert (result.base, result.assumed, result.proof.retention.changed) == ("MaskRCNN", (), 0)
+    assert result.proof.retention.compared > 0
+    edgekit.save(module, tmp_path / "x.safetensors")
+    selection = edgekit.Selection(packs=(tmp_path / "new.pack",))
+    assert edgekit.load(tmp_path / "x.safetensors", selection).meta.new_classes == result.classes

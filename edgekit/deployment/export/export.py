@@ -106,7 +106,7 @@ def _state_dict(request: ExportRequest) -> Export:
     from edgekit.model.checkpoint import load_model
 
     module, meta = load_model(request.model, request.hints, packs=read_packs(request.packs))
-    notes = write_state(request.output, module, meta)
+    notes = write_state(request.output, module, meta, request.model)
     return Export(request.output, request.format, meta.input_size, "fp32", assumed=meta.settings.assumed(), notes=notes)
 
 
