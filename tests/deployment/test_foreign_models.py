@@ -202,7 +202,7 @@ BAD: dict[str, tuple[str, str, str, str]] = {
     "unknown field": ("detectron2", "own.yaml", "detection: 7\n", "detection: is not a setting"),
     "0..255": ("detectron2", "own.json", '{"mean": [123.7, 116.3, 103.5]}', r"mean \[123.7, .*not in 0..255"),
     "std in 0..255": ("mmdetection", "own.yaml", "std: [58.4, 57.1, 57.4]\n", r"std \[58.4, .*not in 0..255"),
-    "another kind": ("mmdetection", "own.yaml", "detections: many\n", "detections: many is not int"),
+    "another kind": ("mmdetection", "own.yaml", "detections: many\n", "detections: 'many' is not int"),
     "two channels": ("detectron2", "own.yaml", "mean: [0.5, 0.5]\n", "mean: give 3 numbers"),
     "the weights have others": ("mmdetection", "own.yaml", "fpn_channels: 8\n", "fpn_channels 8: the weights have 16"),
     "no level": ("detectron2", "own.yaml", "roi_levels: ['9']\n", r"roi_levels \['9'\]: the FPN has 0 to 3"),
