@@ -19,6 +19,13 @@ ASSUMED = "assumed"  # the origin of what neither the file nor the user says
 EXTRA_LEVELS = ("pool", "none")
 RESNET = "resnet"
 RESNETS = ("blocks", "bottleneck", "stem_channels", "stage_channels", "block_channels", "groups", "stride_in_1x1")
+# What the weights' own shapes say.
+FROM_SHAPES = (
+    *("body", "blocks", "bottleneck", "stem_channels", "stage_channels", "block_channels", "groups"),
+    *("levels", "fpn_channels", "fpn_norms", "rpn_convs", "box_bins", "box_convs", "box_features"),
+    *("masks", "mask_convs", "mask_norms", "mask_hidden"),
+)
+SEE_SETTINGS = "see docs/models.md for every setting"
 Numbers = tuple[float, ...]
 
 
@@ -105,9 +112,17 @@ class DetectorSettings:
         for name in ("rpn_nms", "nms_threshold", "score_threshold", "rpn_score_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)}: give a number of 0 to 1")
-        for name in ("rpn_pre_nms", "rpn_post_nms", "detections", "min_side", "max_side", "groups", "fpn_channels"):
+        for name in ("rpn_pre_nms", "rpn_post_nms", "detections", "min_side", "max_side", "groups", "fpn_channels",
+                     "box_bins", "mask_bins"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)}: give a number above 0")
+        for name in ("norm_eps", "rpn_min_size", "roi_sampling"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)}: give 0 or a number above it")
+        if min(self.box_weights) <= 0:
+            raise ValueError(f"box_weights {list(self.box_weights)}: give numbers above 0")
+        if not {"pool", *map(str, range(len(self.levels)))} & set(self.roi_levels):
+            raise ValueError(f"roi_levels {list(self.roi_levels)}: the FPN has 0 to {len(self.levels) - 1}")
 
     @property
     def pad(self) -> tuple[int, ...]:
@@ -186,6 +201,23 @@ def read_settings(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise EdgekitError(f"{file}: holds no settings", "give a mapping of settings, e.g. detections: 300")
     return values
+
+
+def changed_by_file(settings: DetectorSettings, values: Mapping[str, Any], file: str | Path) -> DetectorSettings:
+    """The settings of a model with those that a user's file gives.
+
+    Raises EdgekitError, which names the field, for values that cannot be, or are not those of the weights.
+    """
+    for name in FROM_SHAPES:
+        own, said = getattr(settings, name), values.get(name, getattr(settings, name))
+        if (tuple(said) if isinstance(said, list) else said) != own:
+            raise EdgekitError(
+                f"{file}: {name} {str(said)[:80]}: the weights have {own}", "omit it, the weights say it"
+            )
+    try:
+        return settings.changed(values, str(file))
+    except ValueError as error:
+        raise EdgekitError(f"{file}: {error}", SEE_SETTINGS) from None
 
 
 def _as_kind(kind: Any, value: Any, name: str) -> Any:

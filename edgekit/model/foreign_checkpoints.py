@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts.detector_settings import DetectorSettings, read_settings
+from edgekit.artifacts.detector_settings import changed_by_file, read_settings
 from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.model.class_file import read_class_names
@@ -37,7 +37,7 @@ def read_foreign(weights: Weights, path: Path, hints: CheckpointHints) -> tuple[
         meta = weights.rest.get("meta")
         found = read_mmdetection(weights.tensors, meta if isinstance(meta, dict) else {}, config, path)
     settings = found.settings
-    if changes:
+    if hints.settings is not None:
         settings = changed_by_file(settings, changes, hints.settings)
     classes, source = _classes(found, hints, path)
     meta_of = ModelMeta(
@@ -48,14 +48,6 @@ def read_foreign(weights: Weights, path: Path, hints: CheckpointHints) -> tuple[
         recognised={"architecture": "by its tensors", "class names": source, **found.notes},
     )
     return replace(weights, tensors=dict(found.tensors)), meta_of
-
-
-def changed_by_file(settings: DetectorSettings, values: dict[str, Any], file: str | Path | None) -> DetectorSettings:
-    """The settings with those of the user's file; raises EdgekitError, which names the field."""
-    try:
-        return settings.changed(values, str(file))
-    except ValueError as error:
-        raise EdgekitError(f"{file}: {error}", "see docs/models.md for every setting") from None
 
 
 def _settings_file(hints: CheckpointHints) -> tuple[dict[str, Any] | None, dict[str, Any]]:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
-from edgekit.artifacts.detector_settings import ASSUMED, DetectorSettings, read_settings
+from edgekit.artifacts.detector_settings import (
+    ASSUMED,
+    SEE_SETTINGS,
+    DetectorSettings,
+    changed_by_file,
+    read_settings,
+)
 from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.model.class_file import read_class_names
@@ -16,7 +22,6 @@ from edgekit.model.module_settings import ARCHITECTURES, named_settings
 from edgekit.model.tensor_settings import SUPPORTED, Tensors, label, shape_settings
 
 PREDICTOR = "roi_heads.box_predictor"
-SEE_SETTINGS = "see docs/models.md for every setting"
 # What other models' tensor names look like.
 STRANGERS = {
     r"(^|\.)transformer\.|class_embed": "DETR or another transformer",
@@ -44,7 +49,9 @@ def recognise(
     given = hints.architecture or pretrained
     name, settings, how = _given(given, hints) if given else _by_tensors(tensors, path, hints)
     classes, source = _class_names(count, hints.base_classes, path)
-    settings = _with_file(settings.changed(*_epsilon(tensors, count, name)), hints.settings)
+    settings = settings.changed(*_epsilon(tensors, count, name))
+    if hints.settings is not None:
+        settings = changed_by_file(settings, read_settings(Path(hints.settings)), hints.settings)
     return ModelMeta(
         architecture=name,
         generations=(classes,),
@@ -79,16 +86,6 @@ def _by_tensors(tensors: Tensors, path: Path, hints: CheckpointHints) -> tuple[s
     if name == "fasterrcnn_mobilenet_v3_large_fpn":
         how += ", which fasterrcnn_mobilenet_v3_large_320_fpn has too: --architecture overrides"
     return name, settings, how
-
-
-def _with_file(settings: DetectorSettings, file: str | Path | None) -> DetectorSettings:
-    """The settings with those that the user's file gives."""
-    if file is None:
-        return settings
-    try:
-        return settings.changed(read_settings(Path(file)), str(file))
-    except ValueError as error:
-        raise EdgekitError(f"{file}: {error}", SEE_SETTINGS) from None
 
 
 def _epsilon(tensors: Tensors, count: int, name: str) -> tuple[dict[str, float], str]:

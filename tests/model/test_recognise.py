@@ -209,6 +209,33 @@ def test_class_files_that_are_ambiguous_or_wrong(text: str, message: str, tmp_pa
         recognise(shapes(MASKRCNN), PATH, CheckpointHints(tmp_path / "names"))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("anchor_sizes: 5", "anchor_sizes: 5 is not a list"),
+        ("anchor_sizes: [[a]]\nanchor_ratios: [[1]]", "anchor_sizes: .* is not a list"),
+        ("anchor_ratios: [[1], [1]]", "anchor_ratios: has 2 levels, the FPN has 3"),
+        ("extra_level: 3", "extra_level: 3 is not str"),
+        ("mean: [124, 116, 104]", "mean .*not in 0..255"),
+        ("anchors: [[1]]", "anchors: is not a setting"),
+        ("body: resnet", "body resnet: the weights have mobilenet_v3_large"),
+        ("levels: [a, b]", "levels .*: the weights have"),
+        ("fpn_channels: 8", "fpn_channels 8: the weights have 256"),
+        ("masks: true", "masks True: the weights have False"),
+        ("roi_levels: []", "roi_levels"),
+        ("roi_sampling: -1", "roi_sampling -1"),
+        ("norm_eps: -1", "norm_eps -1"),
+        ("mask_bins: 0", "mask_bins 0"),
+        ("box_weights: [0, 1, 1, 1]", "box_weights"),
+    ],
+)
+def test_settings_that_cannot_be(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+    with pytest.raises(EdgekitError, match=rf"own.yaml: {said}"):
+        recognise(shapes(FASTERRCNN), PATH, CheckpointHints(settings=file))
+
+
 def test_strangers_are_named() -> None:
     with torch.device("meta"):
         retinanet = retinanet_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
