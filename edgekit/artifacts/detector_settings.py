@@ -60,6 +60,7 @@ class DetectorSettings:
     rpn_convs: int = 1
     rpn_pre_nms: int = 1000  # best boxes of each level
     rpn_post_nms: int = 1000
+    rpn_by_score: bool = False  # whether proposals are ranked by float32 scores, of which many are 1, not by logits
     rpn_nms: float = 0.7
     rpn_min_size: float = 1e-3  # pixels
     rpn_score_threshold: float = 0.0

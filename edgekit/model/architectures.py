@@ -19,6 +19,7 @@ from edgekit.model.anchors import Anchors
 from edgekit.model.bodies import backbone_of
 from edgekit.model.box_coders import SymmetricBoxCoder
 from edgekit.model.roi_pooling import RoIPooling
+from edgekit.model.score_ranked_rpn import ScoreRankedRPN
 
 # Mask R-CNN for small pictures (320x320): MobileNetV2, FPN of 96 channels at strides 8 to 64, slim heads.
 SMALL = DetectorSettings(
@@ -79,6 +80,8 @@ def build_detector(settings: DetectorSettings, num_classes: int) -> FasterRCNN:
         model: FasterRCNN = MaskRCNN(backbone, **parts, **mask_parts, **numbers)
     else:
         model = FasterRCNN(backbone, **parts, **numbers)
+    if s.rpn_by_score:
+        model.rpn = ScoreRankedRPN.like(model.rpn)
     model.rpn.min_size = s.rpn_min_size
     if s.symmetric_clamp:
         model.rpn.box_coder = SymmetricBoxCoder((1.0, 1.0, 1.0, 1.0))

@@ -24,6 +24,7 @@ from edgekit.model.architectures import SMALL, build_detector
 from edgekit.model.bodies import MOBILE, NoExtraLevel, mobile_named
 from edgekit.model.box_coders import SymmetricBoxCoder
 from edgekit.model.roi_pooling import RoIPooling
+from edgekit.model.score_ranked_rpn import ScoreRankedRPN
 
 ARCHITECTURES = ("maskrcnn_mobilenet_v2_fpn", *TORCHVISION)  # those that have a name
 SUPPORTED = f"edgekit builds FasterRCNN and MaskRCNN on a BackboneWithFPN of a ResNet, ResNeXt, {', '.join(MOBILE)}"
@@ -120,6 +121,7 @@ def _rpn(module: FasterRCNN) -> dict[str, Any]:
         "rpn_convs": len(rpn.head.conv),
         "rpn_pre_nms": rpn._pre_nms_top_n["testing"],
         "rpn_post_nms": rpn._post_nms_top_n["testing"],
+        "rpn_by_score": isinstance(rpn, ScoreRankedRPN),
         "rpn_nms": float(rpn.nms_thresh),
         "rpn_min_size": float(rpn.min_size),
         "rpn_score_threshold": float(rpn.score_thresh),

@@ -17,12 +17,13 @@ from torchvision.ops import Permute
 
 from edgekit.model.box_coders import SymmetricBoxCoder
 from edgekit.model.generations import GenerationalRCNN, normalise
+from edgekit.model.score_ranked_rpn import ScoreRankedRPN
 from edgekit.static.nms import keep_mask
 from edgekit.static.roi_align import LevelTable, Sampling
 
-# Cells that a bin of adaptive RoIAlign reads by default: exact for 99.6% and 100% of bins, aspect ratios being
-# 0.3 to 3, in 1.5 to 1.8 and 1.1 times the time of 2 samples (benchmarks/results/adaptive_sampling.json).
-BOX_CELLS, MASK_CELLS = 32, 16
+# Cells that a bin of adaptive RoIAlign reads by default: exact for all bins of boxes and masks with aspect ratios of 0.3
+# to 3, in 1.8 to 1.95 and 1.1 times the time of 2 samples (benchmarks/results/adaptive_sampling.json).
+BOX_CELLS, MASK_CELLS = 36, 16
 
 
 class StaticTrunk(nn.Module):
@@ -85,13 +86,14 @@ class StaticTrunk(nn.Module):
         self, objectness: list[torch.Tensor], deltas: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """One canvas's proposals [P, 4], best first, and which are real: float [P], of the RPN head's outputs."""
-        rpn = self.base.rpn
+        rpn, by_score = self.base.rpn, isinstance(self.base.rpn, ScoreRankedRPN)
         most = max(min(self.level_proposals, c) for c in self.anchor_counts)
         scores, chosen_deltas, chosen_anchors = [], [], []
         for level_scores, level_deltas, anchors in zip(
             objectness, deltas, self.anchors.split(self.anchor_counts), strict=True
         ):
             flat = level_scores.permute(0, 2, 3, 1).reshape(-1)
+            flat = torch.sigmoid(flat) if by_score else flat
             cells = level_deltas.reshape(level_scores.shape[1], 4, -1).permute(2, 0, 1).reshape(-1, 4)
             best, index = flat.topk(min(self.level_proposals, flat.shape[0]))
             missing = most - best.shape[0]  # levels with fewer anchors are filled up with empty boxes
@@ -100,8 +102,8 @@ class StaticTrunk(nn.Module):
             chosen_anchors.append(F.pad(anchors.index_select(0, index), (0, 0, 0, missing)))
         boxes = decode_boxes(torch.cat(chosen_deltas), torch.cat(chosen_anchors), rpn.box_coder)
         boxes = clip(boxes, self.limits)
-        probabilities = torch.sigmoid(torch.cat(scores))
-        valid = large_enough(boxes, rpn.min_size)
+        probabilities = torch.cat(scores) if by_score else torch.sigmoid(torch.cat(scores))
+        valid = large_enough(boxes, max(rpn.min_size, 1e-6))  # not what levels are filled up with
         if rpn.score_thresh > 0:
             valid = valid * (probabilities >= rpn.score_thresh).to(valid.dtype)
         by_level = (len(objectness), most)

@@ -19,6 +19,7 @@ ALWAYS_MMDETECTION = {
     "anchors_rounded": False,
     "rpn_score_threshold": 0.0,
     "symmetric_clamp": True,
+    "rpn_by_score": True,
 }  # no field changes these
 # Smaller than any side of a box that is not empty: MMDetection keeps proposals whose sides are above min_bbox_size.
 _NOT_EMPTY = 1e-6
