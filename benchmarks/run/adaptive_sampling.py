@@ -52,6 +52,7 @@ POOLINGS: dict[str, tuple[int, int, tuple[int, ...]]] = {
 
 # Of ../shared/models: files with the frameworks' own detections on photos of this size.
 MODELS = ("detectron2/mask_rcnn_R_50_FPN_small", "mmdetection/mask-rcnn_r50_fpn_small")
+KINDS = ("boxes", "classes", "scores", "masks")
 MODEL_CELLS, PHOTO, PHOTOS = (16, 25, 32, 36, 49), (480, 640), 3
 
 
@@ -141,11 +142,12 @@ def matched_detections(name: str, cells: int) -> dict[str, Any]:
         write_onnx(file, to_onnx(module, GraphShape(PHOTO, sampling_cells=cells)), meta)
         runner = OnnxSession(file)
         for photo in range(PHOTOS):
-            values = [theirs[f"{photo}.{kind}"] for kind in ("boxes", "classes", "scores", "masks")]
-            values[1] = values[1].astype(np.int64) + 1  # labels count the background
+            boxes, classes, scores, masks = (theirs[f"{photo}.{kind}"] for kind in KINDS)
+            labels = classes.astype(np.int64) + 1  # labels count the background
             found = runner.infer(read_image(folder / "images" / f"{photo}.png"))
             kept = found.scores > 0
-            pairs.append((Detections(*values, PHOTO), Detections(*(v[kept] for v in found), PHOTO)))
+            ours = Detections(found.boxes[kept], found.labels[kept], found.scores[kept], found.masks[kept], PHOTO)
+            pairs.append((Detections(boxes, labels, scores, masks, PHOTO), ours))
     seen = parity(pairs)
     row = {"model": name, "cells": cells, "compared": seen.compared, "matched": seen.matched, "extra": seen.extra}
     print(row, flush=True)
