@@ -21,8 +21,8 @@ from edgekit.model.score_ranked_rpn import ScoreRankedRPN
 from edgekit.static.nms import keep_mask
 from edgekit.static.roi_align import LevelTable, Sampling
 
-# Cells that a bin of adaptive RoIAlign reads by default: exact for all bins of boxes and masks of aspect ratios 0.3 to 3,
-# in 1.8 to 1.95 and 1.1 times the time of 2 samples (benchmarks/results/adaptive_sampling.json).
+# Cells that a bin of adaptive RoIAlign reads by default: exact for all bins of RoIs with aspect ratios of 0.3 to 3, in
+# 1.8 to 1.95 (boxes) and 1.1 times the time of 2 samples (benchmarks/results/adaptive_sampling.json).
 BOX_CELLS, MASK_CELLS = 36, 16
 
 
