@@ -33,7 +33,7 @@ from edgekit.cli.shared_options import FILE, Names, Size
     "--sampling-cells",
     type=int,
     default=None,
-    help="Cells that a bin of adaptive RoIAlign reads.  [default: 32, for masks 16]",
+    help="Cells that a bin of adaptive RoIAlign reads.  [default: 36, for masks 16]",
 )
 @click.option("--precision", default=None, help="fp32, fp16 or int8, written into the graph.  [default: fp32]")
 @click.option("--target", default="tensorrt", show_default=True, help="What fp32 and int8 are made for: tensorrt, cpu.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
@@ -47,11 +49,12 @@ def recognise(
         raise EdgekitError(f"{path}: {_stranger(tensors)}", SUPPORTED)
     count = _rows(tensors, path)
     given = hints.architecture or pretrained
-    name, settings, how = _given(given, hints) if given else _by_tensors(tensors, path, hints)
+    own = read_settings(Path(hints.settings)) if hints.settings is not None else {}
+    name, settings, how = _given(given, hints) if given else _by_tensors(tensors, path, hints, own)
     classes, source = _class_names(count, hints.base_classes, path)
     settings = settings.changed(*_epsilon(tensors, count, name))
     if hints.settings is not None:
-        settings = changed_by_file(settings, read_settings(Path(hints.settings)), hints.settings)
+        settings = changed_by_file(settings, own, hints.settings)
     return ModelMeta(
         architecture=name,
         generations=(classes,),
@@ -70,9 +73,10 @@ def _given(name: str, hints: CheckpointHints) -> tuple[str, DetectorSettings, st
     return name, settings.changed(settings.values(), origin), "as given"
 
 
-def _by_tensors(tensors: Tensors, path: Path, hints: CheckpointHints) -> tuple[str, DetectorSettings, str]:
-    """The settings of what has these tensors, its name, and how it was found."""
-    own = read_settings(Path(hints.settings)) if hints.settings else {}
+def _by_tensors(
+    tensors: Tensors, path: Path, hints: CheckpointHints, own: Mapping[str, Any]
+) -> tuple[str, DetectorSettings, str]:
+    """The settings of what has these tensors, its name, and how it was found; ``own`` are the user's file's."""
     try:
         settings = shape_settings(tensors, path, own)
     except ValueError as error:

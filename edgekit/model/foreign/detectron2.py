@@ -16,6 +16,7 @@ from edgekit.model.foreign.rearranging import (
     background_first,
     check_anchors,
     count_classes,
+    names_by_rules,
     ratios_outer,
     renamed_tensors,
     rgb_stem,
@@ -138,15 +139,10 @@ def _new_names(tensors: Tensors, path: object) -> dict[str, str | None]:
         r"(roi_heads\.box_head\.)(\d+)(\..*)": -1,
         r"(roi_heads\.box_head\.fc)(\d)(\..*)": 5,
     }
-    names: dict[str, str | None] = {}
-    for name in tensors:
-        if re.fullmatch(_IGNORED, name):
-            names[name] = None
+    names = names_by_rules(tensors, _NAMES, _IGNORED, SUPPORTED, path)
+    for name, new in names.items():
+        if new is None:
             continue
-        rule = next((rule for rule in _NAMES if re.fullmatch(rule, name)), None)
-        if rule is None:
-            raise EdgekitError(f"{path}: {name}: is not part of a model that edgekit reads", SUPPORTED)
-        new = re.sub(rule, _NAMES[rule], name)
         for pattern, shift in shifts.items():
             if found := re.fullmatch(pattern, new):
                 new = f"{found[1]}{int(found[2]) + shift}{found[3]}"

@@ -15,6 +15,7 @@ from edgekit.model.foreign.rearranging import (
     background_first,
     check_anchors,
     count_classes,
+    names_by_rules,
     ratios_outer,
     renamed_tensors,
     rgb_stem,
@@ -140,15 +141,10 @@ def _class_names(meta: Mapping[str, Any], classes: int, path: object) -> tuple[s
 def _new_names(tensors: Tensors, path: object) -> dict[str, str | None]:
     """Torchvision's name of each tensor."""
     shared = {found[1] for name in tensors if (found := re.match(r"roi_head\.bbox_head\.shared_convs\.(\d+)\.", name))}
-    names: dict[str, str | None] = {}
-    for name in tensors:
-        if re.fullmatch(_IGNORED, name):
-            names[name] = None
+    names = names_by_rules(tensors, _NAMES, _IGNORED, READ, path)
+    for name, new in names.items():
+        if new is None:
             continue
-        rule = next((rule for rule in _NAMES if re.fullmatch(rule, name)), None)
-        if rule is None:
-            raise EdgekitError(f"{path}: {name}: is not part of a model that edgekit reads", READ)
-        new = re.sub(rule, _NAMES[rule], name)
         # With convolutions one product follows them and what makes them flat: torchvision counts all as layers.
         names[name] = new.replace("box_head.fc6.", f"box_head.{len(shared) + 1}.") if shared else new
     return names

@@ -1,7 +1,8 @@
-"""Rows and channels of another framework's tensors in torchvision's order; names are torchvision's already."""
+"""Names, rows and channels of another framework's tensors as torchvision has them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,6 +101,25 @@ def check_anchors(tensors: Tensors, per_cell: set[int], field: str, path: object
             f"{path}: {field}: means {said} anchors per cell, the weights have {rows} and {boxes} rows of their boxes",
             "give the config that these weights were trained with",
         )
+
+
+def names_by_rules(
+    tensors: Tensors, rules: Mapping[str, str], ignored: str, remedy: str, path: object
+) -> dict[str, str | None]:
+    """Each tensor's name by the first rule (a pattern of whole names) that fits; None where ``ignored`` fits.
+
+    Raises where no rule does.
+    """
+    names: dict[str, str | None] = {}
+    for name in tensors:
+        if re.fullmatch(ignored, name):
+            names[name] = None
+            continue
+        rule = next((rule for rule in rules if re.fullmatch(rule, name)), None)
+        if rule is None:
+            raise EdgekitError(f"{path}: {name}: is not part of a model that edgekit reads", remedy)
+        names[name] = re.sub(rule, rules[rule], name)
+    return names
 
 
 def renamed_tensors(tensors: Tensors, names: Mapping[str, str | None], path: object) -> dict[str, torch.Tensor]:
