@@ -27,7 +27,7 @@ class ObjectRecord:
 
 @dataclass(frozen=True)
 class PhotoRecord:
-    """One photo as its file names it, with its objects; ``size`` is (height, width) in pixels where the file says it."""
+    """One photo as its file names it, with its objects; ``size`` is (height, width) in pixels, if the file says it."""
 
     name: str
     named_in: Path
