@@ -6,7 +6,8 @@ Each section of the result file is measured apart, and goes on where it stopped;
 
 retention: detections that change by any bit, over the demo's photos. size, install: a pack of two classes on R50-FPN,
 in megabytes and in seconds of whole commands. compile: TensorRT-RTX, ahead of time on the CPU, of the base's graph in
-parts and of a pack's graphs. latency: whole form, parts form and torchvision's export, interleaved. precision: AP of
+parts and of a pack's graphs. latency: whole form, parts form and torchvision's export, interleaved, each call after a
+pause; then whole and parts form in a stream, each in processes of its own by turns. precision: AP of
 new classes by the precision whose features they were learned on, and by the one they run in.
 """
 
@@ -32,6 +33,7 @@ from benchmarks.lib.processes import in_a_process
 from benchmarks.lib.r50 import CLASSES, PHOTOS, SIZE, random_pack
 from benchmarks.lib.scenarios import scenes
 from benchmarks.lib.sections import Row, Section
+from benchmarks.lib.steady import steady
 from edgekit.adaptation.features.feature_cache import FeatureStore
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.artifacts.graph_shapes import GraphShape
@@ -176,9 +178,11 @@ def timed(
     sessions: dict[str, Any] = {name: open_session(file) for name, file in files.items()}
     sessions[STOCK] = StockSession(stock, sessions["whole"].meta)
     rows = {row.artifact: row for row in time_sessions(sessions, photos, runs)}
-    total = {name: row.p50_ms for name, row in rows.items()}
+    total, size = {name: row.p50_ms for name, row in rows.items()}, sessions["whole"].meta.input_size
+    del sessions  # whose threads would run beside those of other processes
     return {
-        "input_size": sessions["whole"].meta.input_size,
+        "input_size": size,
+        "in_a_stream": steady(files, photos, 2 * runs),
         "p50_ms": total,
         "inference_p50_ms": {name: row.inference_p50_ms for name, row in rows.items()},
         "objects_per_image": {name: row.objects_per_image for name, row in rows.items()},
