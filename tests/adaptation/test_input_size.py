@@ -75,8 +75,10 @@ def test_a_checkpoint_takes_the_input_size_of_its_pack(base: Path, adapted: Adap
     result = export(base, tmp_path / "both.onnx", packs=[adapted.output], verify=False)
     assert result.input_size == (448, 320)
     canvas = fit(read_image(list_images(SAMPLE_PHOTOS)[0]), (448, 320)).pixels
-    in_graph, in_pytorch = open_session(tmp_path / "both.onnx").infer(canvas), together.infer(canvas)
-    assert np.allclose(np.sort(in_graph.scores), np.sort(in_pytorch.scores), atol=1e-3)
+    in_graph, in_pytorch = (s.infer(canvas).scores for s in (open_session(tmp_path / "both.onnx"), together))
+    surest = [np.sort(scores)[-20:] for scores in (in_graph, in_pytorch)]
+    assert surest[0][0] > 0
+    assert np.allclose(*surest, atol=1e-3)
 
 
 def test_a_pack_of_another_input_size_is_refused_unless_forced(base: Path, adapted: Adaptation, tmp_path: Path) -> None:
