@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.1.0"
+
+# onnxruntime would write an id of this device into the user's cache folder, and reads this when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # The public functions with their option records, and where they live; imported on first use, so that `import edgekit`
 # stays fast.

@@ -18,6 +18,10 @@ from edgekit.files.reading import check_folder, list_files, refuse_special
 PAD = DetectorSettings().pad  # of detectors that normalise as torchvision's
 SAMPLE_PHOTOS = Path(__file__).parent.parent / "assets" / "verify"  # the photos that come with edgekit
 INPUT_TYPES = ("uint8", "float")
+# The only formats that are given to Pillow, whatever a file's name says: for others it starts programs of the system.
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+MOST_PIXELS = 100_000_000  # of an image: 300 MB once decoded, some times that while it is drawn on
+SMALLER = "scale it down, or cut it into tiles"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = {
@@ -58,12 +62,24 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
     """An image file in Pillow; whatever keeps the block from reading it is raised as an EdgekitError."""
     refuse_special(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(path, image)
             yield image
     except FileNotFoundError:
         raise EdgekitError(f"{path}: no such image", "check the path") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise EdgekitError(f"{path}: has far more than {MOST_PIXELS // 1_000_000} million pixels", SMALLER) from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise EdgekitError(f"{path}: not a readable image: {error}", "replace or remove the file") from None
+
+
+def _check_size(path: Path, image: Image.Image) -> None:
+    """Raise for an image that would not fit into memory, before its pixels are decoded."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise EdgekitError(
+            f"{path}: has {width}x{height} pixels, more than {MOST_PIXELS // 1_000_000} million", SMALLER
+        )
 
 
 def orientation(image: Image.Image) -> int:

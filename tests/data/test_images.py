@@ -173,3 +173,21 @@ def test_damaged_exif_is_no_orientation(exif: bytes, tmp_path: Path) -> None:
     Image.new("RGB", (40, 20)).save(tmp_path / "x.jpg", exif=exif)
     assert read_image(tmp_path / "x.jpg").shape == (20, 40, 3)
     assert photo_size(tmp_path / "x.jpg") == (20, 40)
+
+
+def test_only_formats_of_photos_reach_pillow(tmp_path: Path) -> None:
+    """Pillow would start Ghostscript for an EPS file, whatever it is called."""
+    (tmp_path / "x.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.gif")
+    (tmp_path / "x.gif").rename(tmp_path / "x.png")
+    for name in ("x.jpg", "x.png"):
+        with pytest.raises(EdgekitError, match=rf"{name}: not a readable image"):
+            read_image(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [10_001, 20_000])
+def test_images_of_too_many_pixels_are_refused_before_they_are_decoded(side: int, tmp_path: Path) -> None:
+    Image.new("1", (side, side)).save(tmp_path / "x.png")  # a small file
+    with pytest.raises(EdgekitError, match=r"x\.png: has .*more than 100 million"):
+        read_image(tmp_path / "x.png")
