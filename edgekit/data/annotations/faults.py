@@ -14,7 +14,7 @@ SHOWN = 8  # places of one kind that a text names
 
 
 @dataclass(frozen=True)
-class Tolerance:
+class ReadingOptions:
     """What to do with photos and annotations that have no plain meaning; by default they stop the work.
 
     ``crowd_as_objects`` takes what is marked ``iscrowd`` as objects, as tools mean it that mark so what is drawn with a
@@ -71,13 +71,13 @@ class FaultRow:
 class Faults:
     """All that is wrong in some sets, and what the user wants to be done about it."""
 
-    tolerance: Tolerance = Tolerance()
+    options: ReadingOptions = ReadingOptions()
     found: list[Fault] = field(default_factory=list)
     causes: list[str] = field(default_factory=list)  # likely ones of a whole set's faults; never left out
 
     def add(self, kind: FaultKind, file: Path, where: str = "", detail: str = "") -> None:
         """Note one, and how it is treated: refused objects and photos are not in the dataset either way."""
-        skips = self.tolerance.skip_bad_images if kind.of_photo else self.tolerance.skip_bad_annotations
+        skips = self.options.skip_bad_images if kind.of_photo else self.options.skip_bad_annotations
         treated = REPAIRED if kind.repair else LEFT_OUT if skips else REFUSED
         self.found.append(Fault(kind, file, where, treated, detail))
 

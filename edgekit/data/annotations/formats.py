@@ -10,7 +10,7 @@ from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.building import build_dataset
 from edgekit.data.annotations.coco import is_coco, read_coco
 from edgekit.data.annotations.dataset import Dataset
-from edgekit.data.annotations.faults import Faults, Tolerance
+from edgekit.data.annotations.faults import Faults, ReadingOptions
 from edgekit.data.annotations.labelme import is_labelme, read_labelme
 from edgekit.data.annotations.records import DatasetRecord
 from edgekit.data.annotations.voc import is_voc, read_voc
@@ -40,14 +40,14 @@ FORMATS = (
 )
 
 
-def read_dataset(annotations: Path, *images: Path, split: str = "", tolerance: Tolerance = Tolerance()) -> Dataset:
+def read_dataset(annotations: Path, *images: Path, split: str = "", options: ReadingOptions = ReadingOptions()) -> Dataset:
     """Read annotated photos in any of ``FORMATS``, told by what ``annotations`` is.
 
     The photos are looked for in the folders ``images``; a YOLO dataset's are all those in the first. ``split`` picks one
     of the splits that a YOLO data.yaml names (train, val, test) instead, other formats have none. Raises an
     ``AnnotationError`` that holds all that is wrong, and an ``EdgekitError`` where nothing can be read.
     """
-    faults = Faults(tolerance)
+    faults = Faults(options)
     dataset = collect_dataset(AnnotationSource(annotations, images, split), faults)
     faults.raise_refused()
     return dataset
