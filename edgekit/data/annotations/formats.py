@@ -40,7 +40,9 @@ FORMATS = (
 )
 
 
-def read_dataset(annotations: Path, *images: Path, split: str = "", options: ReadingOptions = ReadingOptions()) -> Dataset:
+def read_dataset(
+    annotations: Path, *images: Path, split: str = "", options: ReadingOptions = ReadingOptions()
+) -> Dataset:
     """Read annotated photos in any of ``FORMATS``, told by what ``annotations`` is.
 
     The photos are looked for in the folders ``images``; a YOLO dataset's are all those in the first. ``split`` picks one
