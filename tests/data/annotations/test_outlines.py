@@ -57,7 +57,7 @@ def test_what_is_no_polygon_is_refused(outline: list[float]) -> None:
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (-3, -4), (50, 70), (7, 11), (-100, 0), (0, 200)])
 @pytest.mark.parametrize("shape", [(10, 12), (60, 5), (64, 90), (1, 1)])
 def test_a_patch_lies_where_it_was_put(top: int, left: int, shape: tuple[int, int]) -> None:
-    patch = np.random.default_rng(top + left).random(shape) > 0.3
+    patch = np.random.default_rng(5).random(shape) > 0.3
     wanted = np.zeros((H, W), bool)
     for row, column in zip(*np.nonzero(patch), strict=True):
         if 0 <= top + row < H and 0 <= left + column < W:

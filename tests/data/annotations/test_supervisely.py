@@ -101,7 +101,10 @@ def test_bitmaps_lie_at_their_origin(alpha: bool, tmp_path: Path) -> None:
 
 
 def test_the_bitmap_of_supervisely_s_own_description(tmp_path: Path) -> None:
-    data = "eJzrDPBz5+WS4mJgYOD19HAJAtLMIMwIInOeqf8BUmwBPiGuQPr///9Lb86/C2QxlgT5BTM4PLuRBuTwebo4hlTMSa44cOHAB6DqY0yORgq8YkAZBk9XP5d1TglNANAFGzA="
+    data = (
+        "eJzrDPBz5+WS4mJgYOD19HAJAtLMIMwIInOeqf8BUmwBPiGuQPr///9Lb86/C2QxlgT5BTM4PLuRBuTwebo4hlTMSa44cOHAB6Dq"
+        "Y0yORgq8YkAZBk9XP5d1TglNANAFGzA="
+    )
     write(tmp_path, "ds", "a.png", drawn("bitmap", bitmap={"data": data, "origin": [0, 0]}))
     found = masks(read(tmp_path)[0])[0]
     assert found[:3, :3].tolist() == [[True, True, True], [True, False, False], [True, True, True]]
@@ -118,7 +121,7 @@ def test_projects_nested_datasets_one_dataset_and_its_annotations(tmp_path: Path
     assert paths == [tmp_path / part / "img" / "a.png" for part in parts]
     for path in (first, first / "ann"):
         record, _ = read(path)
-        assert [photo.path for photo in record.photos][0] == first / "img" / "a.png"
+        assert record.photos[0].path == first / "img" / "a.png"
         assert record.categories == ("hen", "frog")
 
 
