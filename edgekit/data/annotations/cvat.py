@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
-from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.outlines import (
+from edgekit.data.annotations.drawn_shapes import (
     checked_size,
     ellipse_outline,
     enclosing_box,
@@ -18,6 +17,7 @@ from edgekit.data.annotations.outlines import (
     rectangle_outline,
     rle_of_patch,
 )
+from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
 from edgekit.data.annotations.safe_xml import read_xml, root_tag
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes

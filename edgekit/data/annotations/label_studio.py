@@ -13,8 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.brush_rle import decode_brush
-from edgekit.data.annotations.faults import FaultKind, Faults
-from edgekit.data.annotations.outlines import (
+from edgekit.data.annotations.drawn_shapes import (
     checked_size,
     ellipse_outline,
     enclosing_box,
@@ -22,6 +21,7 @@ from edgekit.data.annotations.outlines import (
     rectangle_outline,
     rle_of_patch,
 )
+from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
 from edgekit.data.annotations.shapes import NO_AREA, NO_CLASS, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes
 from edgekit.data.annotations.single_files import holds_document, single_document

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.drawn_shapes import flattened
 from edgekit.data.annotations.faults import FaultKind, Faults
-from edgekit.data.annotations.outlines import flattened
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes
 from edgekit.data.images import SUFFIXES as PHOTO_SUFFIXES

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.drawn_shapes import Outline, checked_size, flattened, rle_of_patch, rle_with_holes
 from edgekit.data.annotations.faults import FaultKind, Faults
-from edgekit.data.annotations.outlines import Outline, checked_size, flattened, rle_of_patch, rle_with_holes
 from edgekit.data.annotations.png_masks import read_png_mask
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.drawn_shapes import ellipse_outline, flattened
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.outlines import ellipse_outline, flattened
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes
 from edgekit.data.annotations.single_files import holds_document, single_document

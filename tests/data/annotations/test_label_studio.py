@@ -11,9 +11,9 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.drawn_shapes import enclosing_box
 from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
 from edgekit.data.annotations.label_studio import is_label_studio, read_label_studio
-from edgekit.data.annotations.outlines import enclosing_box
 from edgekit.data.annotations.records import DatasetRecord
 from tests.data.annotations.test_brush_rle import encode_brush
 

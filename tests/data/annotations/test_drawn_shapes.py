@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from edgekit.data.annotations.outlines import (
+from edgekit.data.annotations.drawn_shapes import (
     checked_size,
     ellipse_outline,
     enclosing_box,
