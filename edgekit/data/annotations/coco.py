@@ -134,9 +134,14 @@ def _name(image: Row) -> str:
 def _categories(
     file: Path, rows: Sequence[Row], annotations: Sequence[Row], faults: Faults
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The names by id, and, of ids that could mean several categories, why; an unused category is omitted there."""
+    """The names by id, and, of ids that could mean several categories, why; an unused category is omitted there.
+
+    So is an unused one that others name as their supercategory: it groups them, as Roboflow's of id 0, and is no class.
+    """
     annotated = {_id(row["category_id"]) for row in annotations}
-    pairs = list(dict.fromkeys((_id(row["id"]), str(row["name"])) for row in rows))
+    groups = {str(row.get("supercategory")) for row in rows if str(row.get("supercategory")) != str(row["name"])}
+    classes = [row for row in rows if _id(row["id"]) in annotated or str(row["name"]) not in groups]
+    pairs = list(dict.fromkeys((_id(row["id"]), str(row["name"])) for row in classes))
     used = [pair for pair in pairs if pair[0] in annotated]
     names_used = {name for _, name in used}
     unused = [pair for pair in pairs if pair[0] not in annotated and pair[1] not in names_used]

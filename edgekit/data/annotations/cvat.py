@@ -17,10 +17,12 @@ from edgekit.data.annotations.drawn_shapes import (
     rectangle_outline,
     rle_of_patch,
 )
+from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
+from edgekit.data.annotations.numbers_given import whole_number
+from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.safe_xml import read_xml, root_tag
-from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files
 
@@ -47,7 +49,7 @@ def read_cvat(source: AnnotationSource, faults: Faults) -> DatasetRecord:
     # Labels of a skeleton's points have a parent.
     labels = [label for label in root.iterfind("meta//labels/label") if label.find("parent") is None]
     listed = [(label.findtext("name") or "").strip() for label in labels]
-    used = sorted({item.category for photo in photos for item in photo.objects})
+    used = categories_of(photos)
     names_in_order = tuple(dict.fromkeys(name for name in (*listed, *used) if name))
     return DatasetRecord(file, names_in_order, photos, (file.parent / "images", file.parent))
 
@@ -73,7 +75,7 @@ def _check_version(file: Path, root: ET.Element) -> None:
 
 def _photo(file: Path, image: ET.Element, faults: Faults) -> PhotoRecord:
     name = image.get("name") or ""
-    size = image.get("height"), image.get("width")
+    size = whole_number(image.get("height")), whole_number(image.get("width"))
     shapes = [(f"{name}, {node.tag} {n}", node) for n, node in enumerate(image, start=1) if node.tag not in OF_PHOTO]
 
     def read(where: str, node: ET.Element) -> ObjectRecord:
@@ -84,7 +86,7 @@ def _photo(file: Path, image: ET.Element, faults: Faults) -> PhotoRecord:
 
 def _object(where: str, node: ET.Element, size: tuple[Any, Any]) -> ObjectRecord:
     if node.tag in WITHOUT_AREA:
-        raise ShapeFault(NO_AREA, node.tag)
+        raise Unusable(NO_AREA, node.tag)
     category = one_class([node.get("label") or ""])
     degrees = float(node.get("rotation") or 0)
     if node.tag == "box":
@@ -101,7 +103,7 @@ def _object(where: str, node: ET.Element, size: tuple[Any, Any]) -> ObjectRecord
     elif node.tag == "mask":
         return ObjectRecord(where, category, rle=_mask(node, checked_size(*size)))
     else:
-        raise ShapeFault(UNKNOWN_SHAPE, node.tag)
+        raise Unusable(UNKNOWN_SHAPE, node.tag)
     return ObjectRecord(where, category, polygons=[outline])
 
 

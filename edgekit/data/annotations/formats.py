@@ -10,10 +10,16 @@ from pathlib import Path
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.building import build_dataset
 from edgekit.data.annotations.coco import is_coco, read_coco
+from edgekit.data.annotations.cvat import is_cvat, read_cvat
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.annotations.faults import Faults, ReadingOptions
+from edgekit.data.annotations.folder_layouts import inner_sources, report_other_splits
+from edgekit.data.annotations.label_studio import is_label_studio, read_label_studio
+from edgekit.data.annotations.labelbox import is_labelbox, read_labelbox
 from edgekit.data.annotations.labelme import is_labelme, read_labelme
 from edgekit.data.annotations.records import DatasetRecord
+from edgekit.data.annotations.supervisely import is_supervisely, read_supervisely
+from edgekit.data.annotations.via import is_via, read_via
 from edgekit.data.annotations.voc import is_voc, read_voc
 from edgekit.data.annotations.yolo import is_yolo, read_yolo
 from edgekit.errors import EdgekitError
@@ -38,7 +44,14 @@ FORMATS = (
     Format("YOLO", "data.yaml or its folder", is_yolo, read_yolo),
     Format("LabelMe", "a folder of JSON files", is_labelme, read_labelme),
     Format("Pascal VOC", "a folder of XML files", is_voc, read_voc),
+    Format("CVAT", "the XML file for images", is_cvat, read_cvat),
+    Format("Label Studio", "a JSON file", is_label_studio, read_label_studio),
+    Format("Labelbox", "an NDJSON file", is_labelbox, read_labelbox),
+    Format("Supervisely", "a project's folder", is_supervisely, read_supervisely),
+    Format("VIA", "a JSON file", is_via, read_via),
 )
+
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 def read_dataset(
@@ -62,7 +75,10 @@ def collect_dataset(source: AnnotationSource, faults: Faults) -> Dataset:
     for folder in source.images:
         check_folder(folder, "give the folder that holds the photos")
     own = Faults(faults.options)
-    record = detect_format(source).read(source, own)
+    form, found = _locate(source)
+    if found is not source:
+        report_other_splits(source.path, found.path, own)
+    record = form.read(found, own)
     dataset = build_dataset(record, source.images, own)
     faults.extend(own)
     return dataset
@@ -70,17 +86,27 @@ def collect_dataset(source: AnnotationSource, faults: Faults) -> Dataset:
 
 def detect_format(source: AnnotationSource) -> Format:
     """The format of annotations; raises where it is none that edgekit reads, or could be several."""
+    return _locate(source)[0]
+
+
+def _locate(source: AnnotationSource) -> tuple[Format, AnnotationSource]:
+    """The format of annotations, and where they are: the source, or a folder in it."""
     path = source.path
     if not path.exists():
         raise EdgekitError(f"{path}: no such file", f"give the annotations: {_known()}")
-    found = [form for form in FORMATS if form.recognises(source)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = " and ".join(form.name for form in found)
-        raise EdgekitError(f"{path}: holds annotations of several formats: {names}", "move those of one elsewhere")
+    for candidate in (source, *inner_sources(source)):
+        found = [form for form in FORMATS if form.recognises(candidate)]
+        if len(found) == 1:
+            return found[0], candidate
+        if found:
+            names = " and ".join(form.name for form in found)
+            raise EdgekitError(
+                f"{candidate.path}: holds annotations of several formats: {names}", "move those of one elsewhere"
+            )
     if path.is_dir():
         _refuse_folder(path)
+    if path.suffix.lower() in ARCHIVES:
+        raise EdgekitError(f"{path}: is an archive", "unpack it, and give the annotations in it")
     if path.suffix.lower() in (".xml", ".txt"):
         raise EdgekitError(f"{path}: holds the annotations of one photo", f"give the folder: {path.parent}")
     if path.suffix.lower() == ".json" and source.document is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.brush_rle import decode_brush
@@ -21,11 +20,12 @@ from edgekit.data.annotations.drawn_shapes import (
     rectangle_outline,
     rle_of_patch,
 )
+from edgekit.data.annotations.fault_kinds import NO_NAME, Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
-from edgekit.data.annotations.shapes import NO_AREA, NO_CLASS, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes
+from edgekit.data.annotations.photo_search import names_photo
+from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
 from edgekit.data.annotations.single_files import holds_document, single_document
-from edgekit.data.images import SUFFIXES
 
 NO_PHOTO = FaultKind("names no photo", remedy="export the tasks whose data is an image", of_photo=True)
 NOT_ANNOTATED = FaultKind("is not annotated", repair="not used: it may show any class")
@@ -50,8 +50,7 @@ def read_label_studio(source: AnnotationSource, faults: Faults) -> DatasetRecord
     file, document = single_document(source, _is_document)
     tasks = document if isinstance(document, list) else [document]
     photos = [photo for n, task in enumerate(tasks, start=1) if (photo := _photo(file, n, task, faults))]
-    names = {item.category for photo in photos for item in photo.objects}
-    return DatasetRecord(file, tuple(sorted(names)), tuple(photos), (file.parent,))
+    return DatasetRecord(file, categories_of(photos), tuple(photos), (file.parent,))
 
 
 def _is_document(document: Any) -> bool:
@@ -111,27 +110,22 @@ def _long(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file_name(data: Mapping[str, Any]) -> str:
-    """The photo among a task's data: the only text that ends as a photo's name does, or the one under "image"."""
-    texts = {key: _without_address(text) for key, text in data.items() if isinstance(text, str)}
-    photos = {key: text for key, text in texts.items() if text.lower().endswith(SUFFIXES)}
+    """The photo among a task's data: the only text that names a photo's file, or the one under "image"."""
+    texts = {key: text for key, text in data.items() if isinstance(text, str)}
+    photos = {key: text for key, text in texts.items() if names_photo(text)}
     return next(iter(photos.values())) if len(photos) == 1 else (photos or texts).get("image", "")
-
-
-def _without_address(text: str) -> str:
-    """The path in the address of a file on the server's disk, /data/local-files/?d=folder/a.jpg; else the text."""
-    return parse_qs(urlsplit(text).query).get("d", [text])[0] if "local-files" in text else text
 
 
 def _object(where: str, result: Mapping[str, Any]) -> ObjectRecord:
     kind, value = str(result["type"]), result["value"]
     if value.get("closed") is False or ("width" in value and "height" not in value):  # a line, a key point
-        raise ShapeFault(NO_AREA, kind)
+        raise Unusable(NO_AREA, kind)
     if kind in WITHOUT_LABEL:
-        raise ShapeFault(NO_CLASS)
+        raise Unusable(NO_NAME)
     if not kind.endswith("labels"):
-        raise ShapeFault(UNKNOWN_SHAPE, kind)
+        raise Unusable(UNKNOWN_SHAPE, kind)
     if float(result.get("image_rotation") or 0):
-        raise ShapeFault(TURNED_PHOTO, f"{result['image_rotation']} degrees")
+        raise Unusable(TURNED_PHOTO, f"{result['image_rotation']} degrees")
     category = one_class(value[kind])
     size = checked_size(result.get("original_height"), result.get("original_width"))
     if "rle" in value:

@@ -9,10 +9,11 @@ from typing import Any
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import flattened
+from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
-from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes
-from edgekit.data.images import SUFFIXES as PHOTO_SUFFIXES
+from edgekit.data.annotations.photo_search import names_photo
+from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text, refuse_special
 
@@ -44,8 +45,7 @@ def read_labelbox(source: AnnotationSource, faults: Faults) -> DatasetRecord:
         raise EdgekitError(f"{file}: is an export of Labelbox's first version", "export again, as NDJSON")
     _refuse_several_projects(file, [row for _, row in rows])
     photos = [photo for where, row in rows if (photo := _photo(file, where, row, faults))]
-    names = {item.category for photo in photos for item in photo.objects}
-    return DatasetRecord(file, tuple(sorted(names)), tuple(photos), (file.parent,))
+    return DatasetRecord(file, categories_of(photos), tuple(photos), (file.parent,))
 
 
 def _files(source: AnnotationSource) -> list[Path]:
@@ -136,7 +136,7 @@ def _name(data: Mapping[str, Any]) -> str:
     names = [str(data[key]) for key in ("external_id", "global_key", "row_data") if data.get(key)]
     if not names:
         raise ValueError("it has no name")
-    return next((name for name in names if name.split("?")[0].lower().endswith(PHOTO_SUFFIXES)), names[0])
+    return next(filter(names_photo, names), names[0])
 
 
 def _object(where: str, item: Mapping[str, Any]) -> ObjectRecord:
@@ -148,5 +148,5 @@ def _object(where: str, item: Mapping[str, Any]) -> ObjectRecord:
         outline = flattened([(point["x"], point["y"]) for point in item["polygon"]])
         return ObjectRecord(where, category, polygons=[outline])
     if "mask" in item or "composite_mask" in item:
-        raise ShapeFault(MASK_ELSEWHERE)
-    raise ShapeFault(NO_AREA if "line" in item or "point" in item else UNKNOWN_SHAPE, str(item.get("annotation_kind")))
+        raise Unusable(MASK_ELSEWHERE)
+    raise Unusable(NO_AREA if "line" in item or "point" in item else UNKNOWN_SHAPE, str(item.get("annotation_kind")))

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import base64
-import io
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.drawn_shapes import ellipse_outline
 from edgekit.data.annotations.fault_kinds import BAD_FILE, NOT_A_MASK, NOT_NUMBERS, Unusable
 from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.numbers_given import numbers, short
+from edgekit.data.annotations.png_masks import read_png_mask
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, Patch, PhotoRecord, categories_of
 from edgekit.errors import EdgekitError
 
 KINDS = ("polygon", "rectangle", "circle", "mask")
-CIRCLE_POINTS = 64  # a polygon of so many covers 99.8% of the circle
 
 Shape = dict[str, Any]
 
@@ -99,9 +98,8 @@ def _outline(points: Any, kind: str) -> np.ndarray:
     if kind == "rectangle":
         (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
         return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-    turns = 2 * math.pi * np.arange(CIRCLE_POINTS) / CIRCLE_POINTS
     radius = math.dist(corners[0], corners[1])
-    return corners[0] + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    return np.reshape(ellipse_outline((corners[0][0], corners[0][1]), (radius, radius)), (-1, 2))
 
 
 def _points(points: Any) -> np.ndarray:
@@ -114,9 +112,8 @@ def _points(points: Any) -> np.ndarray:
 def _patch(shape: Shape) -> Patch:
     """A PNG in base64 of the pixels from the box's first corner on."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(shape.get("mask") or ""))) as image:
-            pixels = np.asarray(image.convert("L")) > 0
-    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Unusable(NOT_A_MASK, f"its mask is not a PNG: {error}") from None
+        pixels = read_png_mask(base64.b64decode(shape.get("mask") or ""))
+    except (ValueError, TypeError) as error:
+        raise Unusable(NOT_A_MASK, str(error)) from None
     left, top = np.round(_points(shape.get("points")).min(axis=0)).astype(int)
     return Patch(int(top), int(left), pixels)

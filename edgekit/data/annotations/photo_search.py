@@ -74,6 +74,11 @@ def name_parts(name: str) -> Parts:
     return tuple(parts)
 
 
+def names_photo(name: str) -> bool:
+    """Whether a name, path or URL ends as that of a photo's file."""
+    return "".join(name_parts(name)[-1:]).lower().endswith(SUFFIXES)
+
+
 def _lacking(found: Sequence[Path | Missing | None]) -> int:
     return sum(not isinstance(item, Path) for item in found)
 

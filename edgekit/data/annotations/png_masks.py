@@ -1,4 +1,4 @@
-"""Masks that annotation files hold as PNG files in base64."""
+"""Masks that annotation files hold as PNG files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from PIL import Image
 _ROOM = 1 << 16  # bytes of a PNG beside its pixels
 
 
-def read_png_mask(encoded: str, largest: tuple[int, int], compressed: bool = False) -> np.ndarray:
-    """The mask of a PNG in base64, bool [h, w]: what is not transparent, or not black where nothing can be.
+def read_packed_mask(encoded: str, largest: tuple[int, int]) -> np.ndarray:
+    """The mask of a PNG that zlib packed once more, in base64; see ``read_png_mask``."""
+    png = _unpacked(base64.b64decode(encoded), most=4 * largest[0] * largest[1] + _ROOM)
+    return read_png_mask(png, largest)
 
-    With ``compressed``, zlib packed the PNG once more. Raises ValueError where it is no PNG, or larger than ``largest``
-    (height, width), before any pixel is unpacked.
+
+def read_png_mask(png: bytes, largest: tuple[int, int] | None = None) -> np.ndarray:
+    """The mask of a PNG, bool [h, w]: what is not transparent, or not black where nothing can be transparent.
+
+    Raises ValueError where it is no PNG, or larger than ``largest`` (height, width), before any pixel is unpacked.
     """
-    png = base64.b64decode(encoded)
-    if compressed:
-        png = _unpacked(png, most=4 * largest[0] * largest[1] + _ROOM)
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            if image.height > largest[0] or image.width > largest[1]:
+            if largest and (image.height > largest[0] or image.width > largest[1]):
                 raise ValueError(f"its mask of {image.width}x{image.height} pixels is larger than its photo")
             if "A" in image.getbands() or "transparency" in image.info:
                 return np.asarray(image.convert("RGBA"))[..., 3] > 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from edgekit.data.annotations.fault_kinds import DRAW_AGAIN, NO_NAME, Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.records import ObjectRecord
 
@@ -13,20 +14,10 @@ NO_AREA = FaultKind("is a line, point, skeleton or cuboid", repair="not taken as
 UNKNOWN_SHAPE = FaultKind(
     "is of a kind that edgekit does not read", remedy="draw it as a box, a polygon or a mask, or delete it"
 )
-DAMAGED_SHAPE = FaultKind("cannot be read", remedy="draw it again, or delete it")
-NO_CLASS = FaultKind("has no class", remedy="give it one, or delete it")
+DAMAGED_SHAPE = FaultKind("its shape cannot be read", remedy=DRAW_AGAIN)
 SEVERAL_CLASSES = FaultKind("has more than one class", remedy="leave it one")
 
 Shape = TypeVar("Shape")
-
-
-class ShapeFault(Exception):
-    """What keeps a shape from being an object."""
-
-    def __init__(self, kind: FaultKind, detail: str = "") -> None:
-        super().__init__(detail)
-        self.kind = kind
-        self.detail = detail
 
 
 def read_shapes(
@@ -34,13 +25,13 @@ def read_shapes(
 ) -> tuple[ObjectRecord, ...]:
     """The objects that ``read`` makes of shapes, each given with where in its file it is.
 
-    A ``ShapeFault``, and whatever is raised by values that are missing or of another type, goes into the faults.
+    What is ``Unusable``, and what has values that are missing or of another type, goes into the faults.
     """
     found = []
     for where, shape in shapes:
         try:
             found.append(read(where, shape))
-        except ShapeFault as error:
+        except Unusable as error:
             faults.add(error.kind, file, where, error.detail)
         except KeyError as error:
             faults.add(DAMAGED_SHAPE, file, where, f"lacks {error}")
@@ -50,8 +41,8 @@ def read_shapes(
 
 
 def one_class(names: Iterable[object]) -> str:
-    """The only one of some class names; raises a ShapeFault where there is none, or several."""
+    """The only one of some class names; raises ``Unusable`` where there is none, or several."""
     given = [str(name).strip() for name in names if str(name).strip()]
     if len(given) != 1:
-        raise ShapeFault(SEVERAL_CLASSES if given else NO_CLASS, ", ".join(given))
+        raise Unusable(SEVERAL_CLASSES if given else NO_NAME, ", ".join(given))
     return given[0]

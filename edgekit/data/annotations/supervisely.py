@@ -13,10 +13,11 @@ from typing import Any
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import Outline, checked_size, flattened, rle_of_patch, rle_with_holes
+from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
-from edgekit.data.annotations.png_masks import read_png_mask
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
-from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes
+from edgekit.data.annotations.png_masks import read_packed_mask
+from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text
 
@@ -44,7 +45,7 @@ def read_supervisely(source: AnnotationSource, faults: Faults) -> DatasetRecord:
             photo = _photo(file, _parsed(file), faults)
             photos += [photo] if photo else []
     listed = _class_names(source.path)
-    used = sorted({item.category for photo in photos for item in photo.objects})
+    used = categories_of(photos)
     pictures = tuple(folder.parent / "img" for folder in _folders(source.path))
     return DatasetRecord(source.path, tuple(dict.fromkeys((*listed, *used))), tuple(photos), pictures)
 
@@ -99,7 +100,7 @@ def _photo(file: Path, document: Any, faults: Faults) -> PhotoRecord | None:
 def _object(where: str, item: Mapping[str, Any], size: tuple[int, int]) -> ObjectRecord:
     kind = str(item.get("geometryType") or ("bitmap" if "bitmap" in item else "unknown"))
     if kind in WITHOUT_AREA:
-        raise ShapeFault(NO_AREA, kind)
+        raise Unusable(NO_AREA, kind)
     category = one_class([item.get("classTitle") or ""])
     if kind == "rectangle":
         (x0, y0), (x1, y1) = ((float(x), float(y)) for x, y in item["points"]["exterior"])
@@ -107,10 +108,10 @@ def _object(where: str, item: Mapping[str, Any], size: tuple[int, int]) -> Objec
         return ObjectRecord(where, category, [left, top, max(x0, x1) - left + 1, max(y0, y1) - top + 1])
     if kind in ("bitmap", "alpha_mask"):
         left, top = (int(v) for v in item["bitmap"]["origin"])
-        pixels = read_png_mask(item["bitmap"]["data"], size, compressed=True)
+        pixels = read_packed_mask(item["bitmap"]["data"], size)
         return ObjectRecord(where, category, rle=rle_of_patch(pixels, top, left, size))
     if kind not in ("polygon", "multipolygon"):
-        raise ShapeFault(UNKNOWN_SHAPE, kind)
+        raise Unusable(UNKNOWN_SHAPE, kind)
     parts = [
         (_middles(part["exterior"]), [_middles(hole) for hole in part.get("interior") or ()])
         for part in (item["parts"] if kind == "multipolygon" else [item["points"]])

@@ -13,9 +13,10 @@ from typing import Any
 
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import ellipse_outline, flattened
+from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
-from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, ShapeFault, one_class, read_shapes
+from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
 from edgekit.data.annotations.single_files import holds_document, single_document
 from edgekit.errors import EdgekitError
 
@@ -72,8 +73,7 @@ def read_via(source: AnnotationSource, faults: Faults) -> DatasetRecord:
         PhotoRecord(name, file, read_shapes(((r.where, r) for r in regions), read, file, faults))
         for name, regions in listed
     )
-    names = {item.category for photo in photos for item in photo.objects}
-    return DatasetRecord(file, tuple(sorted(names)), photos, (file.parent,))
+    return DatasetRecord(file, categories_of(photos), photos, (file.parent,))
 
 
 def _is_document(document: Any) -> bool:
@@ -178,5 +178,5 @@ def _object(where: str, region: _Region, attribute: str, options: Mapping[str, s
         turn = math.degrees(float(shape.get("theta") or 0))
         outline = ellipse_outline(centre, (float(shape[radii[0]]), float(shape[radii[1]])), turn)
     else:
-        raise ShapeFault(NO_AREA if kind in ("point", "line", "polyline") else UNKNOWN_SHAPE, str(kind))
+        raise Unusable(NO_AREA if kind in ("point", "line", "polyline") else UNKNOWN_SHAPE, str(kind))
     return ObjectRecord(where, category, polygons=[outline])

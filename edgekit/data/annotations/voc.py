@@ -9,12 +9,17 @@ from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.fault_kinds import BAD_FILE
 from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
+from edgekit.data.annotations.safe_xml import read_xml, root_tag
+from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files
 
 
 def is_voc(source: AnnotationSource) -> bool:
     """Whether a source is a folder of XML files that each annotate a photo."""
-    return source.path.is_dir() and any(map(_is_voc_file, _xml_files(source.path)[:1]))
+    files = _xml_files(source.path) if source.path.is_dir() else []
+    if any(root_tag(file) == "annotation" for file in files):
+        return True
+    return bool(files) and not any(map(root_tag, files))  # nothing of it is XML: whoever reads it says so
 
 
 def read_voc(source: AnnotationSource, faults: Faults) -> DatasetRecord:
@@ -34,18 +39,11 @@ def _xml_files(folder: Path) -> list[Path]:
     return (list_files(inner, [".xml"]) if inner.is_dir() else []) or list_files(folder, [".xml"])
 
 
-def _is_voc_file(file: Path) -> bool:
-    try:
-        return ET.parse(file).getroot().tag == "annotation"
-    except (OSError, ET.ParseError):
-        return True  # whoever reads it says what is wrong
-
-
 def _photo(file: Path, faults: Faults) -> PhotoRecord | None:
     try:
-        root = ET.parse(file).getroot()
-    except (OSError, ET.ParseError) as error:
-        faults.add(BAD_FILE, file, detail=f"is not XML: {error}")
+        root = read_xml(file)
+    except EdgekitError as error:
+        faults.add(BAD_FILE, file, detail=error.message.removeprefix(f"{file}: "))
         return None
     height, width = (_number(root, f"size/{side}") for side in ("height", "width"))
     objects = [_object(f"object {number}", node) for number, node in enumerate(root.findall("object"), start=1)]

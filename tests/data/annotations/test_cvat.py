@@ -49,7 +49,7 @@ def test_boxes_polygons_and_ellipses(tmp_path: Path) -> None:
       <tag label="good"/>"""
     record, faults = read(tmp_path, shapes)
     (photo,) = record.photos
-    assert (photo.name, photo.size, record.categories) == ("dir/a.png", ("60", "80"), ("frog", "chicken"))
+    assert (photo.name, photo.size, record.categories) == ("dir/a.png", (60, 80), ("frog", "chicken"))
     box, polygon, ellipse, turned = photo.objects
     assert (box.category, box.box, box.polygons) == ("frog", [20, 10.5, 30, 40], ())
     assert (polygon.category, polygon.polygons) == ("chicken", [[1, 2, 9, 2, 9, 8]])

@@ -101,7 +101,7 @@ def test_labels_apart_from_their_shapes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        ({"image": "/data/local-files/?d=farm/day%201/a.png"}, "farm/day 1/a.png"),
+        ({"image": "/data/local-files/?d=farm/day%201/a.png", "text": "b"}, "/data/local-files/?d=farm/day%201/a.png"),
         ({"picture": "s3://bucket/farm/a.JPG", "text": "a frog"}, "s3://bucket/farm/a.JPG"),
         ({"image": "https://example.org/photos/17"}, "https://example.org/photos/17"),
     ],
