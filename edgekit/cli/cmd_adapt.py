@@ -14,7 +14,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 
 @click.command("adapt")
 @click.argument("base")
-@click.option("--data", type=FILE, required=True, help="Annotations: COCO JSON, or a YOLO, LabelMe or VOC folder.")
+@shared.data_option
 @click.option("--images", type=FILE, required=True, help="Folder of the photos.")
 @click.option("-o", "--output", type=FILE, required=True, help="Pack to write (.pack), or the whole model.")
 @click.option("--classes", type=Names(), default=(), help="Classes to add.  [default: all annotated]")

@@ -13,7 +13,7 @@ from edgekit.cli.shared_options import FILE
 
 @click.command("eval")
 @click.argument("model")
-@click.option("--data", type=FILE, required=True, help="Annotations: COCO JSON, or a YOLO, LabelMe or VOC folder.")
+@shared.data_option
 @click.option("--images", type=FILE, required=True, help="Folder of the annotated photos.")
 @shared.overlaps_option("keep")
 @shared.pack_option

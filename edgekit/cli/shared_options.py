@@ -10,6 +10,12 @@ import click
 
 FILE = click.Path(path_type=Path)
 
+data_option = click.option(
+    "--data",
+    type=FILE,
+    required=True,
+    help="Annotations: COCO, YOLO, LabelMe, Pascal VOC, CVAT, Label Studio, Labelbox, Supervisely or VIA.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")
 base_classes_option = click.option(
     "--base-classes", type=FILE, default=None, help="File with the base model's class names."

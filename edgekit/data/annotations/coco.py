@@ -13,6 +13,7 @@ from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
+from edgekit.data.annotations.single_files import holds_document, single_document
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import write_text
 
@@ -21,12 +22,12 @@ Row = dict[str, Any]
 
 def is_coco(source: AnnotationSource) -> bool:
     """Whether a source is a COCO JSON file, of whatever task, or a folder that holds one."""
-    return _is_document(source.document) or any(map(_is_document, source.documents.values()))
+    return holds_document(source, _is_document)
 
 
 def read_coco(source: AnnotationSource, faults: Faults) -> DatasetRecord:
     """Read a COCO JSON file, or the one of a folder, with its photos by their id."""
-    file, document = _file_of(source)
+    file, document = single_document(source, _is_document)
     _refuse_other_tasks(file, document)
     try:
         images = _images(file, document["images"], faults)
@@ -79,16 +80,6 @@ def _is_document(document: Any) -> bool:
     return isinstance(document, dict) and "images" in document and "annotations" in document
 
 
-def _file_of(source: AnnotationSource) -> tuple[Path, Any]:
-    if not source.path.is_dir():
-        return source.path, source.document
-    found = [(file, document) for file, document in source.documents.items() if _is_document(document)]
-    if len(found) > 1:
-        names = ", ".join(file.name for file, _ in found)
-        raise EdgekitError(f"{source.path}: holds several COCO files: {names}", f"give one, e.g. {found[0][0]}")
-    return found[0]
-
-
 def _refuse_other_tasks(file: Path, document: Any) -> None:
     """Raise for the JSON of COCO's tasks that annotate no objects by boxes or masks."""
     if isinstance(document, list):
@@ -139,7 +130,7 @@ def _categories(
     So is an unused one that others name as their supercategory: it groups them, as Roboflow's of id 0, and is no class.
     """
     annotated = {_id(row["category_id"]) for row in annotations}
-    groups = {str(row.get("supercategory")) for row in rows if str(row.get("supercategory")) != str(row["name"])}
+    groups = {str(row["supercategory"]) for row in rows if row.get("supercategory") not in (None, "", row["name"])}
     classes = [row for row in rows if _id(row["id"]) in annotated or str(row["name"]) not in groups]
     pairs = list(dict.fromkeys((_id(row["id"]), str(row["name"])) for row in classes))
     used = [pair for pair in pairs if pair[0] in annotated]

@@ -16,6 +16,7 @@ from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.numbers_given import numbers, short
 from edgekit.data.annotations.png_masks import read_png_mask
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, Patch, PhotoRecord, categories_of
+from edgekit.data.annotations.single_files import holds_document
 from edgekit.errors import EdgekitError
 
 KINDS = ("polygon", "rectangle", "circle", "mask")
@@ -25,7 +26,7 @@ Shape = dict[str, Any]
 
 def is_labelme(source: AnnotationSource) -> bool:
     """Whether a source is a JSON file of the labelme tool or a folder of such."""
-    return any(map(_is_document, [source.document, *source.documents.values()]))
+    return holds_document(source, _is_document)
 
 
 def read_labelme(source: AnnotationSource, faults: Faults) -> DatasetRecord:

@@ -22,5 +22,7 @@ def single_document(source: AnnotationSource, is_one: Callable[[Any], bool]) -> 
     found = [(file, document) for file, document in source.documents.items() if is_one(document)]
     if len(found) > 1:
         names = ", ".join(file.name for file, _ in found)
-        raise EdgekitError(f"{source.path}: holds {len(found)} files of annotations: {names}", "give one of them")
+        raise EdgekitError(
+            f"{source.path}: holds {len(found)} files of annotations: {names}", f"give one, e.g. {found[0][0]}"
+        )
     return found[0]
