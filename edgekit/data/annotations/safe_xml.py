@@ -16,6 +16,20 @@ class _WithoutDoctype(ET.TreeBuilder):
         raise ET.ParseError(f"it has a document type, {name}, which no annotation tool writes")
 
 
+class _Found(Exception):
+    """The name of the outermost element."""
+
+
+class _Outermost:
+    """Stops a parser at the name of the outermost element, or of the document type, which is the same."""
+
+    def doctype(self, name: str, *_: object) -> None:
+        raise _Found(name)
+
+    def start(self, tag: str, _: object) -> None:
+        raise _Found(tag)
+
+
 def read_xml(path: Path) -> ET.Element:
     """The root of an XML file; raises where it is not XML, or has a document type."""
     refuse_special(path)
@@ -27,14 +41,14 @@ def read_xml(path: Path) -> ET.Element:
 
 def root_tag(path: Path) -> str:
     """The name of an XML file's outermost element, of which no more is read; "" where the file is not XML."""
+    parser = ET.XMLParser(target=_Outermost())
     try:
         refuse_special(path)
         with path.open("rb") as file:
-            parser = ET.XMLPullParser(["start"])
             while chunk := file.read(4096):
                 parser.feed(chunk)
-                for _, element in parser.read_events():
-                    return element.tag
+    except _Found as found:
+        return str(found)
     except (OSError, ET.ParseError, ValueError, LookupError, EdgekitError):
         pass
     return ""

@@ -14,9 +14,9 @@ from edgekit.data.annotations.labelbox import is_labelbox, read_labelbox
 from edgekit.data.annotations.records import DatasetRecord
 from edgekit.errors import EdgekitError
 
-BOX = {"name": "frog", "annotation_kind": "ImageBoundingBox", "classifications": []}
+BOX: dict[str, Any] = {"name": "frog", "annotation_kind": "ImageBoundingBox", "classifications": []}
 BOX |= {"bounding_box": {"top": 10.0, "left": 20.0, "height": 40.0, "width": 30.0}}
-POLYGON = {"feature_id": "p1", "name": "chicken", "annotation_kind": "ImagePolygon"}
+POLYGON: dict[str, Any] = {"feature_id": "p1", "name": "chicken", "annotation_kind": "ImagePolygon"}
 POLYGON |= {"polygon": [{"x": 1.0, "y": 2.0}, {"x": 9.5, "y": 2.0}, {"x": 9.5, "y": 8.0}]}
 
 
