@@ -16,7 +16,7 @@ from edgekit.data.annotations.box_fit import (
 )
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.fault_kinds import MISFIT
-from edgekit.data.annotations.faults import Faults
+from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
 from edgekit.data.annotations.objects import Judged, judge_objects
 from edgekit.data.annotations.photo_files import locate_photos
 from edgekit.data.annotations.records import DatasetRecord
@@ -26,8 +26,7 @@ from edgekit.errors import EdgekitError
 def build_dataset(record: DatasetRecord, folders: tuple[Path, ...], faults: Faults) -> Dataset:
     """The dataset of what can be used; all else is in ``faults``, which also says what to tolerate."""
     listed = [item for photo in record.photos for item in photo.objects]
-    known = len(faults.found)
-    if not listed and not known:
+    if not listed and len(faults.found) == len(faults.treated(REPAIRED)):
         raise EdgekitError(f"{record.file}: holds no annotations", "annotate at least one object of each class")
     located = locate_photos(record, folders, faults)
     judged = [judge_objects(photo.record, photo.size, faults) for photo in located]
@@ -43,8 +42,8 @@ def build_dataset(record: DatasetRecord, folders: tuple[Path, ...], faults: Faul
         Photo(number, photo.path, *photo.size, tuple(item.annotation for item in items if id(item) not in misfits))
         for number, (photo, items) in enumerate(zip(located, judged, strict=True), start=1)
     )
-    if not any(photo.annotations for photo in photos):
-        faults.causes.append(f"{record.file}: none of its {len(listed)} annotated objects can be used")
+    if not any(photo.annotations for photo in photos) and not faults.treated(REFUSED):
+        faults.causes.append(f"{record.file}: nothing that it annotates can be used")
     return Dataset(record.file, record.categories, photos)
 
 

@@ -117,7 +117,7 @@ def _masks(drafts: Sequence[_Draft], size: tuple[int, int]) -> tuple[list[Rle | 
         is_degenerate = draft.is_degenerate or len(parts) < len(own)
         parts += [encode_patch(patch, size) for patch in draft.record.patches]
         parts += [] if draft.rle is None else [draft.rle]
-        if is_degenerate:
+        if is_degenerate and (parts or draft.box is not None):
             draft.report(kinds.DEGENERATE_PART if parts else kinds.NO_OUTLINE)
         dropped.append(is_degenerate)
         masks.append(parts[0] if len(parts) == 1 else coco_mask.merge(parts) if parts else None)
@@ -136,12 +136,14 @@ def _annotation(
             raise Unusable(kinds.EMPTY_BOX, f"{box[2]:g}x{box[3]:g} pixels")
     else:
         if not mask[2]:
-            raise Unusable(kinds.EMPTY_MASK)
+            small = draft.polygons and max(polygon.max() for polygon in draft.polygons) <= 1
+            raise Unusable(kinds.EMPTY_MASK, "all lies between 0 and 1, as fractions of the photo do" if small else "")
         fitting = box is not None and _has_size(box) and not (has_dropped and not fits(box[None], mask[1][None])[0])
         if not fitting:
             if box is not None:
                 report(kinds.NOT_THE_BOX)
-            box = mask[1]
+            only_polygons = draft.polygons and draft.rle is None and not draft.record.patches
+            box = _extent(draft.polygons) if only_polygons and not has_dropped else mask[1]
     assert box is not None
     clipped = _clip(box, size)
     lost = max(abs(a - b) for a, b in zip(box.tolist(), clipped, strict=True))
@@ -151,6 +153,12 @@ def _annotation(
     if not area:
         area = float(clipped[2] * clipped[3] if mask is None else mask[2])
     return Annotation(draft.record.category, clipped, area, None if mask is None else mask[0], draft.iscrowd)
+
+
+def _extent(polygons: Sequence[np.ndarray]) -> np.ndarray:
+    """The box of the points, which is finer than that of the pixels."""
+    points = np.concatenate(polygons)
+    return np.concatenate([points.min(axis=0), np.ptp(points, axis=0)])
 
 
 def _area(draft: _Draft) -> float:
