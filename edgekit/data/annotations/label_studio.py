@@ -24,7 +24,7 @@ from edgekit.data.annotations.fault_kinds import NO_NAME, Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.photo_search import names_photo
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
-from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes
 from edgekit.data.annotations.single_files import holds_document, single_document
 
 NO_PHOTO = FaultKind("names no photo", remedy="export the tasks whose data is an image", of_photo=True)
@@ -87,14 +87,14 @@ def _photo(file: Path, number: int, task: Any, faults: Faults) -> PhotoRecord | 
         results = last["result"]
         labelled = {r.get("id") for r in results if str(r["type"]).endswith("labels")}
         shapes = [
-            (f"{where}, region {r.get('id', n)}", r)
-            for n, r in enumerate(results, start=1)
+            (place, r)
+            for place, r in numbered(results, f"{where}, region", "id")
             if r["type"] not in OF_PHOTO and not (r["type"] in WITHOUT_LABEL and r.get("id") in labelled)
         ]
     except (KeyError, TypeError, AttributeError) as error:
         faults.add(BAD_TASK, file, where, f"{type(error).__name__}: {error}")
         return None
-    sizes = [(r["original_height"], r["original_width"]) for _, r in shapes if "original_height" in r]
+    sizes = [(r["original_height"], r.get("original_width")) for _, r in shapes if "original_height" in r]
     return PhotoRecord(name, file, read_shapes(shapes, _object, file, faults), sizes[0] if sizes else None)
 
 

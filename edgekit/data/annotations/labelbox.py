@@ -13,7 +13,7 @@ from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.photo_search import names_photo
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
-from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text, refuse_special
 
@@ -121,12 +121,11 @@ def _photo(file: Path, where: str, row: Any, faults: Faults) -> PhotoRecord | No
         if len(labels) > 1:
             faults.add(LABELLED_TWICE, file, where, name)
         last = max(labels, key=lambda label: str((label.get("label_details") or {}).get("updated_at") or ""))
-        objects = last["annotations"].get("objects") or []
+        shapes = numbered(last["annotations"].get("objects") or (), f"{where}, object", "feature_id")
         size = media.get("height"), media.get("width")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         faults.add(BAD_LINE, file, where, f"{type(error).__name__}: {error}")
         return None
-    shapes = [(f"{where}, object {item.get('feature_id', n)}", item) for n, item in enumerate(objects, start=1)]
     found = read_shapes(shapes, _object, file, faults)
     return PhotoRecord(name, file, found, None if None in size else size)
 

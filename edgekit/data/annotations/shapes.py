@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edgekit.data.annotations.fault_kinds import DRAW_AGAIN, NO_NAME, Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
@@ -18,6 +18,11 @@ DAMAGED_SHAPE = FaultKind("its shape cannot be read", remedy=DRAW_AGAIN)
 SEVERAL_CLASSES = FaultKind("has more than one class", remedy="leave it one")
 
 Shape = TypeVar("Shape")
+
+
+def numbered(shapes: Iterable[Any], noun: str, key: str) -> list[tuple[str, Any]]:
+    """Shapes, each with where in its file it is: a noun and its id under ``key``, or its number from 1."""
+    return [(f"{noun} {item.get(key, n) if isinstance(item, dict) else n}", item) for n, item in enumerate(shapes, 1)]
 
 
 def read_shapes(

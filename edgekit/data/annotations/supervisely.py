@@ -17,7 +17,7 @@ from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.png_masks import read_packed_mask
 from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
-from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text
 
@@ -87,7 +87,7 @@ def _photo(file: Path, document: Any, faults: Faults) -> PhotoRecord | None:
         return None
     listed = document["size"] if isinstance(document["size"], dict) else {}
     size = listed.get("height"), listed.get("width")
-    shapes = [(f"object {item.get('id', n)}", item) for n, item in enumerate(document["objects"], start=1)]
+    shapes = numbered(document["objects"], "object", "id")
 
     def read(where: str, item: Mapping[str, Any]) -> ObjectRecord:
         return _object(where, item, checked_size(*size))

@@ -21,6 +21,7 @@ from edgekit.data.annotations.single_files import holds_document, single_documen
 from edgekit.errors import EdgekitError
 
 NEWEST = 3
+PARTS_2 = ("shape_attributes", "region_attributes")
 # Version 3 writes a region as its shape's number and these values; a polygon's are x, y, x, y, ...
 SHAPES_3 = {
     1: ("point", ("cx", "cy")),
@@ -102,9 +103,13 @@ def _regions_2(images: Mapping[str, Any]) -> list[tuple[str, list[_Region]]]:
         regions = image["regions"]
         numbered = regions.items() if isinstance(regions, dict) else enumerate(regions)
         name = str(image["filename"])
-        found = [_Region(f"{name}, region {n}", r["shape_attributes"], r["region_attributes"]) for n, r in numbered]
-        listed.append((name, found))
+        listed.append((name, [_region_2(f"{name}, region {n}", region) for n, region in numbered]))
     return listed
+
+
+def _region_2(where: str, region: Any) -> _Region:
+    shape, attributes = (region.get(key) if isinstance(region, dict) else None for key in PARTS_2)
+    return _Region(where, shape or {}, attributes if isinstance(attributes, dict) else {})
 
 
 def _regions_3(document: Mapping[str, Any]) -> list[tuple[str, list[_Region]]]:

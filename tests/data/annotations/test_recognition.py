@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
+import operator
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,7 @@ def supervisely(folder: Path) -> Path:
     for part in ("ds/ann", "ds/img"):
         (folder / part).mkdir(parents=True)
     Image.new("RGB", (W, H), "white").save(folder / "ds" / "img" / "a.png")
-    (packed := io.BytesIO()).write(b"")
+    packed = io.BytesIO()
     Image.fromarray(MASK[10:64, 20:70]).save(packed, "PNG")
     data = base64.b64encode(zlib.compress(packed.getvalue())).decode()
     x, y, w, h = CHICKEN.values()
@@ -176,6 +178,31 @@ def test_two_formats_in_a_folder_are_both_named(first: str, photos: Path) -> Non
     WRITERS[second](photos)
     with pytest.raises(EdgekitError, match=f"({first} and {second}|{second} and {first})"):
         read_dataset(photos, photos)
+
+
+def places(document: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where values are in a JSON document."""
+    keys = document if isinstance(document, dict) else range(len(document)) if isinstance(document, list) else ()
+    for key in keys:
+        yield (*place, key)
+        yield from places(document[key], (*place, key))
+
+
+@pytest.mark.parametrize("name", ["Label Studio", "Labelbox", "Supervisely", "VIA"])
+def test_a_value_of_another_type_is_an_error_that_names_a_file(name: str, photos: Path) -> None:
+    given = WRITERS[name](photos)
+    file = given / "ds" / "ann" / "a.png.json" if given.is_dir() else given
+    text, silent = file.read_text(), []
+    for place in places(json.loads(text)):
+        for value in (None, "x", [[]]):
+            document = json.loads(text)
+            functools.reduce(operator.getitem, place[:-1], document)[place[-1]] = value
+            file.write_text(json.dumps(document))
+            try:
+                read_dataset(given, photos)
+            except EdgekitError as error:
+                silent += [] if str(photos) in error.message else [(place, value, error.message)]
+    assert silent == []
 
 
 ROOT = [
