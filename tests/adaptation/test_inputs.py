@@ -67,7 +67,7 @@ def test_old_data_must_show_old_objects(what: str, new_train: Dataset, mixed_tes
     if what == "listed only":
         document["categories"].append({"id": 99, "name": "dog"})
         file.write_text(json.dumps(document))
-    with pytest.raises(EdgekitError, match="annotates no object of the base model's classes|marked iscrowd"):
+    with pytest.raises(EdgekitError, match=r"annotates no object of the base model's classes|marked iscrowd"):
         given(new_train.file, new_train.file.parent, old_data=file)
 
 

@@ -44,7 +44,7 @@ def iou(a: Boxes, b: Boxes) -> np.ndarray:
     return shared / np.maximum(total, 1e-9)
 
 
-def fits(boxes: Boxes, masks: Boxes) -> np.ndarray:
+def box_fits(boxes: Boxes, masks: Boxes) -> np.ndarray:
     """Which boxes are those of their masks, bool [N]."""
     beside = np.abs(np.concatenate([boxes[:, :2] - masks[:, :2], (boxes - masks)[:, :2] + (boxes - masks)[:, 2:]], 1))
     return (iou(boxes, masks) >= LEAST_IOU) | (beside.max(axis=1) <= FEW_PIXELS)
@@ -60,7 +60,7 @@ def likely_layout(boxes: Boxes, masks: Boxes, sizes: Sizes) -> str:
             better = int((iou(read, masks) > own + CLEARLY).sum())
             worse = int((iou(read, masks) < own - CLEARLY).sum())
             if better > most and better > worse:
-                fitting = int(fits(read, masks).sum())
+                fitting = int(box_fits(read, masks).sum())
                 best, most = f"{fitting} of {len(boxes)} boxes fit their masks if read as {name}{unit}", better
     return best
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.data.annotations.annotation_records import DatasetRecord
 from edgekit.data.annotations.box_fit import (
     MOST_DECODED,
-    fits,
+    box_fits,
     likely_layout,
     likely_layout_without_masks,
     row_by_row,
@@ -19,7 +20,6 @@ from edgekit.data.annotations.fault_kinds import MISFIT
 from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
 from edgekit.data.annotations.objects import Judged, judge_objects
 from edgekit.data.annotations.photo_files import locate_photos
-from edgekit.data.annotations.records import DatasetRecord
 from edgekit.errors import EdgekitError
 
 
@@ -56,7 +56,7 @@ def _misfits(file: Path, items: Sequence[Judged], faults: Faults) -> set[int]:
     if layout:
         faults.causes.append(f"{file}: {layout}: write boxes as x, y, width, height in pixels")
     clipped = np.array([item.annotation.bbox for item in items])
-    wrong = [item for item, is_fit in zip(items, fits(clipped, masks), strict=True) if not is_fit]
+    wrong = [item for item, is_fit in zip(items, box_fits(clipped, masks), strict=True) if not is_fit]
     for item in wrong:
         detail = f"its box is {_text(item.box)}, its mask's {_text(item.mask_box)}"
         faults.add(MISFIT, item.file, item.where, detail)
@@ -88,7 +88,7 @@ def _arrays(items: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def _fits_row_by_row(item: Judged) -> bool:
     segmentation = item.annotation.segmentation
     assert segmentation is not None
-    return bool(fits(np.array([item.box]), row_by_row(segmentation["counts"], item.size))[0])
+    return bool(box_fits(np.array([item.box]), row_by_row(segmentation["counts"], item.size))[0])
 
 
 def _text(box: Sequence[float] | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import (
     checked_size,
@@ -20,7 +21,6 @@ from edgekit.data.annotations.drawn_shapes import (
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.numbers_given import whole_number
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.safe_xml import read_xml, root_tag
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
 from edgekit.errors import EdgekitError

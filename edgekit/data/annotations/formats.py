@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.data.annotations.annotation_records import DatasetRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.building import build_dataset
 from edgekit.data.annotations.coco import is_coco, read_coco
@@ -17,7 +18,7 @@ from edgekit.data.annotations.folder_layouts import inner_sources, report_other_
 from edgekit.data.annotations.label_studio import is_label_studio, read_label_studio
 from edgekit.data.annotations.labelbox import is_labelbox, read_labelbox
 from edgekit.data.annotations.labelme import is_labelme, read_labelme
-from edgekit.data.annotations.records import DatasetRecord
+from edgekit.data.annotations.other_formats import other_format
 from edgekit.data.annotations.supervisely import is_supervisely, read_supervisely
 from edgekit.data.annotations.via import is_via, read_via
 from edgekit.data.annotations.voc import is_voc, read_voc
@@ -111,6 +112,8 @@ def _locate(source: AnnotationSource) -> tuple[Format, AnnotationSource]:
         raise EdgekitError(f"{path}: holds the annotations of one photo", f"give the folder: {path.parent}")
     if path.suffix.lower() == ".json" and source.document is None:
         raise EdgekitError(f"{path}: cannot be read as JSON{_json_problem(path)}", "export the annotations again")
+    if name := other_format(source.document):
+        raise EdgekitError(f"{path}: is {name}'s JSON, which edgekit does not read", "export COCO from there")
     raise EdgekitError(f"{path}: is in no format of annotations that edgekit reads", f"give {_known()}")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.brush_rle import decode_brush
 from edgekit.data.annotations.drawn_shapes import (
@@ -23,7 +24,6 @@ from edgekit.data.annotations.drawn_shapes import (
 from edgekit.data.annotations.fault_kinds import NO_NAME, Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.photo_search import names_photo
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes
 from edgekit.data.annotations.single_files import holds_document, single_document
 

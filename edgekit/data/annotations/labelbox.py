@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import flattened
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.photo_search import names_photo
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text, refuse_special

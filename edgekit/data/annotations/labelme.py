@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRecord, Patch, PhotoRecord, categories_of
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import ellipse_outline
 from edgekit.data.annotations.fault_kinds import BAD_FILE, NOT_A_MASK, NOT_NUMBERS, Unusable
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.numbers_given import numbers, short
+from edgekit.data.annotations.numbers_given import as_numbers, short
 from edgekit.data.annotations.png_masks import read_png_mask
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, Patch, PhotoRecord, categories_of
 from edgekit.data.annotations.single_files import holds_document
 from edgekit.errors import EdgekitError
 
@@ -104,7 +104,7 @@ def _outline(points: Any, kind: str) -> np.ndarray:
 
 
 def _points(points: Any) -> np.ndarray:
-    found = numbers(points, lambda _: None)
+    found = as_numbers(points, lambda _: None)
     if found.ndim != 2 or found.shape[1] != 2:
         raise Unusable(NOT_NUMBERS, short(points))
     return found

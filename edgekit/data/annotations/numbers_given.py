@@ -15,7 +15,7 @@ Report = Callable[[FaultKind], None]  # notes a repair of the object in hand
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
 
 
-def numbers(values: Any, report: Report) -> np.ndarray:
+def as_numbers(values: Any, report: Report) -> np.ndarray:
     """Numbers in lists, float64; those given as text are reported, what is not finite raises ``Unusable``."""
     try:
         found = np.asarray(values)

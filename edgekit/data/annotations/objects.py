@@ -11,13 +11,13 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from edgekit.data.annotations import fault_kinds as kinds
-from edgekit.data.annotations.box_fit import fits
+from edgekit.data.annotations.annotation_records import ObjectRecord, PhotoRecord
+from edgekit.data.annotations.box_fit import box_fits
 from edgekit.data.annotations.dataset import Annotation
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.numbers_given import Report, flag, numbers, short
+from edgekit.data.annotations.numbers_given import Report, as_numbers, flag, short
 from edgekit.data.annotations.outlines import Outlines, Rle, as_text, check_near, encode_patch, read_polygon, read_rle
-from edgekit.data.annotations.records import ObjectRecord, PhotoRecord
 
 Box = tuple[float, float, float, float]  # x, y, w, h
 
@@ -85,7 +85,7 @@ def _draft(record: ObjectRecord, size: tuple[int, int], fractions: bool, report:
         raise Unusable(kinds.NO_NAME)
     box = None
     if record.box is not None:
-        box = numbers(record.box, report)
+        box = as_numbers(record.box, report)
         if box.shape != (4,):
             raise Unusable(kinds.NOT_NUMBERS, f"its box is {short(record.box)}")
         box = box * (*scale, *scale)
@@ -138,7 +138,7 @@ def _annotation(
         if not mask[2]:
             small = draft.polygons and max(polygon.max() for polygon in draft.polygons) <= 1
             raise Unusable(kinds.EMPTY_MASK, "all lies between 0 and 1, as fractions of the photo do" if small else "")
-        fitting = box is not None and _has_size(box) and not (has_dropped and not fits(box[None], mask[1][None])[0])
+        fitting = box is not None and _has_size(box) and not (has_dropped and not box_fits(box[None], mask[1][None])[0])
         if not fitting:
             if box is not None:
                 report(kinds.NOT_THE_BOX)
@@ -166,7 +166,7 @@ def _area(draft: _Draft) -> float:
     if draft.record.area is None or (isinstance(draft.record.area, int | float) and not draft.record.area):
         return 0.0
     try:
-        found = float(numbers([draft.record.area], draft.report)[0])
+        found = float(as_numbers([draft.record.area], draft.report)[0])
     except (Unusable, IndexError, TypeError):
         found = -1.0
     if found < 0:

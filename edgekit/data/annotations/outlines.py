@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from edgekit.data.annotations.annotation_records import Patch
 from edgekit.data.annotations.fault_kinds import (
     NOT_A_MASK,
     NOT_NUMBERS,
@@ -18,8 +19,7 @@ from edgekit.data.annotations.fault_kinds import (
     RLE_UNREADABLE,
     Unusable,
 )
-from edgekit.data.annotations.numbers_given import Report, numbers, short
-from edgekit.data.annotations.records import Patch
+from edgekit.data.annotations.numbers_given import Report, as_numbers, short
 
 Rle = dict[str, Any]
 FAR = 10  # photo sides: pycocotools walks along every pixel of an outline, and crashes where it is long enough
@@ -29,7 +29,7 @@ NO_AREA = 1e-6  # pixels
 
 def read_polygon(polygon: Any, scale: tuple[float, float], size: tuple[int, int], report: Report) -> np.ndarray:
     """A polygon's points [N, 2] (x, y) in pixels of a photo of ``size`` (height, width)."""
-    values = numbers(polygon, report)
+    values = as_numbers(polygon, report)
     if values.ndim == 0 or values.ndim > 2 or (values.ndim == 2 and values.shape[1] != 2):
         raise Unusable(NOT_NUMBERS, short(polygon))
     if values.size % 2:
@@ -92,7 +92,7 @@ def read_rle(rle: Mapping[str, Any], size: tuple[int, int]) -> Rle:
 def run_lengths(counts: Any) -> np.ndarray:
     """The runs of RLE, float64 [N]: given as a list, or as pycocotools' text of 6-bit groups."""
     if isinstance(counts, list):
-        return numbers(counts, lambda _: None).ravel()
+        return as_numbers(counts, lambda _: None).ravel()
     try:
         text = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
     except (TypeError, UnicodeEncodeError, ValueError):

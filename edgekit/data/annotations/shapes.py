@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edgekit.data.annotations.annotation_records import ObjectRecord
 from edgekit.data.annotations.fault_kinds import DRAW_AGAIN, NO_NAME, Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
-from edgekit.data.annotations.records import ObjectRecord
 
 NO_AREA = FaultKind("is a line, point, skeleton or cuboid", repair="not taken as an object")
 UNKNOWN_SHAPE = FaultKind(

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import Outline, checked_size, flattened, rle_of_patch, rle_with_holes
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.png_masks import read_packed_mask
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text
@@ -42,7 +42,8 @@ def read_supervisely(source: AnnotationSource, faults: Faults) -> DatasetRecord:
     photos = []
     for folder in _folders(source.path):
         for file in _files(folder):
-            photo = _photo(file, _parsed(file), faults)
+            document = source.documents[file] if file in source.documents else _parsed(file)
+            photo = _photo(file, document, faults)
             photos += [photo] if photo else []
     listed = _class_names(source.path)
     used = categories_of(photos)

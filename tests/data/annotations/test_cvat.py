@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from edgekit.data.annotations.annotation_records import DatasetRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.cvat import is_cvat, read_cvat
 from edgekit.data.annotations.drawn_shapes import enclosing_box
 from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
-from edgekit.data.annotations.records import DatasetRecord
 from edgekit.errors import EdgekitError
 
 LABELS = """<labels>

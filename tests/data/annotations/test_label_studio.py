@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from edgekit.data.annotations.annotation_records import DatasetRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import enclosing_box
 from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
 from edgekit.data.annotations.label_studio import is_label_studio, read_label_studio
-from edgekit.data.annotations.records import DatasetRecord
 from tests.data.annotations.test_brush_rle import encode_brush
 
 H, W = 60, 80

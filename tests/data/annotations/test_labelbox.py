@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from edgekit.data.annotations.annotation_records import DatasetRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
 from edgekit.data.annotations.labelbox import is_labelbox, read_labelbox
-from edgekit.data.annotations.records import DatasetRecord
 from edgekit.errors import EdgekitError
 
 BOX: dict[str, Any] = {"name": "frog", "annotation_kind": "ImageBoundingBox", "classifications": []}

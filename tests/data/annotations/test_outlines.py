@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from edgekit.data.annotations.annotation_records import Patch
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.outlines import Outlines, encode_patch, read_polygon, read_rle, run_lengths
-from edgekit.data.annotations.records import Patch
 
 SIZE = (40, 60)
 

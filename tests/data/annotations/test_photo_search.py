@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.data.annotations.photo_search import Missing, find_photos, name_parts
+from edgekit.data.annotations.photo_search import NotFound, find_photos, name_parts
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -56,7 +56,7 @@ def test_a_name_as_tools_write_it(name: str, there: str, tmp_path: Path) -> None
 def test_a_bare_name_must_be_unique(tmp_path: Path) -> None:
     images = touch(tmp_path, "train/a.jpg", "val/a.jpg", "val/b.jpg")
     ambiguous, found = find_photos(["a.jpg", "b.jpg"], [images])
-    assert isinstance(ambiguous, Missing)
+    assert isinstance(ambiguous, NotFound)
     assert ambiguous.several
     assert "train/a.jpg" in ambiguous.detail
     assert found == images / "val" / "b.jpg"
@@ -69,7 +69,7 @@ def test_photos_are_of_one_folder(tmp_path: Path) -> None:
     assert find_photos(["a.jpg"], [first, second]) == [first / "a.jpg"]
     found, lost = find_photos(["b.jpg", "photos/c.jpg"], [first, second])
     assert found == second / "b.jpg"
-    assert isinstance(lost, Missing)
+    assert isinstance(lost, NotFound)
     for tried in ("photos/c.jpg", str(first), str(second), "1 of 2"):
         assert tried in lost.detail
 
@@ -80,7 +80,7 @@ def test_nothing_outside_the_folder_is_found(name: str, tmp_path: Path) -> None:
     touch(tmp_path, "secret.png")
     (images / "out").symlink_to(tmp_path)
     (found,) = find_photos([name.format(root=tmp_path)], [images])
-    assert isinstance(found, Missing)
+    assert isinstance(found, NotFound)
     touch(images, "deep/secret.png")
     assert find_photos([name.format(root=tmp_path)], [images]) == [images / "deep" / "secret.png"]
 
@@ -89,13 +89,13 @@ def test_hidden_files_and_folders_are_not_looked_into(tmp_path: Path) -> None:
     touch(tmp_path, ".cache/a.jpg", "__MACOSX/a.jpg", ".b.jpg", "photos/a.jpg")
     found, hidden = find_photos(["a.jpg", "b.jpg"], [tmp_path])
     assert found == tmp_path / "photos" / "a.jpg"
-    assert isinstance(hidden, Missing)
+    assert isinstance(hidden, NotFound)
 
 
 @pytest.mark.parametrize("name", ["", "/", "..", "a\0.jpg", "https://"])
 def test_names_of_nothing(name: str, tmp_path: Path) -> None:
     (found,) = find_photos([name], [touch(tmp_path, "a.jpg")])
-    assert isinstance(found, Missing)
+    assert isinstance(found, NotFound)
 
 
 def test_parts_do_not_climb() -> None:

@@ -274,6 +274,20 @@ def test_archives_are_to_be_unpacked(name: str, photos: Path) -> None:
     assert "unpack it" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        ({"dm_format_version": "1.0", "categories": {"label": {}}, "items": []}, "Datumaro"),
+        ([{"image": "a.png", "annotations": [{"label": "frog", "coordinates": {}}]}], "CreateML"),
+        ({"version": "2.0", "item": {"name": "a.png"}, "annotations": []}, "Darwin"),
+    ],
+)
+def test_formats_of_other_tools_are_named(document: Any, name: str, photos: Path) -> None:
+    with pytest.raises(EdgekitError, match=rf"a\.json: is {name}") as caught:
+        read_dataset(written(photos / "a.json", document), photos)
+    assert "COCO" in caught.value.hint
+
+
 @pytest.mark.parametrize("command", ["adapt", "eval"])
 def test_the_help_of_commands_names_every_format(command: str) -> None:
     shown = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from edgekit.data.annotations.annotation_records import DatasetRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
-from edgekit.data.annotations.records import DatasetRecord
 from edgekit.data.annotations.supervisely import is_supervisely, read_supervisely
 from edgekit.errors import EdgekitError
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import enclosing_box
 from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord
 from edgekit.data.annotations.via import is_via, read_via
 from edgekit.errors import EdgekitError
 
