@@ -62,9 +62,7 @@ def checked_size(height: Any, width: Any) -> tuple[int, int]:
 
 def rle_with_holes(parts: Sequence[tuple[Outline, Sequence[Outline]]], size: tuple[int, int]) -> dict[str, Any]:
     """COCO RLE of polygons, each with its holes, drawn as COCO's own tools draw polygons."""
-    drawn = [_without_holes(outline, holes, size) for outline, holes in parts]
-    merged = coco_mask.merge(drawn)
-    return {"size": list(size), "counts": merged["counts"].decode("ascii")}
+    return coco_mask.merge([_without_holes(outline, holes, size) for outline, holes in parts])
 
 
 def rle_of_patch(pixels: np.ndarray, top: int, left: int, size: tuple[int, int]) -> dict[str, Any]:
@@ -81,8 +79,7 @@ def rle_of_patch(pixels: np.ndarray, top: int, left: int, size: tuple[int, int])
     edges = np.stack([starts[np.r_[True, ~joined]], ends[np.r_[~joined, True]]], axis=1) if len(starts) else starts
     counts = np.diff(np.concatenate([[0], edges.ravel(), [height * width]])).tolist()
     listed = counts if counts[-1] else counts[:-1]
-    encoded = coco_mask.frPyObjects({"size": [height, width], "counts": listed}, height, width)
-    return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
+    return coco_mask.frPyObjects({"size": [height, width], "counts": listed}, height, width)
 
 
 def _without_holes(outline: Outline, holes: Sequence[Outline], size: tuple[int, int]) -> dict[str, Any]:

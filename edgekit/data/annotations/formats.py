@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.data.annotations.annotation_records import DatasetRecord
@@ -77,9 +77,10 @@ def collect_dataset(source: AnnotationSource, faults: Faults) -> Dataset:
         check_folder(folder, "give the folder that holds the photos")
     own = Faults(faults.options)
     form, found = _locate(source)
+    record = form.read(found, own)
     if found is not source:
         report_other_splits(source.path, found.path, own)
-    record = form.read(found, own)
+        record = replace(record, folders=(*record.folders, found.path))
     dataset = build_dataset(record, source.images, own)
     faults.extend(own)
     return dataset

@@ -219,7 +219,7 @@ def test_roboflow_s_coco_folders_stand_for_their_split_train(images: str, tmp_pa
         Image.new("RGB", (W, H)).save(tmp_path / split / "a.png")
         coco(tmp_path / split, "_annotations.coco.json", ROOT)
     faults = Faults()
-    dataset = collect_dataset(AnnotationSource(tmp_path, (tmp_path / "train",)), faults)
+    dataset = collect_dataset(AnnotationSource(tmp_path, (tmp_path / images,)), faults)
     check_same(dataset)
     assert dataset.categories == ("frog", "chicken")
     assert [str(fault.detail) for fault in faults.found] == ["train, valid, test; train is read"]
