@@ -22,6 +22,7 @@ from edgekit.errors import EdgekitError
 
 NEWEST = 3
 PARTS_2 = ("shape_attributes", "region_attributes")
+CHECKBOX_3 = 2  # version 3's number of this kind of attribute
 # Version 3 writes a region as its shape's number and these values; a polygon's are x, y, x, y, ...
 SHAPES_3 = {
     1: ("point", ("cx", "cy")),
@@ -116,15 +117,20 @@ def _regions_3(document: Mapping[str, Any]) -> list[tuple[str, list[_Region]]]:
     """The photos' names and regions of version 3: a view shows files, metadata belong to a view."""
     names = {str(key): str(file["fname"]) for key, file in document["file"].items()}
     views = {str(key): [str(f) for f in view["fid_list"]] for key, view in document["view"].items()}
-    called = {str(key): str(attribute["aname"]) for key, attribute in document["attribute"].items()}
+    kinds = {str(key): attribute for key, attribute in document["attribute"].items()}
     regions: dict[str, list[_Region]] = {file: [] for files in views.values() for file in files}
     for key, entry in document["metadata"].items():
         files = views[str(entry["vid"])]
         if entry.get("xy") and len(files) == 1:  # others describe a stretch of time, or several photos at once
-            attributes = {called[str(a)]: value for a, value in entry["av"].items() if str(a) in called}
+            attributes = {kinds[a]["aname"]: _value_3(v, kinds[a]) for a, v in entry["av"].items() if a in kinds}
             where = f"{names[files[0]]}, region {key}"
             regions[files[0]].append(_Region(where, _shape_3(entry["xy"]), attributes))
     return [(names[file], found) for file, found in regions.items()]
+
+
+def _value_3(value: Any, attribute: Mapping[str, Any]) -> Any:
+    """An attribute's value as version 2 has it; of a checkbox, version 3 joins the options that are on by commas."""
+    return dict.fromkeys(str(value).split(","), True) if attribute.get("type") == CHECKBOX_3 and value else value
 
 
 def _shape_3(numbers: Sequence[Any]) -> dict[str, Any]:

@@ -103,6 +103,22 @@ def test_version_3_projects(tmp_path: Path) -> None:
     assert [f.where for f in faults.treated(REPAIRED)] == ["a.png, region 1_p"]
 
 
+def test_the_boxes_that_are_checked_in_version_3(tmp_path: Path) -> None:
+    document = {
+        "project": {"data_format_version": "3.1.1"},
+        "attribute": {"1": {"aname": "kind", "type": 2, "options": {"0": "frog", "1": "chicken"}}},
+        "file": {"1": {"fname": "a.png"}},
+        "view": {"1": {"fid_list": [1]}},
+        "metadata": {
+            key: {"vid": "1", "z": [], "xy": [2, 20, 10, 30, 40], "av": {"1": value}}
+            for key, value in (("one", "1"), ("both", "0,1"))
+        },
+    }
+    record, faults = read(tmp_path, document)
+    assert [o.category for o in record.photos[0].objects] == ["chicken"]
+    assert [(f.where, f.detail) for f in faults.treated(REFUSED)] == [("a.png, region both", "frog, chicken")]
+
+
 @pytest.mark.parametrize(
     ("value", "options", "category"),
     [
