@@ -30,6 +30,16 @@ def as_numbers(values: Any, report: Report) -> np.ndarray:
     return found
 
 
+def as_number(value: Any, report: Report) -> float:
+    """One number, as ``as_numbers`` reads several."""
+    if isinstance(value, float) and math.isfinite(value):  # as in nearly every file
+        return value
+    found = as_numbers(value, report)
+    if found.ndim:
+        raise Unusable(NOT_NUMBERS, short(value))
+    return float(found)
+
+
 def whole_number(value: Any) -> int | None:
     """A positive number of pixels, also of text; None for what is none."""
     try:
