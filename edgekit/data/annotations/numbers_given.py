@@ -12,7 +12,7 @@ from edgekit.data.annotations.fault_kinds import CROWD_FLAG, CROWD_UNKNOWN, NOT_
 from edgekit.data.annotations.faults import FaultKind
 
 Report = Callable[[FaultKind], None]  # notes a repair of the object in hand
-FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
+FLAGS = dict.fromkeys(("0", "0.0", "false", "no"), False) | dict.fromkeys(("1", "1.0", "true", "yes"), True)
 
 
 def as_numbers(values: Any, report: Report) -> np.ndarray:
@@ -51,7 +51,7 @@ def whole_number(value: Any) -> int | None:
 
 def flag(value: Any, report: Report) -> bool:
     """``iscrowd`` as 0 or 1, as text or true and false; what is given otherwise than as a number is reported."""
-    if value is None:
+    if value is None or (value == 0 and type(value) is int):  # as in nearly every file
         return False
     found = FLAGS.get(str(value).strip().lower())
     if found is None:
