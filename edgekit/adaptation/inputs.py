@@ -105,7 +105,8 @@ def read_inputs(
         held_out = seen["val"]
         _count_objects(held_out, added, faults.left_out())
     else:
-        first, out = split(learn.photos, added, learning.seed, extra.val)
+        share = extra.val if isinstance(extra.val, float) else None
+        first, out = split(learn.photos, added, learning.seed, share)
         learn, held_out = replace(learn, photos=tuple(first)), replace(none, photos=tuple(out))
     if extra.old_data and not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
         raise EdgekitError(

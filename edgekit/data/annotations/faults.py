@@ -148,9 +148,15 @@ def _line(row: FaultRow) -> str:
 
 
 def shortened(places: Sequence[str], most: int = SHOWN) -> str:
-    """The first of some places, and how many more there are."""
+    """The first of some places, and how many more there are: "a.json: annotation 3, 8 and 5 more"."""
+    shown: list[str] = []
+    before = ""
+    for place in places[:most]:
+        what, _, number = place.rpartition(" ")
+        shown.append(number if what and before.endswith(what) else place)
+        before = what
     more = len(places) - most
-    return ", ".join(places[:most]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _places(faults: Sequence[Fault]) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def _object(where: str, shapes: list[Shape]) -> ObjectRecord:
     polygons = [_outline(shape.get("points"), kind) for kind, shape in drawn if kind != "mask"]
     if all(kind == "rectangle" for kind, _ in drawn):
         corners = np.concatenate(polygons)
-        return ObjectRecord(where, label, [*corners.min(axis=0), *np.ptp(corners, axis=0)])
+        return ObjectRecord(where, label, [*corners.min(axis=0).tolist(), *np.ptp(corners, axis=0).tolist()])
     patches = [_patch(shape) for kind, shape in drawn if kind == "mask"]
     return ObjectRecord(where, label, polygons=polygons, patches=patches)
 

@@ -163,7 +163,7 @@ class _Listing:
         if folder not in self.folders:
             here = self.root.joinpath(*folder)
             is_within = not folder or here.resolve() == self.root.resolve().joinpath(*folder)
-            self.folders[folder] = by_key = {}
+            by_key = self.folders[folder] = {}
             for name in _files(here) if is_within else ():
                 by_key.setdefault(_key(name), []).append(name)
         return self.folders[folder]
