@@ -15,10 +15,11 @@ from edgekit.data.annotations import fault_kinds as kinds
 from edgekit.data.annotations.annotation_records import ObjectRecord, PhotoRecord
 from edgekit.data.annotations.box_fit import box_fits
 from edgekit.data.annotations.dataset import Annotation
+from edgekit.data.annotations.drawn_shapes import rle_of_patch
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.numbers_given import Report, as_number, flag, short
-from edgekit.data.annotations.outlines import Outlines, Rle, as_text, check_near, encode_patch, read_polygon, read_rle
+from edgekit.data.annotations.outlines import Outlines, Rle, as_text, check_near, read_polygon, read_rle
 
 Box = tuple[float, float, float, float]  # x, y, w, h
 
@@ -121,7 +122,7 @@ def _masks(drafts: Sequence[_Draft], size: tuple[int, int]) -> tuple[list[Rle | 
             draft.report(kinds.CROSSING)
         parts = [outlines.drawn[i] for i in own if not outlines.is_empty[i]]
         is_degenerate = draft.is_degenerate or len(parts) < len(own)
-        parts += [encode_patch(patch, size) for patch in draft.record.patches]
+        parts += [rle_of_patch(p.pixels, p.top, p.left, size) for p in draft.record.patches]
         parts += [] if draft.rle is None else [draft.rle]
         if is_degenerate and (parts or draft.box is not None):
             draft.report(kinds.DEGENERATE_PART if parts else kinds.NO_OUTLINE)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from edgekit.data.annotations.annotation_records import Patch
 from edgekit.data.annotations.fault_kinds import (
     NOT_A_MASK,
     NOT_NUMBERS,
@@ -115,17 +114,6 @@ def run_lengths(counts: Any) -> np.ndarray:
     for first in (1, 2):  # each but the first three is the difference to the one before the last
         values[first::2] = np.cumsum(values[first::2])
     return values.astype(np.float64)
-
-
-def encode_patch(patch: Patch, size: tuple[int, int]) -> Rle:
-    """A patch's pixels in the photo as RLE."""
-    height, width = patch.pixels.shape
-    y0, x0 = max(patch.top, 0), max(patch.left, 0)
-    y1, x1 = min(patch.top + height, size[0]), min(patch.left + width, size[1])
-    full = np.zeros(size, np.uint8, order="F")
-    if y0 < y1 and x0 < x1:
-        full[y0:y1, x0:x1] = patch.pixels[y0 - patch.top : y1 - patch.top, x0 - patch.left : x1 - patch.left]
-    return coco_mask.encode(full)
 
 
 def as_text(encoded: Rle) -> Rle:

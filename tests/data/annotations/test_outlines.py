@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from edgekit.data.annotations.annotation_records import Patch
 from edgekit.data.annotations.fault_kinds import Unusable
-from edgekit.data.annotations.outlines import Outlines, encode_patch, read_polygon, read_rle, run_lengths
+from edgekit.data.annotations.outlines import Outlines, read_polygon, read_rle, run_lengths
 
 SIZE = (40, 60)
 
@@ -83,11 +82,3 @@ def test_which_polygons_cross_themselves_and_which_have_no_area() -> None:
     assert drawn.crosses.tolist() == [False, True, False, False]
     assert drawn.is_empty.tolist() == [False, False, True, False]
     assert coco_mask.area(drawn.drawn[1]) == pytest.approx(450, abs=20)
-
-
-@pytest.mark.parametrize(("top", "left"), [(3, 4), (-2, -3), (38, 57), (100, 100)])
-def test_patches_are_cut_at_the_photo(top: int, left: int) -> None:
-    mask = coco_mask.decode(encode_patch(Patch(top, left, np.ones((5, 6), bool)), SIZE))
-    expected = np.zeros((300, 300))
-    expected[100 + top : 105 + top, 100 + left : 106 + left] = 1
-    assert np.array_equal(mask, expected[100:140, 100:160])
