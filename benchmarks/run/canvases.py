@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import edgekit
@@ -43,7 +44,7 @@ def main() -> None:
             base = EVERYDAY / "base_11_classes.safetensors"
             edgekit.export(base, graph, hints=hints, shape=GraphShape(size), verify=False)
         for orientation, some in by_orientation(photos).items():
-            section.row(f"{orientation} photos, {shape} input", lambda g=graph, d=some: average_precision(g, d))
+            section.row(f"{orientation} photos, {shape} input", partial(average_precision, graph, some))
 
 
 def by_orientation(dataset: Dataset) -> dict[str, Dataset]:

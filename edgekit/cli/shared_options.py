@@ -10,6 +10,12 @@ import click
 
 FILE = click.Path(path_type=Path)
 
+data_option = click.option(
+    "--data",
+    type=FILE,
+    required=True,
+    help="Annotations: COCO, YOLO, LabelMe, Pascal VOC, CVAT, Label Studio, Labelbox, Supervisely or VIA.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")
 base_classes_option = click.option(
     "--base-classes", type=FILE, default=None, help="File with the base model's class names."
@@ -25,6 +31,10 @@ pack_option = click.option(
 )
 force_option = click.option("--force", is_flag=True, help="Replace files that edgekit did not make.")
 skip_option = click.option("--skip-bad-images", is_flag=True, help="Report images that cannot be read, and go on.")
+skip_annotations_option = click.option(
+    "--skip-bad-annotations", is_flag=True, help="Report objects that cannot be used, and go on without them."
+)
+crowd_option = click.option("--crowd-as-objects", is_flag=True, help="Take what is marked iscrowd as objects.")
 
 
 R = TypeVar("R")

@@ -1,0 +1,53 @@
+"""Shapes of annotation files, read one by one: one that cannot be read is a fault, and the others are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edgekit.data.annotations.annotation_records import ObjectRecord
+from edgekit.data.annotations.fault_kinds import DRAW_AGAIN, NO_NAME, Unusable
+from edgekit.data.annotations.faults import FaultKind, Faults
+
+NO_AREA = FaultKind("is a line, point, skeleton or cuboid", repair="not taken as an object")
+UNKNOWN_SHAPE = FaultKind(
+    "is of a kind that edgekit does not read", remedy="draw it as a box, a polygon or a mask, or delete it"
+)
+DAMAGED_SHAPE = FaultKind("its shape cannot be read", remedy=DRAW_AGAIN)
+SEVERAL_CLASSES = FaultKind("has more than one class", remedy="leave it one")
+
+Shape = TypeVar("Shape")
+
+
+def numbered(shapes: Iterable[Any], noun: str, key: str) -> list[tuple[str, Any]]:
+    """Shapes, each with where in its file it is: a noun and its id under ``key``, or its number from 1."""
+    return [(f"{noun} {item.get(key, n) if isinstance(item, dict) else n}", item) for n, item in enumerate(shapes, 1)]
+
+
+def read_shapes(
+    shapes: Iterable[tuple[str, Shape]], read: Callable[[str, Shape], ObjectRecord], file: Path, faults: Faults
+) -> tuple[ObjectRecord, ...]:
+    """The objects that ``read`` makes of shapes, each given with where in its file it is.
+
+    What is ``Unusable``, and what has values that are missing or of another type, goes into the faults.
+    """
+    found = []
+    for where, shape in shapes:
+        try:
+            found.append(read(where, shape))
+        except Unusable as error:
+            faults.add(error.kind, file, where, error.detail)
+        except KeyError as error:
+            faults.add(DAMAGED_SHAPE, file, where, f"lacks {error}")
+        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            faults.add(DAMAGED_SHAPE, file, where, str(error))
+    return tuple(found)
+
+
+def one_class(names: Iterable[object]) -> str:
+    """The only one of some class names; raises ``Unusable`` where there is none, or several."""
+    given = [str(name).strip() for name in names if str(name).strip()]
+    if len(given) != 1:
+        raise Unusable(SEVERAL_CLASSES if given else NO_NAME, ", ".join(given))
+    return given[0]
