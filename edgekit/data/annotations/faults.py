@@ -139,7 +139,8 @@ class AnnotationError(EdgekitError):
             super().__init__(str(refused[0]), f"{remedy}, or {skip}" if remedy else skip)
             return
         lines = [*faults.causes, *(line for line in faults.lines() if not line.startswith(REPAIRED))]
-        super().__init__("annotations cannot be used:\n  " + "\n  ".join(lines) + "\n", skip or "mend the cause")
+        said = "".join(f"\n  {line}" for line in lines)
+        super().__init__(f"annotations cannot be used:{said}\n", skip or "mend the cause")
 
 
 def _line(row: FaultRow) -> str:
