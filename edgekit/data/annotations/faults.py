@@ -140,7 +140,11 @@ class AnnotationError(EdgekitError):
             return
         lines = [*faults.causes, *(line for line in faults.lines() if not line.startswith(REPAIRED))]
         said = "".join(f"\n  {line}" for line in lines)
-        super().__init__(f"annotations cannot be used:{said}\n", skip or "mend the cause")
+        message = lines[0] if len(lines) == 1 else f"annotations cannot be used:{said}\n"
+        super().__init__(message, skip or "mend the cause")
+
+    def __reduce__(self) -> tuple[type[AnnotationError], tuple[Faults]]:
+        return AnnotationError, (self.faults,)  # pickle would give the message instead
 
 
 def _line(row: FaultRow) -> str:
