@@ -22,7 +22,7 @@ RESNETS = ("blocks", "bottleneck", "stem_channels", "stage_channels", "block_cha
 # What the weights' own shapes say.
 FROM_SHAPES = (
     *("body", "blocks", "bottleneck", "stem_channels", "stage_channels", "block_channels", "groups"),
-    *("levels", "fpn_channels", "fpn_norms", "rpn_convs", "box_bins", "box_convs", "box_features"),
+    *("levels", "fpn_channels", "fpn_norms", "rpn_convs", "box_bins", "box_convs", "box_norms", "box_features"),
     *("masks", "mask_convs", "mask_norms", "mask_hidden"),
 )
 SEE_SETTINGS = "see docs/models.md for every setting"
@@ -72,6 +72,7 @@ class DetectorSettings:
     mask_bins: int = 14
     # The heads: convolutions before a product, or two products.
     box_convs: tuple[int, ...] = ()
+    box_norms: bool = False
     box_features: int = 1024
     masks: bool = True
     mask_convs: tuple[int, ...] = (256, 256, 256, 256)

@@ -21,14 +21,14 @@ from edgekit.errors import EdgekitError
 from edgekit.model.class_file import read_class_names
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.module_settings import ARCHITECTURES, named_settings
-from edgekit.model.tensor_settings import SUPPORTED, Tensors, label, shape_settings
+from edgekit.model.structure.labels import label
+from edgekit.model.structure.tensor_shapes import SUPPORTED, Tensors
+from edgekit.model.tensor_settings import shape_settings
 
 PREDICTOR = "roi_heads.box_predictor"
-# What other models' tensor names look like.
+# What tensor names look like in models that are no R-CNNs.
 STRANGERS = {
-    r"(^|\.)transformer\.|class_embed": "DETR or another transformer",
-    r"^proposal_generator\.|^backbone\.bottom_up\.": "a Detectron2 model",
-    r"^roi_head\.|^bbox_head\.|^rpn_head\.": "an MMDetection model",
+    r"(^|\.)transformer\.|class_embed|class_labels_classifier": "DETR or another transformer",
     r"^head\.regression_head\.bbox_ctrness": "torchvision's FCOS",
     r"^backbone\.extra\.": "torchvision's SSD",
     r"^head\.classification_head\.": "torchvision's RetinaNet",
@@ -47,6 +47,8 @@ def recognise(
     """
     if f"{PREDICTOR}.cls_score.weight" not in tensors:
         raise EdgekitError(f"{path}: {_stranger(tensors)}", SUPPORTED)
+    if keypoints := next((name for name in tensors if name.startswith("roi_heads.keypoint_")), None):
+        raise EdgekitError(f"{path}: {keypoints}: is of a Keypoint R-CNN", SUPPORTED)
     count = _rows(tensors, path)
     given = hints.architecture or pretrained
     own = read_settings(Path(hints.settings)) if hints.settings is not None else {}
@@ -126,11 +128,11 @@ def _rows(tensors: Tensors, path: Path) -> int:
 
 
 def _stranger(tensors: Tensors) -> str:
-    """What a model that is not a torchvision R-CNN seems to be."""
+    """What a model that is no R-CNN seems to be."""
     for pattern, what in STRANGERS.items():
         if any(re.search(pattern, n) for n in tensors):
-            return f"seems to be {what}, not a torchvision R-CNN"
-    return f"has no {PREDICTOR}: not a torchvision R-CNN (its first tensor is {next(iter(tensors), 'none')})"
+            return f"seems to be {what}, not an R-CNN"
+    return f"has no {PREDICTOR}: not an R-CNN (its first tensor is {next(iter(tensors), 'none')})"
 
 
 def _class_names(count: int, base_classes: str | Path | None, path: Path) -> tuple[tuple[str, ...], str]:

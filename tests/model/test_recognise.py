@@ -246,9 +246,7 @@ def test_strangers_are_named() -> None:
         (classifier, "image classifier"),
         ({"transformer.encoder.layers.0.norm1.weight": one}, "DETR"),
         ({"0.conv.weight": one, "22.cv2.0.0.conv.weight": one}, "YOLO"),
-        ({"backbone.bottom_up.stem.conv1.weight": one}, "Detectron2"),
-        ({"roi_head.bbox_head.fc_cls.weight": one}, "MMDetection"),
-        ({"something": one}, "not a torchvision R-CNN"),
+        ({"something": one}, "not an R-CNN"),
     ):
         with pytest.raises(EdgekitError, match=message):
             recognise(state, PATH)

@@ -10,7 +10,7 @@ import torch
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from edgekit.errors import EdgekitError
-from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_by_origin
+from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, settings_by_origin
 from edgekit.model.foreign.detectron2_config import ALWAYS, ASSUMED_ZOO, DEFAULT, Detectron2Rules, detectron2_rules
 from edgekit.model.foreign.rearranging import (
     background_first,
@@ -21,7 +21,8 @@ from edgekit.model.foreign.rearranging import (
     renamed_tensors,
     rgb_stem,
 )
-from edgekit.model.foreign.tensor_shapes import Tensors, check_norms, settings_from_shapes
+from edgekit.model.structure.labels import label
+from edgekit.model.structure.tensor_shapes import Tensors, settings_from_shapes
 
 SUPPORTED = "edgekit reads Detectron2's Mask R-CNN and Faster R-CNN with a ResNet and FPN"
 # Parts of names, in the order they are looked for, and what they are signs of.
@@ -83,8 +84,8 @@ def read_detectron2(tensors: Tensors, config: Mapping[str, Any] | None, path: ob
         if found := next((name for name in tensors if re.match(pattern, name)), None):
             remedy = "; give the zoo's model_final_*.pkl" if "Caffe2" in what else ""
             raise EdgekitError(f"{path}: {found}: is of {what}", SUPPORTED + remedy)
+    _refuse_group_norms(tensors, path)
     renamed = renamed_tensors(tensors, _new_names(tensors, path), path)
-    check_norms(renamed, path)
     shapes = settings_from_shapes(renamed, path)
     classes = count_classes(renamed, path)
     rules = detectron2_rules(config, shapes, renamed, classes, _file_statistics(tensors, path), path)
@@ -98,7 +99,18 @@ def read_detectron2(tensors: Tensors, config: Mapping[str, Any] | None, path: ob
         categories = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
         names = tuple(name for name in categories if name not in ("__background__", "N/A"))
         notes["classes"] = "COCO's, for its 80 rows"
-    return Foreign(foreign_name("detectron2", settings), arranged, settings, names, notes)
+    return Foreign(f"detectron2 {label(settings)}", arranged, settings, names, notes)
+
+
+def _refuse_group_norms(tensors: Tensors, path: object) -> None:
+    """Raise for a norm that has no statistics of batches."""
+    for name in tensors:
+        norm = name.removesuffix(".weight")
+        if norm != name and norm.endswith(".norm") and f"{norm}.running_mean" not in tensors:
+            raise EdgekitError(
+                f"{path}: {name}: has no running_mean beside it, as GroupNorm (GN)",
+                "edgekit reads models with batch norms: BN, FrozenBN, SyncBN",
+            )
 
 
 def _arranged(

@@ -9,7 +9,8 @@ from typing import Any
 from edgekit.artifacts.detector_settings import ASSUMED
 from edgekit.model.foreign.config_values import MISSING, ConfigFields
 from edgekit.model.foreign.rearranging import rgb_statistics
-from edgekit.model.foreign.tensor_shapes import BOXES, DEPTHS, MASKS, Tensors
+from edgekit.model.structure.labels import DEPTHS
+from edgekit.model.structure.tensor_shapes import BOXES, MASKS, Tensors
 
 DEFAULT = "Detectron2's default"  # of what a config leaves out
 ASSUMED_ZOO = f"{ASSUMED}: {DEFAULT}"  # without a config

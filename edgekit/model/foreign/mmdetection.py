@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.errors import EdgekitError
 from edgekit.model.foreign.config_files import DUMPED_PYTHON, parse_python_config
 from edgekit.model.foreign.config_values import ConfigFields
-from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_by_origin
+from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, settings_by_origin
 from edgekit.model.foreign.mmdetection_config import ALWAYS_MMDETECTION, mmdetection_rules
 from edgekit.model.foreign.rearranging import (
     background_first,
@@ -20,11 +20,13 @@ from edgekit.model.foreign.rearranging import (
     renamed_tensors,
     rgb_stem,
 )
-from edgekit.model.foreign.tensor_shapes import BOXES, CLASSES, Tensors, check_norms, settings_from_shapes, shape_of
+from edgekit.model.structure.labels import label
+from edgekit.model.structure.tensor_shapes import BOXES, CLASSES, Tensors, settings_from_shapes, shape_of
 
 READ = "edgekit reads MMDetection's MaskRCNN and FasterRCNN with a ResNet or ResNeXt and FPN"
 # Parts of names, in the order they are looked for, and what they are signs of.
 _OTHERS = {
+    r".*\.gn\d?\.": "a model with GroupNorm (GN), not with batch norms",
     r"rpn_head\.stages\.": "a cascade RPN",
     r"roi_head\.(bbox|mask)_head\.\d+\.": "a Cascade R-CNN or HTC",
     r"(roi_head\.)?(semantic_head|semantic_roi_extractor|panoptic|glbctx_head)": "a panoptic or semantic model",
@@ -83,7 +85,6 @@ def read_mmdetection(
         if found := next((name for name in tensors if re.match(pattern, name)), None):
             raise EdgekitError(f"{path}: {found}: is of {what}", READ)
     renamed = renamed_tensors(tensors, _new_names(tensors, path), path)
-    check_norms(renamed, path)
     shapes = settings_from_shapes(renamed, path)
     rows = {name: shape_of(renamed, f"{name}.weight", 2, path)[0] for name in (CLASSES, BOXES)}
     if rows[BOXES] == 4 * rows[CLASSES]:
@@ -106,7 +107,7 @@ def read_mmdetection(
         arranged, more = rgb_stem(arranged)
         notes |= more
     notes |= rules.notes
-    name = foreign_name("mmdetection", settings)
+    name = f"mmdetection {label(settings)}"
     return Foreign(name, arranged, settings, _class_names(meta, classes, path), notes)
 
 
