@@ -36,7 +36,7 @@ class DetectorSettings:
     ``origins`` says of each field where its value comes from; those without an entry were read from the weights.
     """
 
-    # The body: "resnet" (with its widths), or torchvision's name of a model whose ``features`` it is.
+    # The body: "resnet" (with its widths), or torchvision's name of a model that it is a part of.
     body: str = RESNET
     blocks: tuple[int, ...] = (3, 4, 6, 3)  # of each stage
     bottleneck: bool = True

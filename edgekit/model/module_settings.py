@@ -24,10 +24,10 @@ from edgekit.model.architectures import SMALL, build_detector
 from edgekit.model.box_coders import SymmetricBoxCoder
 from edgekit.model.roi_pooling import RoIPooling
 from edgekit.model.score_ranked_rpn import ScoreRankedRPN
-from edgekit.model.structure.bodies import MOBILE, NoExtraLevel, mobile_named
+from edgekit.model.structure.bodies import BODIES, NoExtraLevel, body_named
 
 ARCHITECTURES = ("maskrcnn_mobilenet_v2_fpn", *TORCHVISION)  # those that have a name
-SUPPORTED = f"edgekit builds FasterRCNN and MaskRCNN on a BackboneWithFPN of a ResNet, ResNeXt, {', '.join(MOBILE)}"
+SUPPORTED = f"edgekit builds FasterRCNN and MaskRCNN on a BackboneWithFPN of {BODIES}"
 NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 _NORM = re.compile(r"(Frozen)?BatchNorm2d\((\d+), eps=[^),]+[^)]*\)")
 
@@ -70,7 +70,7 @@ def _backbone(module: FasterRCNN) -> dict[str, Any]:
     if not isinstance(extra, LastLevelMaxPool | NoExtraLevel | None):
         raise ValueError(f"extra_level: {type(extra).__name__}, give LastLevelMaxPool or none")
     return {
-        **(_resnet(body) if "layer1" in body else {"body": _mobile(body)}),
+        **(_resnet(body) if "layer1" in body else {"body": _other(body)}),
         "levels": list(body.return_layers),
         "norm_eps": norms.pop() if norms else 1e-5,
         "fpn_channels": module.backbone.out_channels,
@@ -98,9 +98,9 @@ def _resnet(body: nn.ModuleDict) -> dict[str, Any]:
     }
 
 
-def _mobile(body: nn.ModuleDict) -> str:
+def _other(body: nn.ModuleDict) -> str:
     """torchvision's name of a body by its tensors' shapes."""
-    name = mobile_named({n: tuple(tensor.shape) for n, tensor in body.state_dict().items()})
+    name = body_named({n: tuple(tensor.shape) for n, tensor in body.state_dict().items()})
     if name is None:
         raise ValueError("body: is not one that edgekit builds")
     return name

@@ -11,6 +11,7 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from edgekit.artifacts.detector_settings import (
     ASSUMED,
+    RESNET,
     SEE_SETTINGS,
     DetectorSettings,
     changed_by_file,
@@ -21,6 +22,7 @@ from edgekit.errors import EdgekitError
 from edgekit.model.class_file import read_class_names
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.module_settings import ARCHITECTURES, named_settings
+from edgekit.model.structure.bodies import body_eps
 from edgekit.model.structure.labels import label
 from edgekit.model.structure.tensor_shapes import SUPPORTED, Tensors
 from edgekit.model.tensor_settings import shape_settings
@@ -54,7 +56,7 @@ def recognise(
     own = read_settings(Path(hints.settings)) if hints.settings is not None else {}
     name, settings, how = _given(given, hints) if given else _by_tensors(tensors, path, hints, own)
     classes, source = _class_names(count, hints.base_classes, path)
-    settings = settings.changed(*_epsilon(tensors, count, name))
+    settings = settings.changed(*_epsilon(tensors, count, name, settings.body))
     if hints.settings is not None:
         settings = changed_by_file(settings, own, hints.settings)
     return ModelMeta(
@@ -94,16 +96,18 @@ def _by_tensors(
     return name, settings, how
 
 
-def _epsilon(tensors: Tensors, count: int, name: str) -> tuple[dict[str, float], str]:
+def _epsilon(tensors: Tensors, count: int, name: str, body: str) -> tuple[dict[str, float], str]:
     """The batch norms' epsilon, and where it comes from.
 
     torchvision runs its COCO_V1 weights of the first ResNet-50 models, which have 91 classes, with the epsilon of 0
-    that they were trained with (its ``overwrite_eps``).
+    that they were trained with (its ``overwrite_eps``), and builds MobileNets for detectors with PyTorch's default.
     """
     coco_v1 = count == 91 and name in ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn") and frozen_norms(tensors)
     variances = [t for n, t in tensors.items() if n.endswith("running_var")]
     if coco_v1 and all((v > 0).all() for v in variances):
         return {"norm_eps": 0.0}, f"{ASSUMED}: as torchvision's COCO_V1 weights, for its 91 rows and frozen batch norms"
+    if body != RESNET and not body.startswith("mobilenet"):
+        return {"norm_eps": body_eps(body)}, f"{ASSUMED}: as torchvision's {body} has it"
     return {"norm_eps": 1e-5}, f"{ASSUMED}: PyTorch's default"
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from edgekit.artifacts.detector_settings import ASSUMED, DetectorSettings
 from edgekit.errors import EdgekitError
-from edgekit.model.structure.bodies import MOBILE
 from edgekit.model.structure.tensor_shapes import OBJECTNESS, SUPPORTED, Tensors, settings_from_shapes, shape_of
 
 # torchvision's names of before 0.13 for what has another name since.
@@ -45,7 +44,7 @@ def _anchors(tensors: Tensors, values: Mapping[str, Any], given: Mapping[str, An
     assumed: dict[str, Any]
     if (levels, count) == (len(SIDES), len(RATIOS)):
         assumed = {"anchor_sizes": [[side] for side in SIDES], "anchor_ratios": [RATIOS] * levels}
-    elif values["body"] in MOBILE and count == len(SIDES) * len(RATIOS):
+    elif values["body"].startswith("mobilenet") and count == len(SIDES) * len(RATIOS):
         assumed = {"anchor_sizes": [SIDES] * levels, "anchor_ratios": [RATIOS] * levels}
     elif "anchor_sizes" in told and "anchor_ratios" in told:
         assumed = {}

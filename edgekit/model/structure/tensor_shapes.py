@@ -11,11 +11,11 @@ import torch
 
 from edgekit.artifacts.detector_settings import RESNET
 from edgekit.errors import EdgekitError
-from edgekit.model.structure.bodies import MOBILE, mobile_channels, mobile_named
+from edgekit.model.structure.bodies import BODIES, body_channels, body_named
 
 Tensors = Mapping[str, torch.Tensor]
 WHOLE = "give the whole checkpoint of a Mask R-CNN or Faster R-CNN with an FPN"
-SUPPORTED = f"edgekit builds R-CNNs with an FPN on a ResNet, ResNeXt, Wide ResNet or {', '.join(MOBILE)}"
+SUPPORTED = f"edgekit builds R-CNNs with an FPN on {BODIES}"
 _BODY, _FPN, _BOX_HEAD, _MASK_HEAD = "backbone.body", "backbone.fpn", "roi_heads.box_head", "roi_heads.mask_head"
 CLASSES, BOXES = "roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred"
 MASKS, MASK_HIDDEN = "roi_heads.mask_predictor.mask_fcn_logits", "roi_heads.mask_predictor.conv5_mask"
@@ -73,11 +73,11 @@ def _body(tensors: Tensors, path: object) -> tuple[dict[str, Any], dict[str, int
         found = _resnet(tensors, path)
         return found, {f"layer{i}": count for i, count in enumerate(found["stage_channels"], start=1)}
     own = {n.removeprefix(f"{_BODY}."): tuple(t.shape) for n, t in tensors.items() if n.startswith(f"{_BODY}.")}
-    name = mobile_named(own)
+    name = body_named(own)
     if name is None:
         first = next(iter(own), "none")
         raise EdgekitError(f"{path}: has a backbone that edgekit does not build (its first tensor: {first})", SUPPORTED)
-    return {"body": name}, mobile_channels(name)
+    return {"body": name}, body_channels(name)
 
 
 def _resnet(tensors: Tensors, path: object) -> dict[str, Any]:
