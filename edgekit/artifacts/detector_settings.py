@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import reprlib
@@ -177,7 +178,8 @@ class DetectorSettings:
         kinds = get_type_hints(DetectorSettings)
         for name in values:
             if name not in self.values():
-                raise ValueError(f"{name}: is not a setting; there are: {', '.join(self.values())}")
+                close = difflib.get_close_matches(name, self.values(), n=1)
+                raise ValueError(f"{name}: is not a setting{f'; there is {close[0]}' if close else ''}")
         read = {name: _as_kind(kinds[name], value, name) for name, value in values.items()}
         return replace(self, **read, origins={**self.origins, **dict.fromkeys(read, origin)})
 
@@ -198,7 +200,9 @@ def read_settings(file: Path) -> dict[str, Any]:
     """The values in a YAML or JSON file of settings, not looked at yet."""
     try:
         values = yaml.safe_load(read_text(file))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except OSError as error:
+        raise EdgekitError(f"{file}: cannot be read: {error.strerror or error}", "give a file of settings") from None
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise EdgekitError(f"{file}: not readable: {' '.join(str(error).split())[:200]}", "give YAML or JSON") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise EdgekitError(f"{file}: holds no settings", "give a mapping of settings, e.g. detections: 300")

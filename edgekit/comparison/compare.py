@@ -64,10 +64,10 @@ def compare(
     """Compare two forms of a model (checkpoint, ONNX, engine) on the photos of a folder, by default edgekit's own.
 
     ``packs`` are used with checkpoints and whole graphs, ``hints`` with checkpoints that edgekit did not write.
-    ``data`` annotates photos of ``images`` and adds both AP. A checkpoint is run at the other file's input size. ``passed`` is
-    False if a smaller share of detections than ``min_matched`` matches, or a larger one than the rest is extra. Raises
-    EdgekitError where the two cannot be compared: other classes, two graphs of different sizes, a file that is not an
-    R-CNN's or not edgekit's.
+    ``data`` annotates photos of ``images`` and adds both AP. A checkpoint is run at the other file's input size.
+    ``passed`` is False if a smaller share of detections than ``min_matched`` matches, or a larger one than the rest is
+    extra. Raises EdgekitError where the two cannot be compared: other classes, two graphs of different sizes, a file
+    that is not an R-CNN's or not edgekit's.
     """
     if min_matched is not None and not 0 <= min_matched <= 1:
         raise EdgekitError(f"--min-matched {min_matched:g}: not a share", "give 0 to 1, e.g. 0.99")

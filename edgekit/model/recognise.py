@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from edgekit.artifacts.detector_settings import (
 from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.model.class_file import read_class_names
+from edgekit.model.foreign.config_files import is_detectron2_config
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.module_settings import ARCHITECTURES, named_settings
+from edgekit.model.sources import Weights
+from edgekit.model.state_dicts import shown
 from edgekit.model.structure.bodies import body_eps
 from edgekit.model.structure.labels import label
 from edgekit.model.structure.tensor_shapes import SUPPORTED, Tensors
@@ -29,6 +33,7 @@ from edgekit.model.tensor_settings import shape_settings
 
 PREDICTOR = "roi_heads.box_predictor"
 # What tensor names look like in models that are no R-CNNs.
+PARTS = ("backbone.", "rpn.", "roi_heads.")  # of a detector; its other tensors are what somebody added
 STRANGERS = {
     r"(^|\.)transformer\.|class_embed|class_labels_classifier": "DETR or another transformer",
     r"^head\.regression_head\.bbox_ctrness": "torchvision's FCOS",
@@ -54,6 +59,8 @@ def recognise(
     count = _rows(tensors, path)
     given = hints.architecture or pretrained
     own = read_settings(Path(hints.settings)) if hints.settings is not None else {}
+    if is_detectron2_config(own):
+        raise EdgekitError(f"{hints.settings}: is Detectron2's config, and {path} is torchvision's", SEE_SETTINGS)
     name, settings, how = _given(given, hints) if given else _by_tensors(tensors, path, hints, own)
     classes, source = _class_names(count, hints.base_classes, path)
     settings = settings.changed(*_epsilon(tensors, count, name, settings.body))
@@ -66,6 +73,22 @@ def recognise(
         settings=settings,
         recognised={"architecture": how, "class names": source},
     )
+
+
+def of_detector(weights: Weights, path: Path) -> Weights:
+    """The weights without what stands beside a torchvision detector, such as buffers that somebody added to it.
+
+    Raises EdgekitError, which names the tensor, for weights that are no floating-point numbers.
+    """
+    if f"{PREDICTOR}.cls_score.weight" not in weights.tensors:
+        return weights
+    tensors = {name: tensor for name, tensor in weights.tensors.items() if name.startswith(PARTS)}
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() and not name.endswith("num_batches_tracked"):
+            raise EdgekitError(f"{path}: {name}: has the type {tensor.dtype}", "give weights in floating point")
+    beside = [shown(name) for name in weights.tensors if name not in tensors]
+    notes = (f"tensors beside the model, left out: {', '.join(beside[:5])}",) if beside else ()
+    return replace(weights, tensors=tensors, notes=(*weights.notes, *notes))
 
 
 def _given(name: str, hints: CheckpointHints) -> tuple[str, DetectorSettings, str]:

@@ -101,7 +101,7 @@ def _read_all(state: StateDict, read: Reader, path: Path) -> dict[str, torch.Ten
     """The tensors of a model out of the file; raises EdgekitError, which names the tensor, for one that is not read."""
     for name, tensor in state.tensors.items():
         if isinstance(tensor, UnreadTensor):
-            raise EdgekitError(f"{path}: {shown(name)}: is a tensor {shown(tensor.what)}", tensor.remedy)
+            raise EdgekitError(f"{path}: {shown(name)}: is a tensor that is {shown(tensor.what)}", tensor.remedy)
     try:
         return {name: read(tensor) for name, tensor in state.tensors.items()}
     except DAMAGED as error:

@@ -108,5 +108,5 @@ def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, graph = graph_of("mmdetection", tmp_path)
     assert main(["bench", str(graph), "--runs", "2", "--json", str(tmp_path / "bench.json")]) == 0
     capsys.readouterr()
-    (result,) = json.loads((tmp_path / "bench.json").read_text())["models"]
+    (result,) = json.loads((tmp_path / "bench.json").read_text())["latency"]
     assert result["p50_ms"] > 0

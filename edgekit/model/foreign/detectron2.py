@@ -10,6 +10,7 @@ import torch
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from edgekit.errors import EdgekitError
+from edgekit.model.foreign.config_values import ConfigFields
 from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, settings_by_origin
 from edgekit.model.foreign.detectron2_config import ALWAYS, ASSUMED_ZOO, DEFAULT, Detectron2Rules, detectron2_rules
 from edgekit.model.foreign.rearranging import (
@@ -68,14 +69,15 @@ _NAMES = {
 
 def is_detectron2(tensors: Tensors) -> bool:
     """Whether names are those of a model of Detectron2, also one that edgekit does not read."""
-    signs = (
-        r"backbone\.(bottom_up\.|stem\.|res\d\.|fpn_lateral\d)|proposal_generator\.|sem_seg_head\.|res2_0_branch2a_w$"
-    )
+    backbone = r"backbone\.(bottom_up\.|stem\.conv\d\.|res\d\.|fpn_lateral\d)"
+    signs = rf"{backbone}|proposal_generator\.|sem_seg_head\.|res2_0_branch2a_w$"
     return any(re.match(signs, name) for name in tensors)
 
 
-def read_detectron2(tensors: Tensors, config: Mapping[str, Any] | None, path: object) -> Foreign:
-    """A detector from its tensors and its full config (``read_yaml_config``), or None.
+def read_detectron2(
+    tensors: Tensors, config: Mapping[str, Any] | None, path: object, config_file: object = None
+) -> Foreign:
+    """A detector from its tensors and its full config (``read_yaml_config``), or None; errors name its file.
 
     Raises EdgekitError, which names the tensor or the field, for models that edgekit does not read, and where the
     config and the tensors disagree.
@@ -88,7 +90,8 @@ def read_detectron2(tensors: Tensors, config: Mapping[str, Any] | None, path: ob
     renamed = renamed_tensors(tensors, _new_names(tensors, path), path)
     shapes = settings_from_shapes(renamed, path)
     classes = count_classes(renamed, path)
-    rules = detectron2_rules(config, shapes, renamed, classes, _file_statistics(tensors, path), path)
+    fields = ConfigFields(config or {}, str(config_file or (path if config is None else f"{path}: config")))
+    rules = detectron2_rules(fields, config is None, shapes, renamed, classes, _file_statistics(tensors, path))
     said = {FILE: {**shapes, **rules.from_file}, CONFIG: rules.fields.said}
     said[DEFAULT if config is not None else ASSUMED_ZOO] = rules.fields.assumed
     settings = settings_by_origin({"Detectron2": ALWAYS, **said}, path)

@@ -36,7 +36,7 @@ _OTHERS = {
     r"roi_head\.bbox_head\.(conv_branch|fc_branch|res_block)\.": "a Double-Head R-CNN",
     r"roi_head\.bbox_head\.(cls|reg)_(convs|fcs)\.": "a box head whose branches are not shared",
     r"backbone\..*(conv_offset|conv2_offset)": "a model with deformable convolutions",
-    r"backbone\.stem\.": "a ResNet with a deep stem (ResNetV1d)",
+    r"backbone\.stem\.\d": "a ResNet with a deep stem (ResNetV1d)",
     r"neck\.(downsample_convs|pafpn_convs)\.": "a PAFPN",
     r"neck\.\d+\.": "a model with several necks",
     r"neck\.(?!lateral_convs\.|fpn_convs\.)": "a neck other than an FPN",
@@ -74,12 +74,16 @@ def is_mmdetection(tensors: Tensors) -> bool:
 
 
 def read_mmdetection(
-    tensors: Tensors, meta: Mapping[str, Any], config: Mapping[str, Any] | None, path: object
+    tensors: Tensors,
+    meta: Mapping[str, Any],
+    config: Mapping[str, Any] | None,
+    path: object,
+    config_file: object = None,
 ) -> Foreign:
     """A detector from its tensors, the checkpoint's ``meta``, and its full config (``read_python_config``).
 
-    Without ``config`` the text in ``meta`` is read. Raises EdgekitError, which names the tensor or the field, for
-    models that edgekit does not read, and where the config and the tensors disagree.
+    Without ``config`` the text in ``meta`` is read; ``config_file`` is what errors name. Raises EdgekitError, which
+    names the tensor or the field, for models that edgekit does not read, and where config and tensors disagree.
     """
     for pattern, what in _OTHERS.items():
         if found := next((name for name in tensors if re.match(pattern, name)), None):
@@ -93,7 +97,7 @@ def read_mmdetection(
             "convert it with MMDetection 2's tools/upgrade_model_version.py, or train with MMDetection 2 or 3",
         )
     classes = count_classes(renamed, path)
-    fields = _config_fields(meta, config, path)
+    fields = _config_fields(meta, config, path, config_file)
     rules = mmdetection_rules(fields, shapes, renamed, classes)
     by_origin = {"MMDetection": ALWAYS_MMDETECTION, FILE: shapes, **rules.assumed}
     said = FILE if config is None else CONFIG
@@ -111,9 +115,11 @@ def read_mmdetection(
     return Foreign(name, arranged, settings, _class_names(meta, classes, path), notes)
 
 
-def _config_fields(meta: Mapping[str, Any], config: Mapping[str, Any] | None, path: object) -> ConfigFields:
+def _config_fields(
+    meta: Mapping[str, Any], config: Mapping[str, Any] | None, path: object, config_file: object
+) -> ConfigFields:
     if config is not None:
-        return ConfigFields(config, f"{path}: config")
+        return ConfigFields(config, str(config_file or f"{path}: config"))
     key = next((key for key in ("cfg", "config") if isinstance(meta.get(key), str) and meta[key].strip()), None)
     if key is None:
         raise EdgekitError(f"{path}: meta.cfg and meta.config: hold no config", DUMPED_PYTHON)

@@ -137,6 +137,7 @@ def test_mmdetections_config(field: str, value: Any) -> None:
         ("detectron2", "something.else", "something.else"),
         ("mmdetection", "roi_head.bbox_head.0.fc_cls.weight", "Cascade"),
         ("mmdetection", "roi_head.mask_iou_head.fcs.0.weight", "Mask Scoring"),
+        ("mmdetection", "backbone.stem.0.weight", "ResNetV1d"),
         ("mmdetection", "neck.pafpn_convs.0.conv.weight", "PAFPN"),
         ("mmdetection", "backbone.layer2.0.conv2.conv_offset.weight", "deformable"),
         ("mmdetection", "backbone.stages.0.blocks.0.norm1.weight", "body other than a ResNet"),
@@ -190,7 +191,8 @@ def test_caffe2s_names_and_group_norms() -> None:
 def test_mmdetection_without_a_config_or_of_version_1() -> None:
     tensors, config = model_of["mmdetection"]()
     assert is_mmdetection(tensors)
-    assert not is_detectron2(tensors)
+    for stem in ({}, {"backbone.stem.0.weight": torch.zeros(1)}, {"backbone.stem.conv.conv.weight": torch.zeros(1)}):
+        assert not is_detectron2({**tensors, **stem})
     assert "meta.cfg" in refused("mmdetection", tensors, None)
     first = {**tensors, "roi_head.bbox_head.fc_reg.weight": torch.zeros(16, 32)}
     assert "MMDetection 1" in refused("mmdetection", first, config)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from torch import nn
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 
 from edgekit.artifacts.detector_settings import FROM_SHAPES
@@ -13,7 +14,7 @@ from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.module_settings import settings_of
 from edgekit.model.recognise import recognise
-from edgekit.model.structure.bodies import body_channels, body_named, body_of, body_shapes
+from edgekit.model.structure.bodies import body_channels, body_eps, body_named, body_of, body_shapes
 from tests.model.drawn_detectors import compare, drawn_detector
 
 # Bodies, and the layers that an FPN takes of each.
@@ -38,6 +39,9 @@ def backbone(name: str) -> BackboneWithFPN:
 def test_finds_what_torchvisions_does(name: str, tmp_path: Path) -> None:
     """From the module and, but for what a state dict does not say, from its tensors."""
     theirs = drawn_detector(1, backbone(name))
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = body_eps(name)
     assert compare(theirs, tmp_path, graph=True) > 0
     settings, file = settings_of(theirs), tmp_path / "own.json"
     file.write_text(json.dumps({n: getattr(settings, n) for n in ("anchor_sizes", "anchor_ratios")}))
