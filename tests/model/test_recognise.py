@@ -272,7 +272,7 @@ def test_other_r_cnns_and_other_frameworks_configs(tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match=r"roi_heads\.keypoint_head.*Keypoint R-CNN"):
         recognise(shapes("keypointrcnn_resnet50_fpn", 2), PATH)
     (tmp_path / "config.yaml").write_text("VERSION: 2\nMODEL: {}\n")
-    with pytest.raises(EdgekitError, match="config.yaml: is Detectron2's config"):
+    with pytest.raises(EdgekitError, match=r"config\.yaml: is Detectron2's config"):
         recognise(shapes(FASTERRCNN), PATH, CheckpointHints(settings=tmp_path / "config.yaml"))
 
 

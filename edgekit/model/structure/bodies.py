@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 import torch
 import torchvision
 from torch import nn
-from torchvision.models import get_model_builder, list_models
+from torchvision.models import get_model_builder, get_model_weights, list_models
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
@@ -128,14 +129,20 @@ def body_named(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     own = {name: shape for name, shape in shapes.items() if not name.endswith(COUNTER)}
     layers = {name.split(".")[0] for name in own}
     for prefix, (_, sign) in FAMILIES.items():
-        if not any(re.match(sign, name) for name in own):
-            continue
-        for name in list_models(torchvision.models):
-            if name.startswith(prefix):
+        if any(re.match(sign, name) for name in own):
+            for name in _large_enough(prefix, own):
                 known = {n: s for n, s in body_shapes(name).items() if n.split(".")[0] in layers}
                 if own == {n: s for n, s in known.items() if not n.endswith(COUNTER)}:
                     return name
     return None
+
+
+def _large_enough(prefix: str, own: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The models of a family that have at least as many parameters as there are here, the smallest first."""
+    least = sum(math.prod(shape) for name, shape in own.items() if "running_" not in name)
+    names = [name for name in list_models(torchvision.models) if name.startswith(prefix)]
+    parameters = {name: next(iter(get_model_weights(name))).meta["num_params"] for name in names}
+    return sorted((name for name in names if parameters[name] >= least), key=lambda name: parameters[name])
 
 
 @functools.cache
