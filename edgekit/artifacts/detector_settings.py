@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import reprlib
@@ -22,7 +23,7 @@ RESNETS = ("blocks", "bottleneck", "stem_channels", "stage_channels", "block_cha
 # What the weights' own shapes say.
 FROM_SHAPES = (
     *("body", "blocks", "bottleneck", "stem_channels", "stage_channels", "block_channels", "groups"),
-    *("levels", "fpn_channels", "fpn_norms", "rpn_convs", "box_bins", "box_convs", "box_features"),
+    *("levels", "fpn_channels", "fpn_norms", "rpn_convs", "box_bins", "box_convs", "box_norms", "box_features"),
     *("masks", "mask_convs", "mask_norms", "mask_hidden"),
 )
 SEE_SETTINGS = "see docs/models.md for every setting"
@@ -36,7 +37,7 @@ class DetectorSettings:
     ``origins`` says of each field where its value comes from; those without an entry were read from the weights.
     """
 
-    # The body: "resnet" (with its widths), or torchvision's name of a model whose ``features`` it is.
+    # The body: "resnet" (with its widths), or torchvision's name of a model that it is a part of.
     body: str = RESNET
     blocks: tuple[int, ...] = (3, 4, 6, 3)  # of each stage
     bottleneck: bool = True
@@ -72,6 +73,7 @@ class DetectorSettings:
     mask_bins: int = 14
     # The heads: convolutions before a product, or two products.
     box_convs: tuple[int, ...] = ()
+    box_norms: bool = False
     box_features: int = 1024
     masks: bool = True
     mask_convs: tuple[int, ...] = (256, 256, 256, 256)
@@ -176,7 +178,8 @@ class DetectorSettings:
         kinds = get_type_hints(DetectorSettings)
         for name in values:
             if name not in self.values():
-                raise ValueError(f"{name}: is not a setting; there are: {', '.join(self.values())}")
+                close = difflib.get_close_matches(name, self.values(), n=1)
+                raise ValueError(f"{name}: is not a setting{f'; there is {close[0]}' if close else ''}")
         read = {name: _as_kind(kinds[name], value, name) for name, value in values.items()}
         return replace(self, **read, origins={**self.origins, **dict.fromkeys(read, origin)})
 
@@ -197,7 +200,9 @@ def read_settings(file: Path) -> dict[str, Any]:
     """The values in a YAML or JSON file of settings, not looked at yet."""
     try:
         values = yaml.safe_load(read_text(file))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except OSError as error:
+        raise EdgekitError(f"{file}: cannot be read: {error.strerror or error}", "give a file of settings") from None
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise EdgekitError(f"{file}: not readable: {' '.join(str(error).split())[:200]}", "give YAML or JSON") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise EdgekitError(f"{file}: holds no settings", "give a mapping of settings, e.g. detections: 300")

@@ -18,6 +18,7 @@ from edgekit.comparison.verification import Pair, Verification, judge, run_both
 from edgekit.data.images import fit
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
+from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track, silent
 from edgekit.runtime.engine_file import describe_engine
 from edgekit.runtime.opening import TAKE_PACKS, open_session
@@ -57,19 +58,21 @@ def compare(
     data: str | Path | None = None,
     min_matched: float | None = None,
     packs: Sequence[str | Path] = (),
+    hints: CheckpointHints = CheckpointHints(),
     track: Track = silent,
 ) -> Comparison:
     """Compare two forms of a model (checkpoint, ONNX, engine) on the photos of a folder, by default edgekit's own.
 
-    ``packs`` are used with checkpoints and whole graphs. ``data`` annotates photos of ``images`` and adds both AP. A
-    checkpoint is run at the other file's input size. ``passed`` is False if a smaller share of detections than
-    ``min_matched`` matches, or a larger one than the rest is extra. Raises EdgekitError where the two cannot be
-    compared: other classes, two graphs of different sizes, a file that is not an R-CNN's or not edgekit's.
+    ``packs`` are used with checkpoints and whole graphs, ``hints`` with checkpoints that edgekit did not write.
+    ``data`` annotates photos of ``images`` and adds both AP. A checkpoint is run at the other file's input size.
+    ``passed`` is False if a smaller share of detections than ``min_matched`` matches, or a larger one than the rest is
+    extra. Raises EdgekitError where the two cannot be compared: other classes, two graphs of different sizes, a file
+    that is not an R-CNN's or not edgekit's.
     """
     if min_matched is not None and not 0 <= min_matched <= 1:
         raise EdgekitError(f"--min-matched {min_matched:g}: not a share", "give 0 to 1, e.g. 0.99")
     photos = comparison_photos(images, data)
-    first, second = _open_both(a, b, tuple(packs))
+    first, second = _open_both(a, b, tuple(packs), hints)
     overlaps = "one" if "one" in (first.meta.overlaps, second.meta.overlaps) else "keep"
     found = run_both(selected(first, overlaps), selected(second, overlaps), photos, track)
     verification = judge(found, photos, first, second)
@@ -99,33 +102,42 @@ def compare(
     )
 
 
-def _open_both(a: str | Path, b: str | Path, packs: tuple[str | Path, ...]) -> tuple[Session, Session]:
+def _open_both(
+    a: str | Path, b: str | Path, packs: tuple[str | Path, ...], hints: CheckpointHints
+) -> tuple[Session, Session]:
     """Both sessions; a checkpoint's has the other file's input size, proposals and detections."""
     checkpoints = [kind_of(resolve(model)) == "checkpoint" for model in (a, b)]
+    if not any(checkpoints):
+        hints.refuse(resolve(a))
     if checkpoints == [True, False]:
-        other, own = _open_both(b, a, packs)
+        other, own = _open_both(b, a, packs, hints)
         return own, other
-    first = _open_with(a, packs)
+    first = _open_with(a, packs, hints)
     if not checkpoints[1]:
-        return first, _open_with(b, packs)
-    return first, _open_like(a, first.meta.input_size, b, packs)
+        return first, _open_with(b, packs, hints)
+    return first, _open_like(a, first.meta.input_size, b, packs, hints)
 
 
-def _open_with(model: str | Path, packs: tuple[str | Path, ...]) -> Session:
-    """A session with packs, if it is of a model that takes some."""
-    takes = kind_of(resolve(model)) in TAKE_PACKS
-    return open_session(model, Selection(packs=packs if takes else ()))
+def _open_with(model: str | Path, packs: tuple[str | Path, ...], hints: CheckpointHints) -> Session:
+    """A session with what a model of its kind takes of packs and hints."""
+    kind = kind_of(resolve(model))
+    selection = Selection(packs=packs if kind in TAKE_PACKS else ())
+    return open_session(model, selection, hints if kind == "checkpoint" else CheckpointHints())
 
 
 def _open_like(
-    model: str | Path, size: tuple[int, int], checkpoint: str | Path, packs: tuple[str | Path, ...]
+    model: str | Path,
+    size: tuple[int, int],
+    checkpoint: str | Path,
+    packs: tuple[str | Path, ...],
+    hints: CheckpointHints,
 ) -> Session:
     """A checkpoint in the shape of another model; of an engine, if the graph it was built from is beside it."""
     from edgekit.model.architectures import limit
     from edgekit.model.checkpoint import load_model
     from edgekit.runtime.torch_session import TorchSession
 
-    module, meta = load_model(checkpoint, size=size, packs=read_packs(packs))
+    module, meta = load_model(checkpoint, hints, size, read_packs(packs))
     graph = path = resolve(model)
     if kind_of(path) == "engine":
         graph = path.with_suffix(".onnx")

@@ -16,10 +16,10 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 from edgekit.artifacts.detector_settings import DetectorSettings
 from edgekit.errors import EdgekitError
 from edgekit.model.anchors import Anchors
-from edgekit.model.bodies import backbone_of
 from edgekit.model.box_coders import SymmetricBoxCoder
 from edgekit.model.roi_pooling import RoIPooling
 from edgekit.model.score_ranked_rpn import ScoreRankedRPN
+from edgekit.model.structure.bodies import backbone_of
 
 # Mask R-CNN for small pictures (320x320): MobileNetV2, FPN of 96 channels at strides 8 to 64, slim heads.
 SMALL = DetectorSettings(
@@ -47,7 +47,7 @@ def build_detector(settings: DetectorSettings, num_classes: int) -> FasterRCNN:
     box_head: nn.Module
     if s.box_convs:
         size = (s.fpn_channels, s.box_bins, s.box_bins)
-        box_head = FastRCNNConvFCHead(size, list(s.box_convs), [s.box_features], norm_layer=norm)
+        box_head = FastRCNNConvFCHead(size, list(s.box_convs), [s.box_features], norm if s.box_norms else None)
     else:
         box_head = TwoMLPHead(s.fpn_channels * s.box_bins**2, s.box_features)
     parts = {

@@ -19,7 +19,7 @@ from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.packs import grown_fingerprint, with_packs
 from edgekit.model.predictors import Generation
-from edgekit.model.recognise import recognise
+from edgekit.model.recognise import of_detector, recognise
 from edgekit.model.sources import Weights, read_weights
 
 # The layers that have rows for each class, with their rows per class.
@@ -88,6 +88,7 @@ def read_checkpoint(model: str | Path, hints: CheckpointHints = CheckpointHints(
         if is_foreign(weights):
             weights, meta = read_foreign(weights, path, hints)
         else:
+            weights = of_detector(weights, path)
             pretrained = str(model) if str(model) in TORCHVISION else None
             meta = recognise(weights.tensors, path, hints, pretrained)
         notes = {"weights": "; ".join(weights.notes)} if weights.notes else {}

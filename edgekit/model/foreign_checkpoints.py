@@ -10,7 +10,13 @@ from edgekit.artifacts.detector_settings import changed_by_file, read_settings
 from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.model.class_file import read_class_names
-from edgekit.model.foreign.config_files import read_python_config, read_yaml_config
+from edgekit.model.foreign.config_files import (
+    DUMPED_PYTHON,
+    DUMPED_YAML,
+    is_detectron2_config,
+    read_python_config,
+    read_yaml_config,
+)
 from edgekit.model.foreign.converted import Foreign
 from edgekit.model.foreign.detectron2 import is_detectron2, read_detectron2
 from edgekit.model.foreign.mmdetection import is_mmdetection, read_mmdetection
@@ -30,12 +36,14 @@ def read_foreign(weights: Weights, path: Path, hints: CheckpointHints) -> tuple[
     """
     if hints.architecture is not None:
         raise EdgekitError(f"--architecture: {path} is not torchvision's", "omit it")
-    config, changes = _settings_file(hints)
-    if is_detectron2(weights.tensors):
-        found = read_detectron2(weights.tensors, config, path)
+    framework = "Detectron2" if is_detectron2(weights.tensors) else "MMDetection"
+    config, changes = _settings_file(hints, framework, path)
+    if framework == "Detectron2":
+        found = read_detectron2(weights.tensors, config, path, hints.settings)
     else:
         meta = weights.rest.get("meta")
-        found = read_mmdetection(weights.tensors, meta if isinstance(meta, dict) else {}, config, path)
+        meta = meta if isinstance(meta, dict) else {}
+        found = read_mmdetection(weights.tensors, meta, config, path, hints.settings)
     settings = found.settings
     if hints.settings is not None:
         settings = changed_by_file(settings, changes, hints.settings)
@@ -50,15 +58,21 @@ def read_foreign(weights: Weights, path: Path, hints: CheckpointHints) -> tuple[
     return replace(weights, tensors=dict(found.tensors)), meta_of
 
 
-def _settings_file(hints: CheckpointHints) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The config that the settings file is, or else the single settings in it."""
+def _settings_file(hints: CheckpointHints, framework: str, path: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The config that the settings file is, or else the single settings in it; raises for the other framework's."""
     if hints.settings is None:
         return None, {}
     file = Path(hints.settings)
     if file.suffix == ".py":
+        if framework == "Detectron2":
+            raise EdgekitError(f"{file}: is Python, as MMDetection's configs, and {path} is Detectron2's", DUMPED_YAML)
         return read_python_config(file), {}
     values = read_settings(file)
-    return (read_yaml_config(file), {}) if "MODEL" in values or "_BASE_" in values else (None, values)
+    if not is_detectron2_config(values):
+        return None, values
+    if framework == "MMDetection":
+        raise EdgekitError(f"{file}: is Detectron2's config, and {path} is MMDetection's", DUMPED_PYTHON)
+    return read_yaml_config(file), {}
 
 
 def _classes(found: Foreign, hints: CheckpointHints, path: Path) -> tuple[tuple[str, ...], str]:

@@ -21,13 +21,14 @@ from edgekit.artifacts.model_names import TORCHVISION
 from edgekit.errors import EdgekitError
 from edgekit.model.anchors import Anchors
 from edgekit.model.architectures import SMALL, build_detector
-from edgekit.model.bodies import MOBILE, NoExtraLevel, mobile_named
 from edgekit.model.box_coders import SymmetricBoxCoder
 from edgekit.model.roi_pooling import RoIPooling
 from edgekit.model.score_ranked_rpn import ScoreRankedRPN
+from edgekit.model.structure.bodies import BODIES, NoExtraLevel, body_named
 
 ARCHITECTURES = ("maskrcnn_mobilenet_v2_fpn", *TORCHVISION)  # those that have a name
-SUPPORTED = f"edgekit builds FasterRCNN and MaskRCNN on a BackboneWithFPN of a ResNet, ResNeXt, {', '.join(MOBILE)}"
+SUPPORTED = f"edgekit builds FasterRCNN and MaskRCNN on a BackboneWithFPN of {BODIES}"
+NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 _NORM = re.compile(r"(Frozen)?BatchNorm2d\((\d+), eps=[^),]+[^)]*\)")
 
 
@@ -62,14 +63,14 @@ def settings_of(module: FasterRCNN) -> DetectorSettings:
 
 def _backbone(module: FasterRCNN) -> dict[str, Any]:
     body, fpn = module.backbone.body, module.backbone.fpn
-    norms = {float(m.eps) for m in module.modules() if isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d)}
+    norms = {float(m.eps) for m in module.modules() if isinstance(m, NORMS)}
     if len(norms) > 1:
         raise ValueError(f"norm_eps: its batch norms have several: {sorted(norms)}")
     extra = fpn.extra_blocks
     if not isinstance(extra, LastLevelMaxPool | NoExtraLevel | None):
         raise ValueError(f"extra_level: {type(extra).__name__}, give LastLevelMaxPool or none")
     return {
-        **(_resnet(body) if "layer1" in body else {"body": _mobile(body)}),
+        **(_resnet(body) if "layer1" in body else {"body": _other(body)}),
         "levels": list(body.return_layers),
         "norm_eps": norms.pop() if norms else 1e-5,
         "fpn_channels": module.backbone.out_channels,
@@ -97,9 +98,9 @@ def _resnet(body: nn.ModuleDict) -> dict[str, Any]:
     }
 
 
-def _mobile(body: nn.ModuleDict) -> str:
+def _other(body: nn.ModuleDict) -> str:
     """torchvision's name of a body by its tensors' shapes."""
-    name = mobile_named({n: tuple(tensor.shape) for n, tensor in body.state_dict().items()})
+    name = body_named({n: tuple(tensor.shape) for n, tensor in body.state_dict().items()})
     if name is None:
         raise ValueError("body: is not one that edgekit builds")
     return name
@@ -148,6 +149,7 @@ def _heads(module: FasterRCNN) -> dict[str, Any]:
         "roi_aligned": aligned,
         "box_bins": heads.box_roi_pool.output_size[0],
         "box_convs": [layer[0].out_channels for layer in box_head if isinstance(layer, nn.Sequential)],
+        "box_norms": any(map(_is_norm, heads.box_head.modules())),
         "box_features": heads.box_predictor.cls_score.in_features,
         "symmetric_clamp": isinstance(heads.box_coder, SymmetricBoxCoder),
         "box_weights": list(map(float, heads.box_coder.weights)),
@@ -159,7 +161,7 @@ def _heads(module: FasterRCNN) -> dict[str, Any]:
     if heads.has_mask():
         found["mask_bins"] = heads.mask_roi_pool.output_size[0]
         found["mask_convs"] = [layer[0].out_channels for layer in heads.mask_head]
-        found["mask_norms"] = any(isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d) for m in heads.mask_head.modules())
+        found["mask_norms"] = any(map(_is_norm, heads.mask_head.modules()))
         found["mask_hidden"] = heads.mask_predictor.conv5_mask.out_channels
     return found
 
@@ -172,6 +174,10 @@ def _photos(module: FasterRCNN) -> dict[str, Any]:
         "min_side": transform.min_size[-1],
         "max_side": transform.max_size,
     }
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, NORMS)
 
 
 def _check_same(module: FasterRCNN, settings: DetectorSettings) -> None:

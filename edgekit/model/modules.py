@@ -30,7 +30,7 @@ def save(module: FasterRCNN, output: str | Path, classes: Sequence[str] = (), fo
     from edgekit.model.checkpoint import save_model
     from edgekit.model.generations import GenerationalRCNN
     from edgekit.model.module_settings import settings_of
-    from edgekit.model.tensor_settings import label
+    from edgekit.model.structure.labels import label
 
     output = Path(output)
     if output.suffix.lower() != ".safetensors":

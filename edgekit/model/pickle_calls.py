@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekit.model.pickle_values import ArrayType, Named, Placeholder, Storage, StoredArray, StoredTensor, key_of
+from edgekit.model.pickle_values import (
+    ArrayType,
+    Named,
+    Placeholder,
+    Storage,
+    StoredArray,
+    StoredTensor,
+    UnreadTensor,
+    key_of,
+)
 
 STORAGES = {  # torch's typed storages
     "FloatStorage": torch.float32,
@@ -25,6 +34,9 @@ STORAGES = {  # torch's typed storages
     "ComplexFloatStorage": torch.complex64,
     "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
+    "QInt8Storage": torch.int8,
+    "QUInt8Storage": torch.uint8,
+    "QInt32Storage": torch.int32,
 }
 DTYPES = {str(d): d for d in vars(torch).values() if isinstance(d, torch.dtype)}
 ENCODINGS = ("latin1", "latin-1", "utf-8", "utf8", "ascii")
@@ -54,27 +66,45 @@ def storage(identity: Any) -> Storage:
     return Storage(key, dtype, count * dtype.itemsize, offset * dtype.itemsize)
 
 
-def _tensor(source: Any, offset: Any, size: Any, stride: Any, *_: Any) -> StoredTensor:
+def _tensor(source: Any, offset: Any, size: Any, stride: Any, *more: Any) -> StoredTensor | UnreadTensor:
     if not isinstance(source, Storage):
         raise UnpicklingError("a tensor without a storage")
-    return StoredTensor(source, source.dtype, offset, tuple(size), tuple(stride))
+    _grad, _hooks, bits = (*more, None, None, None)[:3]
+    return _in_storage(source, source.dtype, offset, size, stride, bits)
 
 
-def _tensor_v3(source: Any, offset: Any, size: Any, stride: Any, _grad: Any, _hooks: Any, kind: Any, *_: Any) -> Any:
+def _tensor_v3(
+    source: Any, offset: Any, size: Any, stride: Any, _grad: Any, _hooks: Any, kind: Any, bits: Any = None, *_: Any
+) -> StoredTensor | UnreadTensor:
     dtype = DTYPES.get(kind.name) if isinstance(kind, Named) else None
     if dtype is None or not isinstance(source, Storage):
         raise UnpicklingError("a tensor without a type or without a storage")
+    return _in_storage(source, dtype, offset, size, stride, bits)
+
+
+def _in_storage(
+    source: Storage, dtype: torch.dtype, offset: Any, size: Any, stride: Any, bits: Any
+) -> StoredTensor | UnreadTensor:
+    """``bits`` says of what is to be done to the stored numbers first: conjugate or negate them."""
+    if isinstance(bits, dict) and True in bits.values():
+        return UnreadTensor("negated or conjugated lazily", "save tensor.resolve_neg().resolve_conj()")
     return StoredTensor(source, dtype, offset, tuple(size), tuple(stride))
+
+
+def _unread(what: str, remedy: str) -> Callable[..., UnreadTensor]:
+    return lambda *_: UnreadTensor(what, remedy)
 
 
 def _first(value: Any, *_: Any) -> Any:
     return value
 
 
-def _tensor_subclass(function: Any, _kind: Any, args: Any, *_: Any) -> Any:
+def _tensor_subclass(function: Any, kind: Any, args: Any, *_: Any) -> Any:
     """A tensor with attributes of its own, which are left out."""
     call = TENSORS.get(function.name) if isinstance(function, Named) else None
-    return Placeholder("torch.Tensor") if call is None else call(*args)
+    if call is not None:
+        return call(*args)
+    return UnreadTensor(f"of the class {kind.name if isinstance(kind, Named) else 'object'}", PLAIN_TENSORS)
 
 
 def _array(*_: Any) -> StoredArray:
@@ -136,12 +166,20 @@ def _reconstructed(kind: Any, _base: Any = None, state: Any = None) -> Placehold
     return Placeholder(kind.name if isinstance(kind, Named) else "builtins.object", (state,))
 
 
+PLAIN_TENSORS = "save plain tensors in floating point"
 TENSORS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
+    "torch._utils._rebuild_device_tensor_from_numpy": _first,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _first,
+    "torch._utils._rebuild_sparse_tensor": _unread("sparse", "save tensor.to_dense()"),
+    "torch._utils._rebuild_nested_tensor": _unread("nested", PLAIN_TENSORS),
+    "torch._utils._rebuild_qtensor": _unread("quantized", "save the model as it was before: edgekit quantizes itself"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _unread("without values (meta)", "save the model once it has them"),
+    "torch._utils._rebuild_wrapper_subclass": _unread("of a subclass", PLAIN_TENSORS),
 }
 # These copy what they are given, so a pickle could call them again and again on the same large value.
 COPIES: dict[str, Callable[..., Any]] = {

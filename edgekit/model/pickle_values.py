@@ -96,6 +96,14 @@ class StoredTensor:
         return tensor if tensor.is_contiguous() else tensor.clone()
 
 
+@dataclass(frozen=True)
+class UnreadTensor:
+    """A tensor that is not read: what it is ("sparse"), and what to do."""
+
+    what: str
+    remedy: str
+
+
 class ArrayType:
     """NumPy's dtype, such as ``<f4``; ``build`` gets the order of its bytes."""
 
@@ -170,8 +178,9 @@ def is_shape(values: Any) -> bool:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether a value of a pickle is numbers that a model can have."""
-    return isinstance(value, torch.Tensor | StoredTensor) or (isinstance(value, StoredArray) and value.is_numeric)
+    """Whether a value of a pickle is numbers that a model can have, also of a kind that is not read."""
+    known = isinstance(value, torch.Tensor | StoredTensor | UnreadTensor)
+    return known or (isinstance(value, StoredArray) and value.is_numeric)
 
 
 def key_of(value: Any) -> Any:

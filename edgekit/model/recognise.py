@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from edgekit.artifacts.detector_settings import (
     ASSUMED,
+    RESNET,
     SEE_SETTINGS,
     DetectorSettings,
     changed_by_file,
@@ -19,16 +21,21 @@ from edgekit.artifacts.detector_settings import (
 from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
 from edgekit.errors import EdgekitError
 from edgekit.model.class_file import read_class_names
+from edgekit.model.foreign.config_files import is_detectron2_config
 from edgekit.model.hints import CheckpointHints
 from edgekit.model.module_settings import ARCHITECTURES, named_settings
-from edgekit.model.tensor_settings import SUPPORTED, Tensors, label, shape_settings
+from edgekit.model.sources import Weights
+from edgekit.model.state_dicts import shown
+from edgekit.model.structure.bodies import body_eps
+from edgekit.model.structure.labels import label
+from edgekit.model.structure.tensor_shapes import SUPPORTED, Tensors
+from edgekit.model.tensor_settings import shape_settings
 
 PREDICTOR = "roi_heads.box_predictor"
-# What other models' tensor names look like.
+# What tensor names look like in models that are no R-CNNs.
+PARTS = ("backbone.", "rpn.", "roi_heads.")  # of a detector; its other tensors are what somebody added
 STRANGERS = {
-    r"(^|\.)transformer\.|class_embed": "DETR or another transformer",
-    r"^proposal_generator\.|^backbone\.bottom_up\.": "a Detectron2 model",
-    r"^roi_head\.|^bbox_head\.|^rpn_head\.": "an MMDetection model",
+    r"(^|\.)transformer\.|class_embed|class_labels_classifier": "DETR or another transformer",
     r"^head\.regression_head\.bbox_ctrness": "torchvision's FCOS",
     r"^backbone\.extra\.": "torchvision's SSD",
     r"^head\.classification_head\.": "torchvision's RetinaNet",
@@ -47,12 +54,16 @@ def recognise(
     """
     if f"{PREDICTOR}.cls_score.weight" not in tensors:
         raise EdgekitError(f"{path}: {_stranger(tensors)}", SUPPORTED)
+    if keypoints := next((name for name in tensors if name.startswith("roi_heads.keypoint_")), None):
+        raise EdgekitError(f"{path}: {keypoints}: is of a Keypoint R-CNN", SUPPORTED)
     count = _rows(tensors, path)
     given = hints.architecture or pretrained
     own = read_settings(Path(hints.settings)) if hints.settings is not None else {}
+    if is_detectron2_config(own):
+        raise EdgekitError(f"{hints.settings}: is Detectron2's config, and {path} is torchvision's", SEE_SETTINGS)
     name, settings, how = _given(given, hints) if given else _by_tensors(tensors, path, hints, own)
     classes, source = _class_names(count, hints.base_classes, path)
-    settings = settings.changed(*_epsilon(tensors, count, name))
+    settings = settings.changed(*_epsilon(tensors, count, name, settings.body))
     if hints.settings is not None:
         settings = changed_by_file(settings, own, hints.settings)
     return ModelMeta(
@@ -62,6 +73,22 @@ def recognise(
         settings=settings,
         recognised={"architecture": how, "class names": source},
     )
+
+
+def of_detector(weights: Weights, path: Path) -> Weights:
+    """The weights without what stands beside a torchvision detector, such as buffers that somebody added to it.
+
+    Raises EdgekitError, which names the tensor, for weights that are no floating-point numbers.
+    """
+    if f"{PREDICTOR}.cls_score.weight" not in weights.tensors:
+        return weights
+    tensors = {name: tensor for name, tensor in weights.tensors.items() if name.startswith(PARTS)}
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() and not name.endswith("num_batches_tracked"):
+            raise EdgekitError(f"{path}: {name}: has the type {tensor.dtype}", "give weights in floating point")
+    beside = [shown(name) for name in weights.tensors if name not in tensors]
+    notes = (f"tensors beside the model, left out: {', '.join(beside[:5])}",) if beside else ()
+    return replace(weights, tensors=tensors, notes=(*weights.notes, *notes))
 
 
 def _given(name: str, hints: CheckpointHints) -> tuple[str, DetectorSettings, str]:
@@ -92,16 +119,18 @@ def _by_tensors(
     return name, settings, how
 
 
-def _epsilon(tensors: Tensors, count: int, name: str) -> tuple[dict[str, float], str]:
+def _epsilon(tensors: Tensors, count: int, name: str, body: str) -> tuple[dict[str, float], str]:
     """The batch norms' epsilon, and where it comes from.
 
     torchvision runs its COCO_V1 weights of the first ResNet-50 models, which have 91 classes, with the epsilon of 0
-    that they were trained with (its ``overwrite_eps``).
+    that they were trained with (its ``overwrite_eps``), and builds MobileNets for detectors with PyTorch's default.
     """
     coco_v1 = count == 91 and name in ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn") and frozen_norms(tensors)
     variances = [t for n, t in tensors.items() if n.endswith("running_var")]
     if coco_v1 and all((v > 0).all() for v in variances):
         return {"norm_eps": 0.0}, f"{ASSUMED}: as torchvision's COCO_V1 weights, for its 91 rows and frozen batch norms"
+    if body != RESNET and not body.startswith("mobilenet"):
+        return {"norm_eps": body_eps(body)}, f"{ASSUMED}: as torchvision's {body} has it"
     return {"norm_eps": 1e-5}, f"{ASSUMED}: PyTorch's default"
 
 
@@ -126,11 +155,11 @@ def _rows(tensors: Tensors, path: Path) -> int:
 
 
 def _stranger(tensors: Tensors) -> str:
-    """What a model that is not a torchvision R-CNN seems to be."""
+    """What a model that is no R-CNN seems to be."""
     for pattern, what in STRANGERS.items():
         if any(re.search(pattern, n) for n in tensors):
-            return f"seems to be {what}, not a torchvision R-CNN"
-    return f"has no {PREDICTOR}: not a torchvision R-CNN (its first tensor is {next(iter(tensors), 'none')})"
+            return f"seems to be {what}, not an R-CNN"
+    return f"has no {PREDICTOR}: not an R-CNN (its first tensor is {next(iter(tensors), 'none')})"
 
 
 def _class_names(count: int, base_classes: str | Path | None, path: Path) -> tuple[tuple[str, ...], str]:

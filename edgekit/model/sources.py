@@ -18,7 +18,8 @@ import torch
 
 from edgekit.artifacts.metadata import METADATA_KEY
 from edgekit.errors import EdgekitError
-from edgekit.model.state_dicts import StateDict, find_state
+from edgekit.model.pickle_values import UnreadTensor
+from edgekit.model.state_dicts import StateDict, find_state, shown
 from edgekit.model.torch_archives import Reader, unpickle
 
 NOT_WEIGHTS = {  # how files begin that are something else under a checkpoint's name
@@ -80,10 +81,7 @@ def read_weights(path: Path) -> Weights:
         tensors = _read_all(state, read, path)
     dtypes = tuple(sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()}))
     for name, tensor in tensors.items():
-        if tensor.is_floating_point():
-            tensors[name] = tensor.float()
-            if not np.isfinite(tensors[name].numpy()).all():  # on many small tensors faster than PyTorch's threads
-                raise EdgekitError(f"{path}: {name} holds NaN or infinity", "take a checkpoint from before it diverged")
+        tensors[name] = _in_float32(tensor, name, path)
     return Weights(tensors, dtypes, text, hashlib.sha256(data).hexdigest(), state.rest, state.notes)
 
 
@@ -100,11 +98,26 @@ def _parse_safetensors(path: Path, data: bytes) -> tuple[dict[str, torch.Tensor]
 
 
 def _read_all(state: StateDict, read: Reader, path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a model out of the file."""
+    """The tensors of a model out of the file; raises EdgekitError, which names the tensor, for one that is not read."""
+    for name, tensor in state.tensors.items():
+        if isinstance(tensor, UnreadTensor):
+            raise EdgekitError(f"{path}: {shown(name)}: is a tensor that is {shown(tensor.what)}", tensor.remedy)
     try:
         return {name: read(tensor) for name, tensor in state.tensors.items()}
     except DAMAGED as error:
         raise _damaged(path, error) from None
+
+
+def _in_float32(tensor: torch.Tensor, name: str, path: Path) -> torch.Tensor:
+    """Floats in float32, whole numbers as they are."""
+    if not tensor.is_floating_point() and not tensor.is_complex():
+        return tensor
+    if tensor.is_complex() or "float4" in str(tensor.dtype):  # two numbers in one element
+        raise EdgekitError(f"{path}: {shown(name)}: has the type {tensor.dtype}", "give weights in floating point")
+    values = tensor.float()
+    if not np.isfinite(values.numpy()).all():  # on many small tensors faster than PyTorch's threads
+        raise EdgekitError(f"{path}: {shown(name)} holds NaN or infinity", "take a checkpoint from before it diverged")
+    return values
 
 
 def _damaged(path: Path, error: Exception) -> EdgekitError:

@@ -92,7 +92,7 @@ def shown(name: object) -> str:
 
 
 def _tables(content: Any, path: Path) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """All dictionaries with tensors, at any depth, and the keys that lead to each."""
+    """All dictionaries with tensors, at any depth, and the keys (or places in a list) that lead to each."""
     left: list[tuple[tuple[str, ...], Any]] = [((), content)]
     seen = set()
     for keys, value in left:
@@ -106,7 +106,15 @@ def _tables(content: Any, path: Path) -> Iterator[tuple[tuple[str, ...], dict[st
             raise EdgekitError(f"{path}: holds tensors of one name twice, compiled and not", f"save them {SAVE_AGAIN}")
         if table:
             yield keys, table
-        left.extend(((*keys, k), v) for k, v in named.items() if isinstance(v, dict | Placeholder))
+        left.extend(((*keys, k), v) for k, v in _parts(value) if isinstance(v, dict | list | tuple | Placeholder))
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What lies in a value of a pickle, by key or by place."""
+    if isinstance(value, list | tuple):
+        yield from ((str(place), part) for place, part in enumerate(value))
+    else:
+        yield from ((str(k), v) for k, v in (_mapping(value) or {}).items() if isinstance(k, str | int))
 
 
 def _mapping(value: Any) -> dict[Any, Any] | None:
@@ -150,11 +158,14 @@ def _any_model(
 
 def _no_weights(content: Any, path: Path) -> EdgekitError:
     remedy = f"save them {SAVE_AGAIN}"
-    if isinstance(content, Placeholder):
-        what = f"holds Python objects ({shown(content.name)}), such as a whole pickled model"
-        return EdgekitError(f"{path}: {what}; edgekit reads only weights", remedy)
+    values = content.values() if isinstance(content, dict) else (content,)
+    for value in values:
+        if isinstance(value, Placeholder) and (value is content or "_modules" in value.attributes):
+            what = f"holds Python objects ({shown(value.name)}), such as a whole pickled model"
+            return EdgekitError(f"{path}: {what}; edgekit reads only weights", remedy)
     if not isinstance(content, dict):
-        return EdgekitError(f"{path}: holds a {type(content).__name__}, not weights", remedy)
+        what = "a single tensor" if is_tensor(content) else f"a {type(content).__name__}"
+        return EdgekitError(f"{path}: holds {what}, not weights by name", remedy)
     if "optimizer" in content or "param_groups" in content:
         return EdgekitError(f"{path}: holds an optimizer's state and no weights", remedy)
     held = ", ".join(shown(k) for k in list(content)[:5]) or "nothing"

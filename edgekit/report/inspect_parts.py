@@ -66,11 +66,11 @@ def parts_details(folder: Path) -> tuple[Manifest, ModelMeta, dict[str, Any]]:
     }
     for entry, pack in zip(manifest.packs, packs, strict=True):
         details[f"pack {entry.name}"] = {
-            "classes": "; ".join(pack.classes),
+            "classes": list(pack.classes),
             "megabytes": megabytes_of(folder, entry.files),
             "sha256": entry.sha256,
             "trained on": f"{pack.precision} features",
-            "on top of": "; ".join(parent.name for parent in pack.parents) or "the base model",
+            "on top of": [parent.name for parent in pack.parents],
         }
     details["files"] = "all are those that the manifest names (SHA-256)"
     details["overlaps"] = manifest.overlaps

@@ -174,9 +174,16 @@ def inspection_table(result: Inspection) -> Table:
         ("made with", ", ".join(f"{k} {v}" for k, v in meta.versions.items())),
     ]
     for name, value in {**meta.training, **result.details}.items():
-        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        rows.append((name, shown))
+        rows.append((name, _detail_text(value)))
     return facts(str(result.artifact), rows)
+
+
+def _detail_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_detail_text(v)}" for k, v in value.items())
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return "; ".join(value) or "none"
+    return str(value)
 
 
 def assumed_text(assumed: Sequence[str]) -> str | None:

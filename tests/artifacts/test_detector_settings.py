@@ -32,7 +32,7 @@ def test_origins_do_not_make_another_detector() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"anchors": 3}, "anchors: is not a setting; there are: body, "),
+        ({"anchors_round": 3}, "anchors_round: is not a setting; there is anchors_rounded"),
         ({"mean": [123.7, 116.3, 103.5]}, r"mean \[123.7, 116.3, 103.5\]: give RGB in 0..1, not in 0..255"),
         ({"std": [58.4, 57.1, 57.4]}, "std .*not in 0..255"),
         ({"mean": [0.5, 0.5]}, "mean: give 3 numbers"),

@@ -183,8 +183,8 @@ def test_inspect_of_a_folder_names_its_packs(model: Path, capsys: pytest.Capture
     result = run_json(capsys, "inspect", "model")
     assert result.keys() == {"artifact", "kind", "megabytes", "sha256", "parameters", "meta", "details"}
     assert [name for name, _, _ in result["meta"]["packs"]] == ["farm", "pond"]
-    assert result["details"]["pack farm"]["classes"] == "farm 0; farm 1"
-    assert result["details"]["pack pond"]["on top of"] == "farm"
+    assert result["details"]["pack farm"]["classes"] == ["farm 0", "farm 1"]
+    assert result["details"]["pack pond"]["on top of"] == ["farm"]
     said = run(capsys, "inspect", "model")
     assert "pack farm classes farm 0; farm 1, megabytes" in said
     assert "pack pond classes pond 0" in said

@@ -208,7 +208,8 @@ BAD: dict[str, tuple[str, str, str, str]] = {
     "no level": ("detectron2", "own.yaml", "roi_levels: ['9']\n", r"roi_levels \['9'\]: the FPN has 0 to 3"),
     "no mapping": ("detectron2", "own.yaml", "- detections\n", "holds no settings"),
     "a lacking module": ("mmdetection", "own.py", NO_MODULE, "model.backbone.type .*SwinTransformer"),
-    "the other framework's": ("mmdetection", "own.yaml", "MODEL: {}\n", "model"),
+    "the other framework's": ("mmdetection", "own.yaml", "MODEL: {}\n", "own.yaml: is Detectron2's config"),
+    "the other's": ("detectron2", "own.py", "model = dict()\n", "own.py: is Python, as MMDetection's configs"),
     "code": ("mmdetection", "own.py", "import os\nos.remove('x')\nmodel = dict()\n", "line 2"),
 }
 

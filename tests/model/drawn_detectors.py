@@ -1,8 +1,13 @@
-"""torchvision detectors drawn at random over what people set: bodies, levels, anchors, widths, thresholds, means."""
+"""torchvision detectors drawn at random over what people set: bodies, levels, anchors, widths, thresholds, means.
+
+``compare`` holds edgekit's forms of one against torchvision's.
+"""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torchvision.models import mobilenet_v2, mobilenet_v3_small
@@ -14,19 +19,33 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.rpn import AnchorGenerator, RPNHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
+import edgekit
+from edgekit.artifacts.graph_shapes import GraphShape
+from edgekit.artifacts.onnx_files import write_onnx
+from edgekit.comparison.parity import Parity, parity
+from edgekit.comparison.tolerance import TOLERANCES, Tolerance
+from edgekit.data.detections import Detections
 from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
+from edgekit.deployment.assembly.base_graph import to_onnx
+from edgekit.model.checkpoint import load_model
 from edgekit.model.generations import normalise
+from edgekit.model.module_settings import settings_of
+from edgekit.runtime.onnx_session import OnnxSession
+from edgekit.runtime.torch_session import TorchSession
 from tests.checkpoints import SIZE, seeing
 
 COUNT = 40
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2")
 
 
-def drawn_detector(seed: int) -> FasterRCNN:
-    """A detector of 2 to 6 classes with the background, which detects something in the sample photos."""
+def drawn_detector(seed: int, backbone: BackboneWithFPN | None = None) -> FasterRCNN:
+    """A detector of 2 to 6 classes with the background, which detects something in the sample photos.
+
+    Its backbone is drawn too, if it is not given.
+    """
     rng = random.Random(seed)
     torch.manual_seed(seed)
-    backbone = _backbone(rng)
+    backbone = backbone or _backbone(rng)
     channels, levels = backbone.out_channels, len(backbone.fpn.inner_blocks) + 1
     names = [str(i) for i in range(levels - 1)]
     ratios = rng.choice([(0.5, 1.0, 2.0), (1.0,), (0.33, 1.0, 3.0, 4.5)])
@@ -106,3 +125,45 @@ def _backbone(rng: random.Random) -> BackboneWithFPN:
         return BackboneWithFPN(body(norm_layer=norm).features, levels, list(taken.values()), rng.choice([32, 64]))
     returned = rng.choice([None, [2, 3], [2, 3, 4]])
     return resnet_fpn_backbone(backbone_name=kind, weights=None, norm_layer=norm, returned_layers=returned)
+
+
+def torchvisions_own(model: FasterRCNN, pixels: torch.Tensor) -> Detections:
+    """What torchvision's modules find in a canvas [H, W, 3], without its resizing and pasting."""
+    images = normalise(pixels[None], model.transform.image_mean, model.transform.image_std)
+    size = (int(images.shape[-2]), int(images.shape[-1]))
+    with torch.inference_mode():
+        features = model.backbone(images)
+        proposals, _ = model.rpn(ImageList(images, [size]), features)
+        (found,), _ = model.roi_heads(features, proposals, [size])
+    masks = found["masks"][:, 0] if "masks" in found else torch.zeros(len(found["scores"]), 0, 0)
+    return Detections(*(t.numpy() for t in (found["boxes"], found["labels"], found["scores"], masks)), size)
+
+
+def seen(session: TorchSession | OnnxSession, pixels: torch.Tensor) -> Detections:
+    """What a session finds in a canvas."""
+    found = session.infer(pixels.numpy())
+    kept = found.scores > 0
+    size = (int(pixels.shape[0]), int(pixels.shape[1]))
+    return Detections(*(v[kept] for v in (found.boxes, found.labels, found.scores, found.masks)), size)
+
+
+def compare(theirs: FasterRCNN, folder: Path, graph: bool) -> int:
+    """Compare a detector with its file in PyTorch, and with the graph made of that; return how many it found."""
+    edgekit.save(theirs, folder / "x.safetensors", force=True)
+    module, meta = load_model(folder / "x.safetensors", size=SIZE)
+    assert meta.settings == settings_of(theirs)
+    photos = [torch.tensor(fit(read_image(p), SIZE, meta.settings.pad).pixels) for p in list_images(SAMPLE_PHOTOS)[:3]]
+    expected = [torchvisions_own(theirs, pixels) for pixels in photos]
+
+    def check(session: TorchSession | OnnxSession, tolerance: Tolerance) -> Parity:
+        result = parity(((one, seen(session, pixels)) for one, pixels in zip(expected, photos, strict=True)), tolerance)
+        assert result.reaches(0.99), (session.runtime, result)
+        return result
+
+    ours = TorchSession(module, meta)
+    ours.module = ours.module.to(memory_format=torch.contiguous_format)  # as torchvision's: sums in the same order
+    found = check(ours, replace(TOLERANCES["fp32"], max_score_difference=1e-4))
+    if graph:
+        write_onnx(folder / "x.onnx", to_onnx(module, GraphShape(SIZE)), meta)
+        check(OnnxSession(folder / "x.onnx"), TOLERANCES["fp32"])
+    return found.compared

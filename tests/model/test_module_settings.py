@@ -3,89 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torchvision.models.detection import FasterRCNN, MaskRCNN, retinanet_resnet50_fpn
+from torchvision.models.detection import MaskRCNN, retinanet_resnet50_fpn
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
-from torchvision.models.detection.image_list import ImageList
 
 import edgekit
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.onnx_files import read_onnx, write_onnx
-from edgekit.comparison.parity import Parity, parity
-from edgekit.comparison.tolerance import TOLERANCES, Tolerance
+from edgekit.artifacts.onnx_files import read_onnx
 from edgekit.data.annotations.dataset import Dataset
-from edgekit.data.detections import Detections
-from edgekit.data.images import SAMPLE_PHOTOS, fit, list_images, read_image
-from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.errors import EdgekitError
-from edgekit.model.checkpoint import load_model
-from edgekit.model.generations import normalise
 from edgekit.model.module_settings import settings_of
-from edgekit.runtime.onnx_session import OnnxSession
-from edgekit.runtime.torch_session import TorchSession
 from tests.checkpoints import SIZE
-from tests.model.drawn_detectors import COUNT, drawn_detector
-
-
-def torchvisions_own(model: FasterRCNN, pixels: torch.Tensor) -> Detections:
-    """What torchvision's modules find in a canvas [H, W, 3], without its resizing and pasting."""
-    images = normalise(pixels[None], model.transform.image_mean, model.transform.image_std)
-    size = (int(images.shape[-2]), int(images.shape[-1]))
-    with torch.inference_mode():
-        features = model.backbone(images)
-        proposals, _ = model.rpn(ImageList(images, [size]), features)
-        (found,), _ = model.roi_heads(features, proposals, [size])
-    masks = found["masks"][:, 0] if "masks" in found else torch.zeros(len(found["scores"]), 0, 0)
-    return Detections(*(t.numpy() for t in (found["boxes"], found["labels"], found["scores"], masks)), size)
-
-
-def seen(session: TorchSession | OnnxSession, pixels: torch.Tensor) -> Detections:
-    """What a session finds in a canvas."""
-    found = session.infer(pixels.numpy())
-    kept = found.scores > 0
-    size = (int(pixels.shape[0]), int(pixels.shape[1]))
-    return Detections(*(v[kept] for v in (found.boxes, found.labels, found.scores, found.masks)), size)
-
-
-def compare(seed: int, tmp_path: Path, graph: bool) -> int:
-    """Compare a drawn detector with its file in PyTorch, and with the graph made of that; return how many it found."""
-    theirs = drawn_detector(seed)
-    edgekit.save(theirs, tmp_path / "x.safetensors", force=True)
-    module, meta = load_model(tmp_path / "x.safetensors", size=SIZE)
-    assert meta.settings == settings_of(theirs)
-    photos = [torch.tensor(fit(read_image(p), SIZE, meta.settings.pad).pixels) for p in list_images(SAMPLE_PHOTOS)[:3]]
-    expected = [torchvisions_own(theirs, pixels) for pixels in photos]
-
-    def check(session: TorchSession | OnnxSession, tolerance: Tolerance) -> Parity:
-        result = parity(((one, seen(session, pixels)) for one, pixels in zip(expected, photos, strict=True)), tolerance)
-        assert result.reaches(0.99), (seed, session.runtime, result)
-        return result
-
-    ours = TorchSession(module, meta)
-    ours.module = ours.module.to(memory_format=torch.contiguous_format)  # as torchvision's: sums in the same order
-    found = check(ours, replace(TOLERANCES["fp32"], max_score_difference=1e-4))
-    if graph:
-        write_onnx(tmp_path / "x.onnx", to_onnx(module, GraphShape(SIZE)), meta)
-        check(OnnxSession(tmp_path / "x.onnx"), TOLERANCES["fp32"])
-    return found.compared
+from tests.model.drawn_detectors import COUNT, compare, drawn_detector
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_saved_module_finds_what_torchvisions_does(seed: int, tmp_path: Path) -> None:
-    assert compare(seed, tmp_path, graph=seed < 2) > 0
+    assert compare(drawn_detector(seed), tmp_path, graph=seed < 2) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_many_more(part: int, tmp_path: Path) -> None:
     seeds = range(6 + part, COUNT, 4)
-    found = [compare(seed, tmp_path, graph=True) for seed in seeds]
+    found = [compare(drawn_detector(seed), tmp_path, graph=True) for seed in seeds]
     assert all(found), dict(zip(seeds, found, strict=True))
 
 

@@ -427,7 +427,10 @@ LAYOUTS: dict[str, Callable[[], torch.Tensor]] = {
     "float8": lambda: torch.ones(3).to(torch.float8_e4m3fn),
     "bool": lambda: torch.tensor([True, False]),
     "uint8": lambda: torch.arange(3, dtype=torch.uint8),
-    "complex": lambda: torch.tensor([1 + 2j]),
+    "half": lambda: torch.arange(3.0).half(),
+    "bfloat16": lambda: torch.arange(3.0).bfloat16(),
+    "float8 of wide range": lambda: torch.arange(3.0).to(torch.float8_e5m2),
+    "expanded twice": lambda: torch.arange(2.0)[:, None].expand(2, 3).t(),
 }
 
 
@@ -442,6 +445,28 @@ def test_reads_every_layout_of_tensors(layout: str, zipped: bool, tmp_path: Path
         assert read.dtype == expected.dtype
         assert torch.equal(read, expected)
     assert tensors["w"].data_ptr() != tensors["same"].data_ptr() or not tensor.numel()
+
+
+UNREAD: dict[str, Callable[[], torch.Tensor]] = {
+    "sparse": lambda: torch.eye(2).to_sparse(),
+    "sparse ": lambda: torch.eye(2).to_sparse_csr(),
+    "quantized": lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+    "without values": lambda: torch.empty(2, device="meta"),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "negated": lambda: torch.ones(2, dtype=torch.complex64).conj().imag,
+    "complex64": lambda: torch.tensor([1 + 2j]),
+    "float4": lambda: torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+}
+
+
+@pytest.mark.parametrize("kind", UNREAD)
+def test_names_a_tensor_that_is_not_read(kind: str, tmp_path: Path) -> None:
+    """In the model; beside it, it does not matter."""
+    tensor = UNREAD[kind]()
+    torch.save({"model": {"w": WEIGHT}, "beside": {"w": tensor}}, tmp_path / "beside.pth")
+    assert torch.equal(read_weights(tmp_path / "beside.pth").tensors["w"], WEIGHT)
+    torch.save({"model": {"w": WEIGHT, "body.bias": tensor}}, tmp_path / "x.pth")
+    refuses(tmp_path / "x.pth", f"body.bias: .*{kind.strip()}")
 
 
 def test_a_file_without_its_end(folder: Path) -> None:

@@ -217,7 +217,7 @@ def test_class_files_that_are_ambiguous_or_wrong(text: str, message: str, tmp_pa
         ("anchor_ratios: [[1], [1]]", "anchor_ratios: has 2 levels, the FPN has 3"),
         ("extra_level: 3", "extra_level: 3 is not str"),
         ("mean: [124, 116, 104]", "mean .*not in 0..255"),
-        ("anchors: [[1]]", "anchors: is not a setting"),
+        ("anchor_size: [[1]]", "anchor_size: is not a setting; there is anchor_sizes"),
         ("body: resnet", "body resnet: the weights have mobilenet_v3_large"),
         ("levels: [a, b]", "levels .*: the weights have"),
         ("fpn_channels: 8", "fpn_channels 8: the weights have 256"),
@@ -246,12 +246,34 @@ def test_strangers_are_named() -> None:
         (classifier, "image classifier"),
         ({"transformer.encoder.layers.0.norm1.weight": one}, "DETR"),
         ({"0.conv.weight": one, "22.cv2.0.0.conv.weight": one}, "YOLO"),
-        ({"backbone.bottom_up.stem.conv1.weight": one}, "Detectron2"),
-        ({"roi_head.bbox_head.fc_cls.weight": one}, "MMDetection"),
-        ({"something": one}, "not a torchvision R-CNN"),
+        ({"something": one}, "not an R-CNN"),
     ):
         with pytest.raises(EdgekitError, match=message):
             recognise(state, PATH)
+
+
+def test_what_stands_beside_the_detector(tmp_path: Path) -> None:
+    state = dict(random_detector(FASTERRCNN).state_dict())
+    torch.save({**state, "class_weights": torch.ones(3), "steps": torch.tensor(7)}, tmp_path / "x.pth")
+    module, meta = load_model(tmp_path / "x.pth")
+    assert module.base.state_dict().keys() == state.keys()
+    assert "left out: class_weights, steps" in meta.recognised["weights"]
+
+
+def test_weights_of_whole_numbers_are_named(tmp_path: Path) -> None:
+    name = "rpn.head.bbox_pred.weight"
+    state = {**random_detector(FASTERRCNN).state_dict(), name: torch.zeros(60, 256, 1, 1, dtype=torch.int8)}
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(EdgekitError, match=rf"{name}: has the type torch.int8"):
+        load_model(tmp_path / "x.pth")
+
+
+def test_other_r_cnns_and_other_frameworks_configs(tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match=r"roi_heads\.keypoint_head.*Keypoint R-CNN"):
+        recognise(shapes("keypointrcnn_resnet50_fpn", 2), PATH)
+    (tmp_path / "config.yaml").write_text("VERSION: 2\nMODEL: {}\n")
+    with pytest.raises(EdgekitError, match=r"config\.yaml: is Detectron2's config"):
+        recognise(shapes(FASTERRCNN), PATH, CheckpointHints(settings=tmp_path / "config.yaml"))
 
 
 def test_predictors_that_disagree() -> None:

@@ -93,6 +93,11 @@ READ: dict[str, tuple[Callable[[], Any], str]] = {  # what is saved, and what th
     "the same twice": (lambda: {"model": STATE, "ema": STATE}, ""),
     "deep": (lambda: {"run": {"last": {"state_dict": prefixed("module.")}}}, ""),
     "under a key of its own": (lambda: {"generator": STATE}, ""),
+    "a list": (lambda: [STATE, {"state": {}, "param_groups": []}], ""),
+    "a tuple of epochs": (lambda: {"epochs": ({"epoch": 1}, {"epoch": 2, "weights": prefixed("module.")})}, ""),
+    "a number as key": (lambda: {0: {"net": prefixed("a.b.")}}, ""),
+    "an EMA that was compiled": (lambda: {"ema": prefixed("module._orig_mod."), "step": 9}, ""),
+    "accelerate's": (lambda: prefixed("model_ema.module._orig_mod."), ""),
     "an old format's key": (lambda: {"net": prefixed("module."), "acc": np.array([1.0, 2.0])}, ""),
 }
 
@@ -131,6 +136,24 @@ def test_says_when_several_models_could_be_meant(kind: str, tmp_path: Path) -> N
     with pytest.raises(EdgekitError, match=message) as caught:
         read_weights(tmp_path / "x.pth")
     assert str(tmp_path / "x.pth") in caught.value.message
+
+
+NONE: dict[str, tuple[Callable[[], Any], str]] = {
+    "a module": (Detector, "Detector.*whole pickled model"),
+    "a module under a key": (lambda: {"net": Detector(), "epoch": 3}, "Detector.*whole pickled model"),
+    "a list of tensors": (lambda: list(STATE.values()), "holds a list, not weights by name"),
+    "a tensor": (lambda: torch.ones(3), "holds a single tensor"),
+    "an optimizer": (lambda: {"state": {}, "param_groups": []}, "an optimizer's state"),
+}
+
+
+@pytest.mark.parametrize("kind", NONE)
+def test_says_what_a_file_holds_that_has_no_weights(kind: str, tmp_path: Path) -> None:
+    content, message = NONE[kind]
+    torch.save(content(), tmp_path / "x.pth")
+    with pytest.raises(EdgekitError, match=message) as caught:
+        read_weights(tmp_path / "x.pth")
+    assert "torch.save(model.state_dict(), 'weights.pth')" in str(caught.value)
 
 
 def test_keeps_what_lies_beside_the_weights(tmp_path: Path) -> None:

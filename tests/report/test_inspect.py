@@ -115,7 +115,7 @@ def test_a_models_folder(base_parts: Path, tmp_path: Path, capsys: pytest.Captur
     assert result.meta.new_classes == ("first 0", "first 1", "second 0")
     assert result.details["base model"] == base.details["base model"]
     about = result.details["pack second"]
-    assert (about["classes"], about["on top of"], about["trained on"]) == ("second 0", "first", "fp32 features")
+    assert (about["classes"], about["on top of"], about["trained on"]) == (["second 0"], ["first"], "fp32 features")
     assert result.megabytes == pytest.approx(base.megabytes + 2 * about["megabytes"], rel=0.2)
     assert main(["inspect", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["details"]["pack first"]["sha256"] == first.sha256

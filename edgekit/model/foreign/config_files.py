@@ -29,6 +29,11 @@ _PlainLoader.add_constructor("tag:yaml.org,2002:python/tuple", _list_of)
 _PlainLoader.add_multi_constructor("", lambda _loader, _tag, _node: INERT)
 
 
+def is_detectron2_config(values: dict[str, Any]) -> bool:
+    """Whether a file's values are a config of Detectron2, not single settings."""
+    return "MODEL" in values or "_BASE_" in values
+
+
 def read_yaml_config(file: Path) -> dict[str, Any]:
     """Detectron2's full config as training writes it; raises EdgekitError."""
     return parse_yaml_config(read_config_text(file), str(file))

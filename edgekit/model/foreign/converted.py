@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from edgekit.artifacts.detector_settings import RESNET, DetectorSettings
+from edgekit.artifacts.detector_settings import DetectorSettings
 from edgekit.errors import EdgekitError
-from edgekit.model.foreign.tensor_shapes import DEPTHS
 
 # The origins of settings: a config that was given, and the weights' file (its tensors or its metadata).
 CONFIG, FILE = "config", "file"
@@ -44,12 +43,3 @@ def settings_by_origin(by_origin: Mapping[str, Mapping[str, Any]], path: object)
     except ValueError as error:
         raise EdgekitError(f"{path}: {error}", "give the config that these weights were trained with") from None
     return settings
-
-
-def foreign_name(framework: str, settings: DetectorSettings) -> str:
-    """A name as torchvision's builders have it, after the framework: "detectron2 maskrcnn_resnet50_fpn"."""
-    depth = next((d for d, built in DEPTHS.items() if built == (settings.blocks, settings.bottleneck)), "")
-    body = f"{RESNET}{depth}"
-    if settings.groups > 1:
-        body = f"resnext{depth}_{settings.groups}x{settings.block_channels[0] // settings.groups}d"
-    return f"{framework} {'maskrcnn' if settings.masks else 'fasterrcnn'}_{body}_fpn"

@@ -10,7 +10,8 @@ import torch
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
 from edgekit.errors import EdgekitError
-from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_by_origin
+from edgekit.model.foreign.config_values import ConfigFields
+from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, settings_by_origin
 from edgekit.model.foreign.detectron2_config import ALWAYS, ASSUMED_ZOO, DEFAULT, Detectron2Rules, detectron2_rules
 from edgekit.model.foreign.rearranging import (
     background_first,
@@ -21,7 +22,8 @@ from edgekit.model.foreign.rearranging import (
     renamed_tensors,
     rgb_stem,
 )
-from edgekit.model.foreign.tensor_shapes import Tensors, check_norms, settings_from_shapes
+from edgekit.model.structure.labels import label
+from edgekit.model.structure.tensor_shapes import Tensors, settings_from_shapes
 
 SUPPORTED = "edgekit reads Detectron2's Mask R-CNN and Faster R-CNN with a ResNet and FPN"
 # Parts of names, in the order they are looked for, and what they are signs of.
@@ -67,14 +69,15 @@ _NAMES = {
 
 def is_detectron2(tensors: Tensors) -> bool:
     """Whether names are those of a model of Detectron2, also one that edgekit does not read."""
-    signs = (
-        r"backbone\.(bottom_up\.|stem\.|res\d\.|fpn_lateral\d)|proposal_generator\.|sem_seg_head\.|res2_0_branch2a_w$"
-    )
+    backbone = r"backbone\.(bottom_up\.|stem\.conv\d\.|res\d\.|fpn_lateral\d)"
+    signs = rf"{backbone}|proposal_generator\.|sem_seg_head\.|res2_0_branch2a_w$"
     return any(re.match(signs, name) for name in tensors)
 
 
-def read_detectron2(tensors: Tensors, config: Mapping[str, Any] | None, path: object) -> Foreign:
-    """A detector from its tensors and its full config (``read_yaml_config``), or None.
+def read_detectron2(
+    tensors: Tensors, config: Mapping[str, Any] | None, path: object, config_file: object = None
+) -> Foreign:
+    """A detector from its tensors and its full config (``read_yaml_config``), or None; errors name its file.
 
     Raises EdgekitError, which names the tensor or the field, for models that edgekit does not read, and where the
     config and the tensors disagree.
@@ -83,11 +86,12 @@ def read_detectron2(tensors: Tensors, config: Mapping[str, Any] | None, path: ob
         if found := next((name for name in tensors if re.match(pattern, name)), None):
             remedy = "; give the zoo's model_final_*.pkl" if "Caffe2" in what else ""
             raise EdgekitError(f"{path}: {found}: is of {what}", SUPPORTED + remedy)
+    _refuse_group_norms(tensors, path)
     renamed = renamed_tensors(tensors, _new_names(tensors, path), path)
-    check_norms(renamed, path)
     shapes = settings_from_shapes(renamed, path)
     classes = count_classes(renamed, path)
-    rules = detectron2_rules(config, shapes, renamed, classes, _file_statistics(tensors, path), path)
+    fields = ConfigFields(config or {}, str(config_file or (path if config is None else f"{path}: config")))
+    rules = detectron2_rules(fields, config is None, shapes, renamed, classes, _file_statistics(tensors, path))
     said = {FILE: {**shapes, **rules.from_file}, CONFIG: rules.fields.said}
     said[DEFAULT if config is not None else ASSUMED_ZOO] = rules.fields.assumed
     settings = settings_by_origin({"Detectron2": ALWAYS, **said}, path)
@@ -98,7 +102,18 @@ def read_detectron2(tensors: Tensors, config: Mapping[str, Any] | None, path: ob
         categories = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
         names = tuple(name for name in categories if name not in ("__background__", "N/A"))
         notes["classes"] = "COCO's, for its 80 rows"
-    return Foreign(foreign_name("detectron2", settings), arranged, settings, names, notes)
+    return Foreign(f"detectron2 {label(settings)}", arranged, settings, names, notes)
+
+
+def _refuse_group_norms(tensors: Tensors, path: object) -> None:
+    """Raise for a norm that has no statistics of batches."""
+    for name in tensors:
+        norm = name.removesuffix(".weight")
+        if norm != name and norm.endswith(".norm") and f"{norm}.running_mean" not in tensors:
+            raise EdgekitError(
+                f"{path}: {name}: has no running_mean beside it, as GroupNorm (GN)",
+                "edgekit reads models with batch norms: BN, FrozenBN, SyncBN",
+            )
 
 
 def _arranged(

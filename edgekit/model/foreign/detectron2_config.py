@@ -9,7 +9,8 @@ from typing import Any
 from edgekit.artifacts.detector_settings import ASSUMED
 from edgekit.model.foreign.config_values import MISSING, ConfigFields
 from edgekit.model.foreign.rearranging import rgb_statistics
-from edgekit.model.foreign.tensor_shapes import BOXES, DEPTHS, MASKS, Tensors
+from edgekit.model.structure.labels import DEPTHS
+from edgekit.model.structure.tensor_shapes import BOXES, MASKS, Tensors
 
 DEFAULT = "Detectron2's default"  # of what a config leaves out
 ASSUMED_ZOO = f"{ASSUMED}: {DEFAULT}"  # without a config
@@ -67,20 +68,20 @@ class Detectron2Rules:
 
 
 def detectron2_rules(
-    config: Mapping[str, Any] | None,
+    fields: ConfigFields,
+    zoo: bool,
     shapes: Mapping[str, Any],
     tensors: Tensors,
     classes: int,
     statistics: Mapping[str, tuple[float, ...]],
-    path: object,
 ) -> Detectron2Rules:
     """The rules of a model whose shapes say ``shapes``; ``statistics`` are the file's own pixel_mean and pixel_std.
 
-    A config that lacks a field means the default of Detectron2's code, no config means the zoo's models with FPN.
+    A config that lacks a field means the default of Detectron2's code; ``zoo``: there is no config, which means the
+    zoo's models with FPN.
 
     Raises EdgekitError for what edgekit does not read, and where the config and the tensors disagree.
     """
-    fields = ConfigFields(config or {}, f"{path}: config" if config is not None else str(path))
     expected = _EXPECTED | (_EXPECTED_OF_MASKS if shapes["masks"] else {})
     for name, supported in expected.items():
         fields.expect(name, *supported)
@@ -93,14 +94,14 @@ def detectron2_rules(
         fields.take(setting, fields.number(name), number)
     for setting, (name, count) in _WHOLE_NUMBERS.items():
         fields.take(setting, fields.whole(name), count)
-    if config is not None and "rpn_pre_nms" in fields.assumed:
+    if not zoo and "rpn_pre_nms" in fields.assumed:
         fields.assumed["rpn_pre_nms"] = 6000
     if shapes["masks"]:
         fields.take("mask_bins", fields.whole("MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION"), 14)
     _take_rpn(fields, shapes)
     _take_pooling(fields, shapes)
     rules = Detectron2Rules(fields)
-    _take_pixels(rules, config is None and shapes["groups"] > 1, statistics)
+    _take_pixels(rules, zoo and shapes["groups"] > 1, statistics)
     return rules
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.errors import EdgekitError
 from edgekit.model.foreign.config_files import DUMPED_PYTHON, parse_python_config
 from edgekit.model.foreign.config_values import ConfigFields
-from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, foreign_name, settings_by_origin
+from edgekit.model.foreign.converted import CONFIG, FILE, Foreign, settings_by_origin
 from edgekit.model.foreign.mmdetection_config import ALWAYS_MMDETECTION, mmdetection_rules
 from edgekit.model.foreign.rearranging import (
     background_first,
@@ -20,11 +20,13 @@ from edgekit.model.foreign.rearranging import (
     renamed_tensors,
     rgb_stem,
 )
-from edgekit.model.foreign.tensor_shapes import BOXES, CLASSES, Tensors, check_norms, settings_from_shapes, shape_of
+from edgekit.model.structure.labels import label
+from edgekit.model.structure.tensor_shapes import BOXES, CLASSES, Tensors, settings_from_shapes, shape_of
 
 READ = "edgekit reads MMDetection's MaskRCNN and FasterRCNN with a ResNet or ResNeXt and FPN"
 # Parts of names, in the order they are looked for, and what they are signs of.
 _OTHERS = {
+    r".*\.gn\d?\.": "a model with GroupNorm (GN), not with batch norms",
     r"rpn_head\.stages\.": "a cascade RPN",
     r"roi_head\.(bbox|mask)_head\.\d+\.": "a Cascade R-CNN or HTC",
     r"(roi_head\.)?(semantic_head|semantic_roi_extractor|panoptic|glbctx_head)": "a panoptic or semantic model",
@@ -34,7 +36,7 @@ _OTHERS = {
     r"roi_head\.bbox_head\.(conv_branch|fc_branch|res_block)\.": "a Double-Head R-CNN",
     r"roi_head\.bbox_head\.(cls|reg)_(convs|fcs)\.": "a box head whose branches are not shared",
     r"backbone\..*(conv_offset|conv2_offset)": "a model with deformable convolutions",
-    r"backbone\.stem\.": "a ResNet with a deep stem (ResNetV1d)",
+    r"backbone\.stem\.\d": "a ResNet with a deep stem (ResNetV1d)",
     r"neck\.(downsample_convs|pafpn_convs)\.": "a PAFPN",
     r"neck\.\d+\.": "a model with several necks",
     r"neck\.(?!lateral_convs\.|fpn_convs\.)": "a neck other than an FPN",
@@ -72,18 +74,21 @@ def is_mmdetection(tensors: Tensors) -> bool:
 
 
 def read_mmdetection(
-    tensors: Tensors, meta: Mapping[str, Any], config: Mapping[str, Any] | None, path: object
+    tensors: Tensors,
+    meta: Mapping[str, Any],
+    config: Mapping[str, Any] | None,
+    path: object,
+    config_file: object = None,
 ) -> Foreign:
     """A detector from its tensors, the checkpoint's ``meta``, and its full config (``read_python_config``).
 
-    Without ``config`` the text in ``meta`` is read. Raises EdgekitError, which names the tensor or the field, for
-    models that edgekit does not read, and where the config and the tensors disagree.
+    Without ``config`` the text in ``meta`` is read; ``config_file`` is what errors name. Raises EdgekitError, which
+    names the tensor or the field, for models that edgekit does not read, and where config and tensors disagree.
     """
     for pattern, what in _OTHERS.items():
         if found := next((name for name in tensors if re.match(pattern, name)), None):
             raise EdgekitError(f"{path}: {found}: is of {what}", READ)
     renamed = renamed_tensors(tensors, _new_names(tensors, path), path)
-    check_norms(renamed, path)
     shapes = settings_from_shapes(renamed, path)
     rows = {name: shape_of(renamed, f"{name}.weight", 2, path)[0] for name in (CLASSES, BOXES)}
     if rows[BOXES] == 4 * rows[CLASSES]:
@@ -92,7 +97,7 @@ def read_mmdetection(
             "convert it with MMDetection 2's tools/upgrade_model_version.py, or train with MMDetection 2 or 3",
         )
     classes = count_classes(renamed, path)
-    fields = _config_fields(meta, config, path)
+    fields = _config_fields(meta, config, path, config_file)
     rules = mmdetection_rules(fields, shapes, renamed, classes)
     by_origin = {"MMDetection": ALWAYS_MMDETECTION, FILE: shapes, **rules.assumed}
     said = FILE if config is None else CONFIG
@@ -106,13 +111,15 @@ def read_mmdetection(
         arranged, more = rgb_stem(arranged)
         notes |= more
     notes |= rules.notes
-    name = foreign_name("mmdetection", settings)
+    name = f"mmdetection {label(settings)}"
     return Foreign(name, arranged, settings, _class_names(meta, classes, path), notes)
 
 
-def _config_fields(meta: Mapping[str, Any], config: Mapping[str, Any] | None, path: object) -> ConfigFields:
+def _config_fields(
+    meta: Mapping[str, Any], config: Mapping[str, Any] | None, path: object, config_file: object
+) -> ConfigFields:
     if config is not None:
-        return ConfigFields(config, f"{path}: config")
+        return ConfigFields(config, str(config_file or f"{path}: config"))
     key = next((key for key in ("cfg", "config") if isinstance(meta.get(key), str) and meta[key].strip()), None)
     if key is None:
         raise EdgekitError(f"{path}: meta.cfg and meta.config: hold no config", DUMPED_PYTHON)

@@ -10,7 +10,7 @@ from edgekit.artifacts.detector_settings import ASSUMED
 from edgekit.model.foreign.config_values import MISSING, ConfigFields
 from edgekit.model.foreign.mmdetection_parts import expect_parts, expect_shapes
 from edgekit.model.foreign.mmdetection_photos import PhotoRules, photo_rules
-from edgekit.model.foreign.tensor_shapes import Tensors
+from edgekit.model.structure.tensor_shapes import Tensors
 
 _DEFAULT = "MMDetection's default"
 # What MMDetection's code does where a config leaves it out; other values that are left out are assumed.

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgekit.model.foreign.config_values import MISSING, ConfigFields
-from edgekit.model.foreign.tensor_shapes import BOXES, DEPTHS, MASKS, Tensors
+from edgekit.model.structure.labels import DEPTHS
+from edgekit.model.structure.tensor_shapes import BOXES, MASKS, Tensors
 
 _NORMS = ("BN", "SyncBN", "MMSyncBN", "BN2d", "NaiveSyncBatchNorm2d")
 _BOX_CODERS = ("DeltaXYWHBBoxCoder",)
-_BOX_HEADS = ("Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "ConvFCBBoxHead")
+# The number of convolutions that each kind of box head has, None where a field says it.
+_BOX_HEADS = {"Shared2FCBBoxHead": 0, "Shared4Conv1FCBBoxHead": 4, "ConvFCBBoxHead": None}
 # Types that have to be there, by the place of what they are the type of.
 _TYPES: dict[str, tuple[str, ...]] = {
     "model": ("MaskRCNN", "FasterRCNN"),
@@ -19,7 +21,7 @@ _TYPES: dict[str, tuple[str, ...]] = {
     "model.rpn_head": ("RPNHead",),
     "model.rpn_head.anchor_generator": ("AnchorGenerator",),
     "model.roi_head": ("StandardRoIHead",),
-    "model.roi_head.bbox_head": _BOX_HEADS,
+    "model.roi_head.bbox_head": tuple(_BOX_HEADS),
     "model.roi_head.bbox_roi_extractor": ("SingleRoIExtractor",),
 }
 _MASK_TYPES: dict[str, tuple[str, ...]] = {
@@ -114,6 +116,11 @@ def expect_shapes(fields: ConfigFields, shapes: Mapping[str, Any], tensors: Tens
         f"{head}.roi_feat_size": (shapes["box_bins"], "bins"),
         f"{head}.num_classes": (classes, "class rows without background:"),
     }
+    kind = fields.text(f"{head}.type")
+    convs = _BOX_HEADS.get(kind.rsplit(".", 1)[-1])
+    if convs not in (None, len(shapes["box_convs"])):
+        fields.agree(f"{head}.type", kind, len(shapes["box_convs"]), "convolutions:")
+    compared[f"{head}.num_shared_convs"] = (len(shapes["box_convs"]), "convolutions")
     if shapes["masks"]:
         compared[f"{mask}.num_convs"] = (len(shapes["mask_convs"]), "convolutions")
         compared[f"{mask}.num_classes"] = (classes, "classes of boxes:")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from edgekit.errors import EdgekitError
-from edgekit.model.foreign.tensor_shapes import (
+from edgekit.model.structure.tensor_shapes import (
     ANCHOR_BOXES,
     BOXES,
     CLASSES,

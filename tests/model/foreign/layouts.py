@@ -53,8 +53,11 @@ def detectron2_model(
     channels: str = "BGR",
     sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,)),
     depth: int = 50,
+    convs: int = 0,
+    norms: str = "",
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Detectron2's tensors and config; ``agnostic`` predicts one box and mask for all classes."""
+    """Detectron2's tensors and config; ``agnostic`` predicts one box and mask for all classes, and ``convs`` are those
+    of the box head."""
     config = copy.deepcopy(DETECTRON2)
     model = config["MODEL"]
     model["RESNETS"] |= {"DEPTH": depth, "NUM_GROUPS": groups, "STRIDE_IN_1X1": stride_in_1x1}
@@ -62,11 +65,12 @@ def detectron2_model(
     model["MASK_ON"] = masks
     model["ROI_HEADS"]["NUM_CLASSES"] = classes
     model["ROI_BOX_HEAD"]["CLS_AGNOSTIC_BBOX_REG"] = model["ROI_MASK_HEAD"]["CLS_AGNOSTIC_MASK"] = agnostic
+    model["ROI_BOX_HEAD"] |= {"NUM_CONV": convs, "NUM_FC": 1 if convs else 2, "NORM": norms}
     config["INPUT"]["FORMAT"] = channels
     random = Random(seed)
     plan = _body(random, BLOCKS[depth], groups, detectron2_plan, config, counted=False)
     _neck_and_rpn(random, plan, len(sizes[0]) * 3)
-    _heads(random, plan, classes, agnostic, masks)
+    _heads(random, plan, classes, agnostic, masks, bool(norms))
     return _calibrated(random.tensors, detectron2_plan(random.tensors, config)), config
 
 
@@ -81,8 +85,11 @@ def mmdetection_model(
     scales: tuple[float, ...] = (8,),
     scale_major: bool = True,
     depth: int = 50,
+    convs: bool = False,
+    norms: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """MMDetection's tensors and config; ``style`` caffe takes BGR and halves in 1x1 convolutions."""
+    """MMDetection's tensors and config; ``style`` caffe takes BGR and halves in 1x1 convolutions, and ``convs`` are
+    four in the box head."""
     config = copy.deepcopy(MMDETECTION)
     model = config["model"]
     roi = model["roi_head"]
@@ -94,13 +101,15 @@ def mmdetection_model(
         model["data_preprocessor"] |= {"bgr_to_rgb": False, "mean": [103.53, 116.28, 123.675], "std": [1.0, 1.0, 1.0]}
     model["rpn_head"]["anchor_generator"] |= {"scales": list(scales), "scale_major": scale_major}
     roi["bbox_head"] |= {"num_classes": classes, "reg_class_agnostic": agnostic}
+    if convs:
+        roi["bbox_head"] |= {"type": "Shared4Conv1FCBBoxHead", "norm_cfg": _NORM if norms else None}
     roi["mask_head"] |= {"num_classes": classes, "class_agnostic": agnostic}
     if not masks:
         del roi["mask_head"], roi["mask_roi_extractor"]
     random = Random(seed)
     plan = _body(random, BLOCKS[depth], groups, mmdetection_plan, config, counted=True)
     _neck_and_rpn(random, plan, len(scales) * 3)
-    _heads(random, plan, classes, agnostic, masks)
+    _heads(random, plan, classes, agnostic, masks, norms)
     return _calibrated(random.tensors, mmdetection_plan(random.tensors, config)), config
 
 
@@ -144,11 +153,16 @@ def _neck_and_rpn(random: Random, plan: Plan, anchors: int) -> None:
     random.layer(deltas, 4 * anchors, FPN, 1, 1, gain=0.2)
 
 
-def _heads(random: Random, plan: Plan, classes: int, agnostic: bool, masks: bool) -> None:
-    first, second = plan.products
+def _heads(random: Random, plan: Plan, classes: int, agnostic: bool, masks: bool, norms: bool) -> None:
+    for conv, norm in plan.box_convs:
+        if norms:
+            random.weight(conv, FPN, FPN, 3, 3)
+            random.norm(norm, FPN, counted=False)
+        else:
+            random.layer(conv, FPN, FPN, 3, 3)
     scores, boxes = plan.predictors
-    random.layer(first, FEATURES, FPN * 7 * 7)
-    random.layer(second, FEATURES, FEATURES)
+    for number, name in enumerate(plan.products):
+        random.layer(name, FEATURES, FEATURES if number else FPN * 7 * 7)
     random.layer(scores, classes + 1, FEATURES, gain=2.5)
     random.layer(boxes, 4 * (1 if agnostic else classes), FEATURES, gain=0.5)
     if masks:

@@ -44,7 +44,8 @@ class Plan:
     anchors: tuple[Tensor, ...]  # [A, 4] of each level, around 0
     rpn_numbers: tuple[int, int, float]  # before NMS, after it, its threshold
     by_probability: bool  # proposals are ordered by sigmoids, in which large logits are equal, or by logits
-    products: tuple[str, str]
+    box_convs: tuple[tuple[str, str], ...]  # each with its norm
+    products: tuple[str, ...]
     predictors: tuple[str, str]
     mask_convs: tuple[str, ...]
     mask_ends: tuple[str, str]
@@ -63,7 +64,10 @@ def detect(t: Tensors, plan: Plan, image: Tensor) -> Found:
     size = (image.shape[0], image.shape[1])
     levels = pyramid(t, plan, prepared(image, plan))
     proposals = propose(t, plan, levels, size)
-    pooled = pool(levels[:-1], proposals, 7, plan).flatten(1)
+    pooled = pool(levels[:-1], proposals, 7, plan)
+    for conv, norm in plan.box_convs:
+        pooled = functional.relu(normed(t, norm, functional.conv2d(pooled, *layer(t, conv), padding=1)))
+    pooled = pooled.flatten(1)
     for name in plan.products:
         pooled = functional.relu(functional.linear(pooled, t[f"{name}.weight"], t[f"{name}.bias"]))
     logits, deltas = (functional.linear(pooled, t[f"{n}.weight"], t[f"{n}.bias"]) for n in plan.predictors)
@@ -98,8 +102,7 @@ def pyramid(t: Tensors, plan: Plan, x: Tensor, seen: Callable[[str, Tensor], Non
         norm = plan.norm(name)
         if seen is not None:
             seen(norm, x)
-        mean, var = t[f"{norm}.running_mean"], t[f"{norm}.running_var"]
-        return functional.batch_norm(x, mean, var, t[f"{norm}.weight"], t[f"{norm}.bias"], eps=1e-5)
+        return normed(t, norm, x)
 
     x = functional.max_pool2d(functional.relu(conv_norm("stem", x, 2)), 3, 2, 1)
     stages = []
@@ -114,6 +117,19 @@ def pyramid(t: Tensors, plan: Plan, x: Tensor, seen: Callable[[str, Tensor], Non
             x = functional.relu(conv_norm(f"{name}.conv3", out) + shortcut)
         stages.append(x)
     return _fpn(t, plan, stages)
+
+
+def normed(t: Tensors, norm: str, x: Tensor) -> Tensor:
+    """The output of a batch norm, or the input where the model has none of this name."""
+    if f"{norm}.weight" not in t:
+        return x
+    mean, var = t[f"{norm}.running_mean"], t[f"{norm}.running_var"]
+    return functional.batch_norm(x, mean, var, t[f"{norm}.weight"], t[f"{norm}.bias"], eps=1e-5)
+
+
+def layer(t: Tensors, name: str) -> tuple[Tensor, Tensor | None]:
+    """A layer's weight and, where it has one, its bias."""
+    return t[f"{name}.weight"], t.get(f"{name}.bias")
 
 
 def _fpn(t: Tensors, plan: Plan, stages: list[Tensor]) -> list[Tensor]:
@@ -215,7 +231,8 @@ def detectron2_plan(t: Tensors, config: Mapping[str, Any]) -> Plan:
         anchors=tuple(anchors(s, r, ratios_outer=False) for s, r in zip(sizes, ratios, strict=True)),
         rpn_numbers=(rpn["PRE_NMS_TOPK_TEST"], rpn["POST_NMS_TOPK_TEST"], rpn["NMS_THRESH"]),
         by_probability=False,
-        products=("roi_heads.box_head.fc1", "roi_heads.box_head.fc2"),
+        box_convs=tuple((n, f"{n}.norm") for n in (f"roi_heads.box_head.conv{i + 1}" for i in range(box["NUM_CONV"]))),
+        products=tuple(f"roi_heads.box_head.fc{i + 1}" for i in range(box["NUM_FC"])),
         predictors=("roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred"),
         mask_convs=tuple(f"roi_heads.mask_head.mask_fcn{i}" for i in range(1, 5)) if model["MASK_ON"] else (),
         mask_ends=("roi_heads.mask_head.deconv", "roi_heads.mask_head.predictor"),
@@ -234,7 +251,8 @@ def mmdetection_plan(t: Tensors, config: Mapping[str, Any]) -> Plan:
     model = config["model"]
     body, roi, photos = model["backbone"], model["roi_head"], model["data_preprocessor"]
     generator, rpn, rcnn = model["rpn_head"]["anchor_generator"], *(model["test_cfg"][n] for n in ("rpn", "rcnn"))
-    layer, ratios_outer = roi["bbox_roi_extractor"]["roi_layer"], generator.get("scale_major", True)
+    roi_layer, ratios_outer = roi["bbox_roi_extractor"]["roi_layer"], generator.get("scale_major", True)
+    convs = 4 if roi["bbox_head"]["type"].startswith("Shared4Conv") else 0
 
     def norm(name: str) -> str:
         if name == "stem":
@@ -256,12 +274,15 @@ def mmdetection_plan(t: Tensors, config: Mapping[str, Any]) -> Plan:
         ),
         rpn_numbers=(rpn["nms_pre"], rpn["max_per_img"], rpn["nms"]["iou_threshold"]),
         by_probability=True,
-        products=("roi_head.bbox_head.shared_fcs.0", "roi_head.bbox_head.shared_fcs.1"),
+        box_convs=tuple(
+            (f"{n}.conv", f"{n}.bn") for n in (f"roi_head.bbox_head.shared_convs.{i}" for i in range(convs))
+        ),
+        products=tuple(f"roi_head.bbox_head.shared_fcs.{i}" for i in range(1 if convs else 2)),
         predictors=("roi_head.bbox_head.fc_cls", "roi_head.bbox_head.fc_reg"),
         mask_convs=tuple(f"roi_head.mask_head.convs.{i}.conv" for i in range(4)) if "mask_head" in roi else (),
         mask_ends=("roi_head.mask_head.upsample", "roi_head.mask_head.conv_logits"),
-        aligned=layer.get("aligned", True),
-        sampling=layer["sampling_ratio"],
+        aligned=roi_layer.get("aligned", True),
+        sampling=roi_layer["sampling_ratio"],
         box_weights=tuple(1 / s for s in roi["bbox_head"]["bbox_coder"]["target_stds"]),
         numbers=(rcnn["score_thr"], rcnn["nms"]["iou_threshold"], rcnn["max_per_img"]),
         bgr=not photos["bgr_to_rgb"],

@@ -28,12 +28,16 @@ DETECTRON2: dict[str, dict[str, Any]] = {
     "one class": {"classes": 1},
     "ResNeXt": {"groups": 2, "stride_in_1x1": False},
     "two sizes, RGB": {"sizes": TWO_SIZES, "channels": "RGB"},
+    "box convolutions": {"convs": 4},
+    "box convolutions with norms": {"convs": 2, "norms": "SyncBN"},
 }
 MMDETECTION: dict[str, dict[str, Any]] = {
     "pytorch": {},
     "caffe, boxes of all classes": {"style": "caffe", "masks": False, "agnostic": True},
     "ResNeXt": {"groups": 2},
     "two scales": {"scales": (4, 8)},
+    "box convolutions": {"convs": True},
+    "box convolutions with norms": {"convs": True, "norms": True},
     "scales outer": {"scales": (4, 8), "scale_major": False},
 }
 

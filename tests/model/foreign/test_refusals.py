@@ -74,6 +74,7 @@ def changed(config: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
         ("MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE", True),
         ("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIAlignRotated"),
         ("MODEL.ROI_BOX_HEAD.NUM_CONV", 4),
+        ("MODEL.ROI_BOX_HEAD.NORM", "GN"),
         ("MODEL.ROI_MASK_HEAD.POOLER_TYPE", "ROIAlign"),
         ("MODEL.ROI_MASK_HEAD.POOLER_SAMPLING_RATIO", 2),
         ("INPUT.FORMAT", "L"),
@@ -104,6 +105,8 @@ def test_detectron2s_config(field: str, value: Any) -> None:
         ("model.rpn_head.bbox_coder.target_stds", [0.1, 0.1, 0.2, 0.2]),
         ("model.roi_head.type", "CascadeRoIHead"),
         ("model.roi_head.bbox_head.type", "DoubleConvFCBBoxHead"),
+        ("model.roi_head.bbox_head.type", "Shared4Conv1FCBBoxHead"),
+        ("model.roi_head.bbox_head.norm_cfg.type", "GN"),
         ("model.roi_head.bbox_head.num_classes", 80),
         ("model.roi_head.bbox_head.loss_cls.use_sigmoid", True),
         ("model.roi_head.bbox_head.bbox_coder.target_means", [0.1, 0.0, 0.0, 0.0]),
@@ -130,13 +133,17 @@ def test_mmdetections_config(field: str, value: Any) -> None:
         ("detectron2", "backbone.res5.0.conv1.weight", "DC5"),
         ("detectron2", "roi_heads.mask_head.point_head.fc1.weight", "PointRend"),
         ("detectron2", "backbone.bottom_up.patch_embed.proj.weight", "body other than a ResNet"),
+        ("detectron2", "roi_heads.box_head.conv1.norm.weight", "GroupNorm"),
         ("detectron2", "something.else", "something.else"),
         ("mmdetection", "roi_head.bbox_head.0.fc_cls.weight", "Cascade"),
         ("mmdetection", "roi_head.mask_iou_head.fcs.0.weight", "Mask Scoring"),
+        ("mmdetection", "backbone.stem.0.weight", "ResNetV1d"),
         ("mmdetection", "neck.pafpn_convs.0.conv.weight", "PAFPN"),
         ("mmdetection", "backbone.layer2.0.conv2.conv_offset.weight", "deformable"),
         ("mmdetection", "backbone.stages.0.blocks.0.norm1.weight", "body other than a ResNet"),
         ("mmdetection", "bbox_head.retina_cls.weight", "one-stage"),
+        ("mmdetection", "roi_head.bbox_head.shared_convs.0.gn.weight", "GroupNorm"),
+        ("mmdetection", "backbone.layer1.0.gn1.weight", "GroupNorm"),
         ("mmdetection", "something.else", "something.else"),
     ],
 )
@@ -184,7 +191,8 @@ def test_caffe2s_names_and_group_norms() -> None:
 def test_mmdetection_without_a_config_or_of_version_1() -> None:
     tensors, config = model_of["mmdetection"]()
     assert is_mmdetection(tensors)
-    assert not is_detectron2(tensors)
+    for stem in ({}, {"backbone.stem.0.weight": torch.zeros(1)}, {"backbone.stem.conv.conv.weight": torch.zeros(1)}):
+        assert not is_detectron2({**tensors, **stem})
     assert "meta.cfg" in refused("mmdetection", tensors, None)
     first = {**tensors, "roi_head.bbox_head.fc_reg.weight": torch.zeros(16, 32)}
     assert "MMDetection 1" in refused("mmdetection", first, config)

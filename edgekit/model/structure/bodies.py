@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import functools
+import math
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 
 import torch
+import torchvision
 from torch import nn
-from torchvision.models import get_model_builder
+from torchvision.models import get_model_builder, get_model_weights, list_models
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
 from edgekit.artifacts.detector_settings import RESNET, DetectorSettings
+from edgekit.errors import EdgekitError
 
-MOBILE = ("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small")  # torchvision's, whose ``features`` are bodies
+# Beginnings of torchvision's names of models: the part of such a model that is its body, and a tensor that only it has.
+FAMILIES = {
+    "mobilenet": ("features", r"1\.(conv|block)\.0\."),
+    "efficientnet": ("features", r"1\.0\.block\.0\."),
+    "convnext": ("features", r"1\.0\.layer_scale"),
+    "mnasnet": ("layers", r"8\.0\.layers\."),
+    "shufflenet": ("", r"stage2\.0\.branch1\."),
+}
+BODIES = "torchvision's ResNet, ResNeXt, Wide ResNet, MobileNet, EfficientNet, ConvNeXt, MNASNet or ShuffleNet"
+CLASSIFIER = ("avgpool", "fc")  # the layers of a whole model that are not its body
+COUNTER = "num_batches_tracked"
 
 
 def backbone_of(settings: DetectorSettings) -> BackboneWithFPN:
@@ -25,8 +39,8 @@ def backbone_of(settings: DetectorSettings) -> BackboneWithFPN:
         stages = {f"layer{i}": channels for i, channels in enumerate(settings.stage_channels, start=1)}
         channels = [stages[level] for level in settings.levels]
     else:
-        body = get_model_builder(settings.body)(weights=None).features
-        channels = [mobile_channels(settings.body)[level] for level in settings.levels]
+        body = body_of(settings.body)
+        channels = [body_channels(settings.body)[level] for level in settings.levels]
     return BackboneWithFPN(
         body,
         {level: str(number) for number, level in enumerate(settings.levels)},
@@ -80,26 +94,60 @@ def _block(settings: DetectorSettings, stage: int, before: int, stride: int = 1)
     return block
 
 
+def body_of(name: str) -> nn.Module:
+    """The body in one of torchvision's models, with random weights; its children run one after the other."""
+    part = next((part for prefix, (part, _) in FAMILIES.items() if name.startswith(prefix)), None)
+    if part is None or name not in list_models(torchvision.models):
+        raise EdgekitError(f"body {name}: is none that edgekit builds", f"edgekit builds {BODIES}")
+    return get_model_builder(name)(weights=None).get_submodule(part)
+
+
 @functools.cache
-def mobile_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors of one of ``MOBILE``."""
+def body_shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors of ``body_of``."""
     with torch.device("meta"):
-        state = get_model_builder(name)(weights=None).features.state_dict()
+        state = body_of(name).state_dict()
     return {n: tuple(tensor.shape) for n, tensor in state.items()}
 
 
 @functools.cache
-def mobile_channels(name: str) -> dict[str, int]:
-    """How many channels each layer of one of ``MOBILE`` gives."""
+def body_channels(name: str) -> dict[str, int]:
+    """How many channels each layer of ``body_of`` gives, in their order."""
     with torch.device("meta"):
-        features = get_model_builder(name)(weights=None).features
-    return {number: layer.out_channels for number, layer in features.named_children()}
+        body, x = body_of(name).eval(), torch.zeros(1, 3, 64, 64)
+        channels = {}
+        for layer, module in body.named_children():
+            if layer in CLASSIFIER:
+                break
+            x = module(x)
+            channels[layer] = x.shape[1]
+    return channels
 
 
-def mobile_named(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Which of ``MOBILE`` has tensors of these shapes, perhaps among others."""
-    for name in MOBILE:
-        known = mobile_shapes(name)
-        if shapes and all(known.get(n) == shape for n, shape in shapes.items()):
-            return name
+def body_named(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Which of torchvision's models has a body with tensors of these shapes; its last layers may be missing."""
+    own = {name: shape for name, shape in shapes.items() if not name.endswith(COUNTER)}
+    layers = {name.split(".")[0] for name in own}
+    for prefix, (_, sign) in FAMILIES.items():
+        if any(re.match(sign, name) for name in own):
+            for name in _large_enough(prefix, own):
+                known = {n: s for n, s in body_shapes(name).items() if n.split(".")[0] in layers}
+                if own == {n: s for n, s in known.items() if not n.endswith(COUNTER)}:
+                    return name
     return None
+
+
+def _large_enough(prefix: str, own: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The models of a family that have at least as many parameters as there are here, the smallest first."""
+    least = sum(math.prod(shape) for name, shape in own.items() if "running_" not in name)
+    names = [name for name in list_models(torchvision.models) if name.startswith(prefix)]
+    parameters = {name: next(iter(get_model_weights(name))).meta["num_params"] for name in names}
+    return sorted((name for name in names if parameters[name] >= least), key=lambda name: parameters[name])
+
+
+@functools.cache
+def body_eps(name: str) -> float:
+    """The epsilon of the batch norms of ``body_of``."""
+    with torch.device("meta"):
+        norms = [module for module in body_of(name).modules() if isinstance(module, nn.BatchNorm2d)]
+    return norms[0].eps if norms else 1e-5
