@@ -1,0 +1,129 @@
+"""Annotations that a model contradicts: objects that it finds where none is annotated, and objects of other classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torchvision.ops import box_iou
+
+from edgekit.adaptation.features.rois import covered
+from edgekit.checking.class_facts import SMALL_AREA, canvas_scale
+from edgekit.checking.judging import Judgement
+from edgekit.data.annotations.dataset import Photo
+
+SURE = 0.75  # a probability from which on a model is believed
+NEAR_ZERO = 0.05  # a probability of an object's own class that contradicts it
+KNOWN = 0.5  # the middle probability of its own objects from which on a class is known well enough to judge any
+ELSEWHERE = 0.3  # a detection that overlaps annotated objects by less (IoU) shows another object
+PART = 0.7  # a detection of which more is inside an annotated object of its class shows a part of it
+MISSING, WRONG, UNLIKELY = "missing label", "wrong label", "unlike its class"
+KINDS = (MISSING, WRONG, UNLIKELY)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A probable fault of the annotations: in which photo, what kind, the box [x, y, w, h] in pixels of the photo.
+
+    ``annotated`` is the class as annotated, "" where nothing is; ``found`` is the class that the model found, "" where
+    it found none. ``score`` is how sure the model is that the annotation is wrong, 0 to 1.
+    """
+
+    kind: str
+    photo: Path
+    annotated: str
+    found: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A photo with what a model says of it, which has learned the classes with the labels in ``known``."""
+
+    photo: Photo
+    judgement: Judgement
+    known: frozenset[int]
+
+
+def find_suspects(
+    judged: Sequence[Judged], names: Mapping[int, str], first_new: int, size: tuple[int, int]
+) -> tuple[tuple[Suspect, ...], tuple[str, ...]]:
+    """The suspects, by kind the surest first, and the classes that the model does not know well enough to judge.
+
+    ``names`` are the annotated classes by label, those from ``first_new`` on learned from these photos.
+    """
+    own: dict[int, list[float]] = {label: [] for label in names}
+    for one in judged:
+        for row, label in zip(one.judgement.probabilities, one.judgement.labels.tolist(), strict=True):
+            if label in one.known:
+                own[label].append(float(row[label]))
+    trusted = {label for label, values in own.items() if values and median(values) >= KNOWN}
+    found: list[Suspect] = []
+    for one in judged:
+        labels = sorted(trusted & one.known)
+        place = placer(one.photo, size)
+        found += _missing(one, labels, names, place)
+        found += _doubtful(one, labels, names, first_new, place)
+    ranked = sorted(found, key=lambda s: (KINDS.index(s.kind), -s.score, str(s.photo), s.box))
+    return tuple(ranked), tuple(name for label, name in names.items() if label not in trusted)
+
+
+Placer = Callable[[torch.Tensor], tuple[float, float, float, float]]
+
+
+def placer(photo: Photo, size: tuple[int, int]) -> Placer:
+    """A function from a box [4] xyxy on the canvas to [x, y, w, h] in the photo."""
+    x_scale, y_scale = canvas_scale(photo, size)
+
+    def place(box: torch.Tensor) -> tuple[float, float, float, float]:
+        x0, y0, x1, y1 = (float(v) for v in box)
+        x, y = max(0.0, x0 / x_scale), max(0.0, y0 / y_scale)
+        right, bottom = min(photo.width, x1 / x_scale), min(photo.height, y1 / y_scale)
+        return round(x, 1), round(y, 1), round(right - x, 1), round(bottom - y, 1)
+
+    return place
+
+
+def _missing(one: Judged, labels: Sequence[int], names: Mapping[int, str], place: Placer) -> list[Suspect]:
+    """Sure detections where no object is annotated."""
+    judged, suspects = one.judgement, []
+    for label in labels:
+        sure = (judged.found_labels == label) & (judged.scores >= SURE)
+        boxes, scores = judged.found[sure], judged.scores[sure]
+        if len(judged.boxes) and len(boxes):
+            own = judged.boxes[judged.labels == label]
+            alone = box_iou(boxes, judged.boxes).amax(dim=1) < ELSEWHERE
+            if len(own):
+                alone &= covered(boxes, own).amax(dim=1) < PART
+            boxes, scores = boxes[alone], scores[alone]
+        suspects += [
+            Suspect(MISSING, one.photo.path, "", names[label], round(float(score), 3), place(box))
+            for box, score in zip(boxes, scores, strict=True)
+        ]
+    return suspects
+
+
+def _doubtful(
+    one: Judged, labels: Sequence[int], names: Mapping[int, str], first_new: int, place: Placer
+) -> list[Suspect]:
+    """Annotated objects that are surely of another class, or hardly of their own."""
+    suspects = []
+    judged = one.judgement
+    for box, label, row in zip(judged.boxes, judged.labels.tolist(), judged.probabilities, strict=True):
+        if label not in one.known:
+            continue
+        own = float(row[label])
+        # A base model calls what it never learned by the name of what it knows: weak evidence against a new class.
+        against_base = label < first_new or own < NEAR_ZERO
+        others = [other for other in labels if other != label and (other >= first_new or against_base)]
+        best = max(others, key=lambda other: float(row[other]), default=None)
+        if best is not None and own < 1 - SURE and float(row[best]) >= SURE:
+            score = float(row[best]) * (1 - own)
+            suspects.append(Suspect(WRONG, one.photo.path, names[label], names[best], round(score, 3), place(box)))
+        elif label in labels and own < NEAR_ZERO and float((box[2:] - box[:2]).prod()) >= SMALL_AREA:
+            suspects.append(Suspect(UNLIKELY, one.photo.path, names[label], "", round(1 - own, 3), place(box)))
+    return suspects
