@@ -49,6 +49,7 @@ def random_pack(
     parents: Sequence[Pack] = (),
     base: str | Path = "demo",
     precision: str = "fp32",
+    size: tuple[int, int] | None = None,
 ) -> Pack:
     """A pack for a checkpoint; its weights depend on its name."""
     weights, meta = read_checkpoint(base)
@@ -61,6 +62,7 @@ def random_pack(
         tuple(f"{name} {number}" for number in range(classes)),
         fingerprint(weights.tensors, meta),
         tensors_of(generation, first),
+        size or meta.input_size,
         meta.architecture,
         precision,
         tuple(Parent(parent.name, parent.sha256) for parent in parents),

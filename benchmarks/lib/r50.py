@@ -61,7 +61,9 @@ def random_pack(checkpoint: Path, output: Path, classes: tuple[str, ...]) -> Pat
     torch.manual_seed(1)
     generation = new_generation(base.predictors, len(classes), "random", base.meta.categories, adapter=True)
     tensors = tensors_of(generation)
-    write_pack(output, Pack(output.stem, classes, base.meta.fingerprint, tensors, base.meta.architecture))
+    write_pack(
+        output, Pack(output.stem, classes, base.meta.fingerprint, tensors, base.meta.input_size, base.meta.architecture)
+    )
     return output
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.adaptation.bases import Adaptable, PartsBase, open_base
+from edgekit.adaptation.bases import Adaptable, CheckpointBase, PartsBase, open_base
 from edgekit.adaptation.features.feature_cache import FeatureStore
 from edgekit.adaptation.inputs import ExtraData, read_inputs
 from edgekit.adaptation.job import Job
@@ -17,6 +17,7 @@ from edgekit.adaptation.learning.held_out import proposed_objects
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.adaptation.learning.training import Training
 from edgekit.adaptation.proof import Proof
+from edgekit.artifacts.input_sizes import LOW_SCALE, choose_input_size, median_share
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import proof_of
 from edgekit.artifacts.outputs import check_outputs
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 MOST_TOLD = 10  # of what is left out, before training
 LOW_RECALL = 0.8  # of the RPN, below which advice is given
-LOW_SCALE = 0.8  # of a photo on the canvas, as a share of the model's own resizing rule, below which advice is given
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,8 @@ def adapt(
         _check_base(source, model, output, learning)
         has_masks = source.predictors.mask_predictor is not None
         inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, skip_bad_images)
+        if size is None:
+            source = _suited(source, inputs.learn)
         output_folder(output.absolute().parent)
         say, track = (say, track) if ranks.first else (unsaid, silent)
         _say_skipped(inputs.skipped, say)
@@ -123,6 +125,14 @@ def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Lea
         raise EdgekitError(f"{base}: joint scoring needs the checkpoint", "give the checkpoint it was exported from")
     if learning.train == "mask" and source.predictors.mask_predictor is None:
         raise EdgekitError("--train mask: the base model, a Faster R-CNN, has no masks", "give predictors or last:K")
+
+
+def _suited(base: Adaptable, photos: Sequence[Photo]) -> Adaptable:
+    """The base with the input size that suits the photos, where it can have any and nobody has chosen one."""
+    if not isinstance(base, CheckpointBase) or not base.has_default_size:
+        return base
+    choice = choose_input_size(base.meta.settings, [(photo.height, photo.width) for photo in photos])
+    return base if choice.size == choice.default else base.with_input_size(choice.size)
 
 
 def _say_skipped(skipped: tuple[str, ...], say: Say) -> None:
@@ -167,7 +177,7 @@ def _run(
             proof_seconds=round(proof_seconds, 2),
             training=training,
             proof=proof,
-            advice=(*_advice(proposed, inputs.objects, training), *_canvas_advice(inputs.learn, meta)),
+            advice=(*_canvas_advice(inputs.learn, meta), *_advice(proposed, inputs.objects, training)),
             skipped=inputs.skipped,
         )
 
@@ -187,15 +197,17 @@ def _advice(proposed: dict[str, int], objects: dict[str, int], training: Trainin
     return tuple(advice)
 
 
-def _canvas_advice(photos: Sequence[Photo], meta: ModelMeta) -> list[str]:
-    """What the user should know where the canvas does not suit the photos: portraits on a landscape canvas."""
-    middle = sorted(photos, key=lambda photo: photo.height / photo.width)[len(photos) // 2]
-    shape, size = (middle.height, middle.width), meta.input_size
-    share = min(size[0] / shape[0], size[1] / shape[1]) / meta.settings.photo_scale(shape)
+def _canvas_advice(photos: Sequence[Photo], meta: ModelMeta) -> tuple[str, ...]:
+    """What the user should know of the input size: that another than the model's own was chosen, or would be better."""
+    shapes = [(photo.height, photo.width) for photo in photos]
+    choice = choose_input_size(meta.settings, shapes)
+    if meta.input_size == choice.size:
+        return choice.notes
+    share = median_share(meta.settings, meta.input_size, shapes)
     if share >= LOW_SCALE:
-        return []
-    height, width = meta.settings.input_size_for(shape)
-    return [
-        f"photos of {shape[1]}x{shape[0]} pixels run at {share:.0%} of the scale that the model was trained with, on a "
-        f"canvas of {size[0]}x{size[1]}: give --size {height}x{width} here, and to edgekit export"
-    ]
+        return ()
+    (height, width), (better_height, better_width) = meta.input_size, choice.size
+    return (
+        f"the photos run at {share:.0%} of the scale that the model was trained with, on an input of {height}x{width}: "
+        f"{better_height}x{better_width} would suit them (--size, here and in edgekit export)",
+    )

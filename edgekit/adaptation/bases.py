@@ -23,7 +23,7 @@ from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import kind_of, resolve
 from edgekit.artifacts.onnx_files import OnnxFile, open_onnx, write_onnx
 from edgekit.artifacts.pack_files import SUFFIX as PACK
-from edgekit.artifacts.pack_files import Pack, read_installed
+from edgekit.artifacts.pack_files import Pack, input_size_with, read_installed
 from edgekit.artifacts.safetensors_files import read_safetensors, tensors_sha256
 from edgekit.deployment.assembly.assembling import write_checkpoint_trunk
 from edgekit.deployment.assembly.reading_back import heads_of, read_heads
@@ -64,7 +64,7 @@ class CheckpointBase:
         packs: Sequence[Pack] = (),
     ) -> None:
         self.path, self.weights, self.sha256, self.packs = path, weights, weights.sha256, packs
-        module, meta = build_model(path, weights, meta, size)
+        module, meta = build_model(path, weights, meta, input_size_with(packs, meta, size))
         self.own_meta = replace(meta, fingerprint=fingerprint(weights.tensors, meta))
         module, self.meta = with_packs(module, self.own_meta, packs, path)
         self.module = module.requires_grad_(False)
@@ -82,6 +82,15 @@ class CheckpointBase:
     def session(self) -> Session:
         """The module in PyTorch."""
         return TorchSession(self.module, self.meta)
+
+    @property
+    def has_default_size(self) -> bool:
+        """Whether nobody has chosen the input size yet."""
+        return not self.packs and self.meta.input_size == self.meta.settings.input_size
+
+    def with_input_size(self, size: tuple[int, int]) -> CheckpointBase:
+        """The same base with another input size."""
+        return CheckpointBase(self.path, self.weights, self.own_meta, size)
 
     def with_pack(self, pack: Pack) -> CheckpointBase:
         """The same base with one more pack."""

@@ -205,6 +205,7 @@ class Job:
             classes=self.inputs.classes,
             base=meta.fingerprint,
             tensors=tensors_of(generation, first_mask_layer(self.base.predictors)),
+            input_size=meta.input_size,
             architecture=meta.architecture,
             precision=meta.precision,
             parents=tuple(Parent(record.name, record.sha256) for record in meta.packs),

@@ -38,14 +38,15 @@ class Pack:
     """The rows and hidden layers of the classes that one adaptation added, and what they belong to.
 
     ``tensors`` are named as in ``model.predictors.Generation``. ``base`` is the fingerprint of the model it was trained
-    on (``model.checkpoint.fingerprint``), ``precision`` the one of that model's features. ``proof`` and ``training``
-    say how it was made.
+    on (``model.checkpoint.fingerprint``), ``input_size`` (height, width) and ``precision`` are those of that model's
+    features. ``proof`` and ``training`` say how it was made.
     """
 
     name: str
     classes: tuple[str, ...]
     base: str
     tensors: Mapping[str, np.ndarray]
+    input_size: tuple[int, int]
     architecture: str = ""
     precision: str = "fp32"
     parents: tuple[Parent, ...] = ()
@@ -56,7 +57,7 @@ class Pack:
     @cached_property
     def sha256(self) -> str:
         """The digest of all that decides what it detects."""
-        about = json.dumps([self.classes, self.base, self.precision, [p.sha256 for p in self.parents]])
+        about = json.dumps([self.classes, self.base, self.input_size, self.precision, [p.sha256 for p in self.parents]])
         return tensors_sha256(self.tensors, about)
 
     @property
@@ -77,6 +78,7 @@ def write_pack(path: Path, pack: Pack) -> None:
         "name": pack.name,
         "classes": pack.classes,
         "base": pack.base,
+        "input_size": pack.input_size,
         "architecture": pack.architecture,
         "precision": pack.precision,
         "parents": [vars(parent) for parent in pack.parents],
@@ -100,7 +102,9 @@ def read_pack(path: Path) -> Pack:
         said = about.pop("sha256")
         parents = tuple(Parent(str(p["name"]), str(p["sha256"])) for p in about.pop("parents"))
         classes = tuple(str(name) for name in about.pop("classes"))
-        pack = Pack(tensors=tensors, classes=classes, parents=parents, **{**about, "name": path.stem})
+        height, width = (int(side) for side in about.pop("input_size"))
+        about |= {"name": path.stem, "input_size": (height, width)}
+        pack = Pack(tensors=tensors, classes=classes, parents=parents, **about)
         _check_shapes(pack)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EdgekitError(f"{path}: its description is damaged: {error}", "copy it again, or adapt again") from None
@@ -151,9 +155,15 @@ def ordered(packs: Sequence[Pack], built_in: Sequence[PackRecord] = ()) -> list[
     return result
 
 
+def input_size_with(packs: Sequence[Pack], meta: ModelMeta, size: tuple[int, int] | None = None) -> tuple[int, int]:
+    """The input size of a model that can run at any: the one asked for, else that of the features that its packs were
+    trained on, else its own."""
+    return size or (packs[0].input_size if packs else meta.input_size)
+
+
 def check_fits(pack: Pack, meta: ModelMeta, source: Path, force: bool = False) -> None:
     """Raise EdgekitError if a pack was trained on another model than ``source``, or, without ``force``, on features of
-    another precision, or if the model has one of its classes."""
+    another input size or precision, or if the model has one of its classes."""
     if not meta.fingerprint:
         raise EdgekitError(f"{source}: does not say which base model it is", "export it again with this edgekit")
     if pack.base != meta.fingerprint:
@@ -165,6 +175,12 @@ def check_fits(pack: Pack, meta: ModelMeta, source: Path, force: bool = False) -
         raise EdgekitError(
             f"pack {pack.name}: was trained on {pack.precision} features, and {source} computes {meta.precision}",
             f"adapt {source} itself, or install the pack into a folder with --force",
+        )
+    if not force and pack.input_size != meta.input_size:
+        (height, width), (h, w) = pack.input_size, meta.input_size
+        raise EdgekitError(
+            f"pack {pack.name}: was trained with an input of {height}x{width}, and {source} has one of {h}x{w}",
+            f"adapt again with --size {h}x{w}, export with --size {height}x{width}, or install the pack with --force",
         )
     by_packs = {record.number: f"pack {record.name}" for record in meta.packs}
     for number, classes in enumerate(meta.generations):

@@ -37,7 +37,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @shared.base_classes_option
 @shared.architecture_option
 @shared.settings_option
-@click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
+@click.option("--size", type=Size(), default=None, help="Input height and width.  [default: what suits the photos]")
 @click.option("--trunk", default="onnx", show_default=True, help="What runs the frozen trunk: onnx, tensorrt or torch.")
 @click.option("--views", type=int, default=None, help="Views per photo.  [default: 3, up to 36 with few photos]")
 @click.option("--cache", type=FILE, default=None, help="Folder for trunks and features.  [default: ~/.cache/edgekit]")

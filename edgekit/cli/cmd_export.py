@@ -16,6 +16,7 @@ from edgekit.cli.shared_options import FILE, Names, Size
 @click.argument("model")
 @click.option("-o", "--output", type=FILE, required=True, help="File (.onnx, .engine; .pth, .safetensors), or folder.")
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: the model's own]")
+@click.option("--images", type=FILE, default=None, help="Folder of photos that the input's size is to suit.")
 @click.option("--format", default="onnx", show_default=True, help="onnx, or torchvision: a state dict it loads.")
 @shared.overlaps_option("keep")
 @shared.pack_option

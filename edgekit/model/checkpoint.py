@@ -10,7 +10,7 @@ import torch
 
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import TORCHVISION, kind_of, resolve
-from edgekit.artifacts.pack_files import Pack
+from edgekit.artifacts.pack_files import Pack, input_size_with
 from edgekit.artifacts.safetensors_files import tensors_sha256, write_safetensors
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size, without_weights
@@ -46,12 +46,13 @@ def load_model(
 ) -> tuple[GenerationalRCNN, ModelMeta]:
     """Read a checkpoint (a file, torchvision's name or an embedded model's) as a module in eval mode, in float32.
 
-    ``hints`` describe a checkpoint that edgekit did not write; ``size`` replaces the input's (height, width).
+    ``hints`` describe a checkpoint that edgekit did not write; ``size`` replaces the input's (height, width), which is
+    else that of the ``packs``, if there are some, or the model's own.
     ``force`` takes packs that were trained on features of another precision.
     """
     path = resolve(model)
     weights, meta = read_checkpoint(model, hints)
-    module, meta = build_model(path, weights, meta, size)
+    module, meta = build_model(path, weights, meta, input_size_with(packs, meta, size))
     if not packs:
         return module, meta
     return with_packs(module, replace(meta, fingerprint=fingerprint(weights.tensors, meta)), packs, path, force)

@@ -35,7 +35,7 @@ def pack(name: str, *classes: str, parents: Sequence[Pack] = (), **more: Any) ->
     }
     tensors = {key: rng.normal(size=shape).astype(np.float32) for key, shape in rows.items()}
     own = tuple(Parent(parent.name, parent.sha256) for parent in parents)
-    return Pack(name, names, BASE, tensors, META.architecture, parents=own, **more)
+    return Pack(name, names, BASE, tensors, **{"input_size": META.input_size, "parents": own, **more})
 
 
 def rewritten(path: Path, change: Callable[[dict[str, Any], dict[str, np.ndarray]], None]) -> Path:
@@ -74,8 +74,8 @@ def test_a_pack_is_called_as_its_file_and_known_by_what_is_in_it(file: Path, tmp
     assert (before.name, after.name) == ("farm", "other name")
     assert before.sha256 == after.sha256
     changes: list[dict[str, Any]] = [{"classes": ("cow", "duck")}, {"base": "cd" * 32}, {"precision": "int8"}]
-    changes += [{"parents": (Parent("a", "0"),)}, {"tensors": pack("farm", "cow").tensors}]
-    assert len({dataclasses.replace(before, **change).sha256 for change in [{}, *changes]}) == 6
+    changes += [{"parents": (Parent("a", "0"),)}, {"tensors": pack("farm", "cow").tensors}, {"input_size": (96, 64)}]
+    assert len({dataclasses.replace(before, **change).sha256 for change in [{}, *changes]}) == 7
     assert dataclasses.replace(before, proof={"model_sha256": before.sha256}, name="x").sha256 == before.sha256
 
 
@@ -118,6 +118,8 @@ def test_a_newer_format_and_another_hash_are_refused(file: Path) -> None:
         (lambda about, _: about.pop("parents"), "parents"),
         (lambda about, _: about.update(parents=[3]), "subscriptable"),
         (lambda about, _: about.update(classes=3), "iterable"),
+        (lambda about, _: about.update(input_size=[64]), "expected 2"),
+        (lambda about, _: about.pop("input_size"), "input_size"),
         (lambda about, _: about.update(more=3), "more"),
     ],
 )
@@ -182,6 +184,12 @@ def test_packs_stand_on_the_generations_that_their_base_model_has() -> None:
         ({"base": "cd" * 32}, {}, "was trained on the model cdcdcdcdcdcd; model.onnx is abababababab", "base model"),
         ({}, {"fingerprint": ""}, "model.onnx: does not say which base model it is", "export it again"),
         ({"precision": "int8"}, {}, "was trained on int8 features, and model.onnx computes fp32", "--force"),
+        (
+            {"input_size": (64, 96)},
+            {"input_size": (96, 64)},
+            "an input of 64x96, and model.onnx has one of 96x64",
+            "--size 96x64",
+        ),
         ({}, {"precision": "int8"}, "was trained on fp32 features, and model.onnx computes int8", "adapt model.onnx"),
         ({"classes": ("dog",)}, {}, "model.onnx already has the class dog", "omit the pack"),
         ({"classes": ("Dog",)}, {}, "'Dog' and 'dog' differ only by case", "omit the pack"),

@@ -11,7 +11,7 @@ import onnx
 from edgekit.artifacts.graph_shapes import GraphShape
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import resolve
-from edgekit.artifacts.pack_files import Pack, Parent, combined, ordered
+from edgekit.artifacts.pack_files import Pack, Parent, combined, input_size_with, ordered
 from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.deployment.assembly.graph_cache import cached_graph
 from edgekit.deployment.assembly.trunk_files import write_trunk
@@ -42,7 +42,7 @@ def assemble(
 ) -> tuple[onnx.ModelProto, ModelMeta]:
     """The static graph of a checkpoint with packs for one image per run, and what the model is."""
     weights, meta = read_checkpoint(model, hints)
-    path, shape = resolve(model), replace(shape, size=check_size(shape.size or meta.input_size))
+    path, shape = resolve(model), replace(shape, size=check_size(input_size_with(packs, meta, shape.size)))
     meta = replace(meta, input_size=shape.input_size, fingerprint=fingerprint(weights.tensors, meta))
     graph = base_graph(path, weights, meta, shape, track)
     grown = combined(meta, packs, path)
@@ -53,11 +53,18 @@ def assemble(
 
 
 def assemble_base(
-    model: str | Path, shape: GraphShape, hints: CheckpointHints = CheckpointHints(), track: Track = silent
+    model: str | Path,
+    shape: GraphShape,
+    hints: CheckpointHints = CheckpointHints(),
+    later: Sequence[Pack] = (),
+    track: Track = silent,
 ) -> tuple[onnx.ModelProto, ModelMeta, list[Pack]]:
-    """The static graph of a checkpoint's base model, what that is, and the generations built into it as packs."""
+    """The static graph of a checkpoint's base model, what that is, and the generations built into it as packs.
+
+    The graph suits the packs ``later``, which are to be used with it.
+    """
     weights, meta = read_checkpoint(model, hints)
-    path, shape = resolve(model), replace(shape, size=check_size(shape.size or meta.input_size))
+    path, shape = resolve(model), replace(shape, size=check_size(input_size_with(later, meta, shape.size)))
     meta = replace(meta.as_base(), input_size=shape.input_size)
     base, built_in = split_generations(weights.tensors, meta.group_sizes)
     alone = replace(meta, generations=meta.generations[:1], parents=(), fingerprint=base_sha256(base, meta))
@@ -65,10 +72,8 @@ def assemble_base(
     for number, generation in enumerate(built_in, start=1):
         parents = tuple(Parent(packs[p - 1].name, packs[p - 1].sha256) for p in meta.parents_of(number))
         tensors = tensors_of(generation, mask_layer_in(base))
-        classes = meta.generations[number]
-        packs.append(
-            Pack(f"generation-{number}", classes, alone.fingerprint, tensors, meta.architecture, parents=parents)
-        )
+        classes, about = meta.generations[number], (alone.input_size, meta.architecture)
+        packs.append(Pack(f"generation-{number}", classes, alone.fingerprint, tensors, *about, parents=parents))
     return base_graph(path, weights, meta, shape, track), alone, packs
 
 

@@ -7,14 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgekit.artifacts.graph_shapes import GraphShape
+from edgekit.artifacts.input_sizes import CanvasChoice, choose_input_size
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.pack_files import Pack
+from edgekit.data.annotations.photo_files import photo_size
+from edgekit.data.images import list_images
 from edgekit.deployment.assembly.assembling import assemble
 from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.deployment.export.starting_graph import StartingGraph
 from edgekit.errors import EdgekitError
 from edgekit.model.architectures import check_size, limit
-from edgekit.model.checkpoint import load_model
+from edgekit.model.checkpoint import load_model, read_checkpoint
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track
 from edgekit.runtime.selection import selected
@@ -42,6 +45,12 @@ def of_checkpoint(
         for _ in track(range(1), "building the static graph"):
             graph = to_onnx(module, replace(shape, size=check_size(meta.input_size)))
     return StartingGraph(graph, meta, reference(model, hints, packs, shape))
+
+
+def suited_input_size(model: str | Path, hints: CheckpointHints, images: Path) -> CanvasChoice:
+    """The input size of a checkpoint that suits the photos of a folder, by their headers."""
+    _, meta = read_checkpoint(model, hints)
+    return choose_input_size(meta.settings, [photo_size(path) for path in list_images(images)])
 
 
 def reference(

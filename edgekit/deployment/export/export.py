@@ -45,6 +45,7 @@ def export(
     format: str = "onnx",
     hints: CheckpointHints = CheckpointHints(),
     shape: GraphShape = GraphShape(),
+    images: str | Path | None = None,
     conversion: Conversion = Conversion(),
     engine: EngineOptions = EngineOptions(),
     input: str | None = None,
@@ -58,7 +59,9 @@ def export(
     """Write a model as a static ONNX graph, on request as a TensorRT engine too, or as torchvision's state dict.
 
     ``model`` is a checkpoint, a torchvision detector that the program has constructed (see ``save``) or, to be
-    converted, built or served without PyTorch, a graph that this function wrote; ``packs`` are added to it. ``format``
+    converted, built or served without PyTorch, a graph that this function wrote; ``packs`` are added to it. ``images``
+    is a folder of photos which the input's size is to suit, where ``shape`` gives none (without both, it is the one
+    that the packs were trained with, or the model's own). ``format``
     is "onnx" or "torchvision" (.pth, .safetensors: one softmax over all classes). ``input`` is "uint8" ([N, H, W, 3],
     the default) or "float" (float32 [N, 3, H, W], 0 to 255), ``labels`` "int64" (the default) or "int32". An ``output``
     without a suffix is a folder: the model in parts. ``triton`` is a model repository to write into. ``verify`` is a
@@ -73,6 +76,7 @@ def export(
             format=format,
             hints=left,
             shape=shape,
+            images=Path(images) if images is not None else None,
             conversion=conversion,
             engine=engine,
             input=input,
@@ -91,9 +95,24 @@ def _write(request: ExportRequest, track: Track) -> Export:
     device = check_request(request)
     if request.format == "torchvision":
         return _state_dict(request)
+    request, notes = _suited(request)
     if request.in_parts:
-        return write_in_parts(request, device, photos_to_compare_on(request), track)
-    return _graph(request, device, track)
+        result = write_in_parts(request, device, photos_to_compare_on(request), track)
+    else:
+        result = _graph(request, device, track)
+    return replace(result, notes=(*notes, *result.notes))
+
+
+def _suited(request: ExportRequest) -> tuple[ExportRequest, tuple[str, ...]]:
+    """The request with the input size that suits its photos, if it has some, and what to say of it."""
+    if request.images is None:
+        return request, ()
+    if kind_of(request.path) == "onnx":
+        open_finished(request.path, ["--images"])
+    from edgekit.deployment.export.checkpoint_graph import suited_input_size
+
+    choice = suited_input_size(request.model, request.hints, request.images)
+    return replace(request, shape=replace(request.shape, size=choice.size)), choice.notes
 
 
 def _megabytes(output: Path) -> float:

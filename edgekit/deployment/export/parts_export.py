@@ -91,5 +91,5 @@ def _base(request: ExportRequest, packs: list[Pack], track: Track) -> tuple[Star
     check_numbers(shape)
     if request.precision in ("fp16", "int8"):
         check_calibration(replace(request.conversion, precision=request.precision))
-    graph, meta, built_in = assemble_base(request.model, shape, request.hints, track)
+    graph, meta, built_in = assemble_base(request.model, shape, request.hints, packs, track)
     return StartingGraph(graph, meta, reference(request.model, request.hints, packs, shape)), built_in

@@ -45,6 +45,7 @@ class ExportRequest:
     format: str
     hints: CheckpointHints
     shape: GraphShape
+    images: Path | None
     conversion: Conversion
     engine: EngineOptions
     input: str | None
@@ -92,7 +93,8 @@ class ExportRequest:
     @property
     def inputs(self) -> list[Any]:
         """All that is read."""
-        return [self.model, *self.packs, *self.hints.files, self.conversion.calibration, self.photos]
+        folders = [self.images, self.conversion.calibration, self.photos]
+        return [self.model, *self.packs, *self.hints.files, *folders]
 
     @cached_property
     def engine_only(self) -> bool:
@@ -119,6 +121,8 @@ def check_request(request: ExportRequest) -> Target | None:
         _check_weights_only(request)
         check_outputs([request.output], request.inputs, request.force)
         return None
+    if request.images is not None and request.shape.size is not None:
+        raise EdgekitError("--images --size: both say what the input's size is", "omit one")
     _check_precision(request)
     device = _check_engine(request)
     if request.photos is not None:
@@ -176,7 +180,7 @@ def _check_names(request: ExportRequest) -> None:
 
 def _check_weights_only(request: ExportRequest) -> None:
     """Raise for options of a graph, which a state dict has not."""
-    files = {"triton": request.triton, "verify": request.photos}
+    files = {"images": request.images, "triton": request.triton, "verify": request.photos}
     types = {"input": request.input, "labels": request.labels}
     if options := given(request.shape, request.conversion, request.engine, **files, **types):
         raise EdgekitError(f"--format torchvision: holds weights only, no {', '.join(options)}", "omit these options")
