@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.adaptation.splitting import split
 from edgekit.artifacts.class_names import find_alike
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.formats import detect_format, read_dataset

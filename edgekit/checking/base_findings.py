@@ -13,6 +13,7 @@ from edgekit.adaptation.inputs import Inputs
 from edgekit.adaptation.job import Job
 from edgekit.adaptation.learning.held_out import proposed_objects
 from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.artifacts.class_names import find_alike
 from edgekit.checking.class_facts import LISTED, ObjectPlace
 from edgekit.checking.first_adaptation import first_adaptation
 from edgekit.checking.halves import halves
@@ -34,6 +35,7 @@ class BaseFindings:
     architecture: str
     input_size: tuple[int, int]
     new_classes: tuple[str, ...]
+    alike: str  # a class that is nearly named as one of the base model's, in words
     proposed: dict[str, int]  # annotated objects that the RPN proposes, by class
     missed: tuple[ObjectPlace, ...]  # the largest of those that it does not, at most ``LISTED``
     suspects: tuple[Suspect, ...]  # by kind, the surest first
@@ -67,6 +69,7 @@ def base_findings(
         architecture=meta.architecture,
         input_size=meta.input_size,
         new_classes=classes,
+        alike=find_alike(classes, meta.categories),
         proposed=proposed_objects(prepared.learn, labels),
         missed=_missed(judged, names, meta.input_size),
         suspects=suspects,

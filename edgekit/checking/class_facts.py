@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.artifacts.detector_settings import DetectorSettings
 from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
 from edgekit.data.images import fitted_size
 
@@ -104,12 +103,6 @@ def photo_shapes(photos: Sequence[Photo]) -> tuple[PhotoShape, ...]:
     """The shapes of the photos, the most frequent first."""
     counts = Counter((photo.height, photo.width) for photo in photos)
     return tuple(PhotoShape(*shape, number) for shape, number in counts.most_common())
-
-
-def suggested_canvas(photos: Sequence[Photo], settings: DetectorSettings) -> tuple[int, int]:
-    """The canvas (H, W) that a detector's resizing rule makes of the photo of the middle aspect."""
-    middle = sorted(photos, key=lambda photo: photo.height / photo.width)[len(photos) // 2]
-    return settings.input_size_for((middle.height, middle.width))
 
 
 def _quantiles(areas: Sequence[float]) -> tuple[float, ...]:

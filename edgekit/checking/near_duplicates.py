@@ -53,10 +53,12 @@ def duplicate_groups(hashes: np.ndarray, near: int = NEAR) -> np.ndarray:
     return group
 
 
-def near_duplicates(paths: Sequence[Path], held_out: Sequence[bool], group: np.ndarray) -> tuple[NearDuplicates, ...]:
+def near_duplicates(
+    paths: Sequence[Path], held_out: Sequence[bool], groups: Sequence[int]
+) -> tuple[NearDuplicates, ...]:
     """The groups of two photos or more, first those over the split, then the largest."""
     members: dict[int, list[int]] = {}
-    for place, number in enumerate(group.tolist()):
+    for place, number in enumerate(groups):
         members.setdefault(number, []).append(place)
     found = [
         NearDuplicates(
