@@ -1,53 +1,62 @@
-"""COCO JSON: read, checked and written."""
+"""COCO JSON: read and written."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
-from edgekit.data.annotations.labelme import is_labelme
-from edgekit.data.annotations.objects import make_annotation
+from edgekit.data.annotations import fault_kinds as kinds
+from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.dataset import Dataset
+from edgekit.data.annotations.faults import Faults
+from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
 from edgekit.errors import EdgekitError
-from edgekit.files.reading import read_text, refuse_special
 from edgekit.files.whole_files import write_text
 
+Row = dict[str, Any]
 
-def read_coco(annotations: Path, folders: Sequence[Path]) -> Dataset:
-    """Read a COCO JSON file, with its photos in the first of the folders that holds all of them."""
-    document = _read_json(annotations)
-    if is_labelme(document):
-        raise EdgekitError(f"{annotations}: holds the labels of one photo", f"give the folder: {annotations.parent}")
+
+def is_coco(source: AnnotationSource) -> bool:
+    """Whether a source is a COCO JSON file, of whatever task, or a folder that holds one."""
+    return _is_document(source.document) or any(map(_is_document, source.documents.values()))
+
+
+def read_coco(source: AnnotationSource, faults: Faults) -> DatasetRecord:
+    """Read a COCO JSON file, or the one of a folder, with its photos by their id."""
+    file, document = _file_of(source)
+    _refuse_other_tasks(file, document)
     try:
-        names = {int(c["id"]): str(c["name"]) for c in document["categories"]}
-        _check_unique((int(c["id"]) for c in document["categories"]), f"{annotations}: two categories have the id")
-        _check_unique((str(c["name"]) for c in document["categories"]), f"{annotations}: two categories are named")
-        _check_unique((int(i["id"]) for i in document["images"]), f"{annotations}: two images have the id")
-        paths = (os.path.normpath(str(i["file_name"])) for i in document["images"])
-        _check_unique(paths, f"{annotations}: two images are of the file")
-        files = {int(i["id"]): str(i["file_name"]) for i in document["images"]}
-        sizes = {int(i["id"]): _size(i, annotations) for i in document["images"]}
-        objects: dict[int, list[Annotation]] = {i: [] for i in files}
+        images = _images(file, document["images"], faults)
+        names, shared = _categories(file, document["categories"], document["annotations"], faults)
+        objects: dict[str, list[ObjectRecord]] = {key: [] for key in images}
+        repeated = {_id(row["id"]) for row in document["images"]} - set(images)
         for number, row in enumerate(document["annotations"]):
-            where = f"{annotations}: annotation {row.get('id', number)}"
-            image = int(row["image_id"])
-            if image not in objects or int(row["category_id"]) not in names:
-                raise EdgekitError(
-                    f"{where} refers to an image or a category that the file does not list",
-                    "export the annotations again",
-                )
-            objects[image].append(_annotation(where, row, names[int(row["category_id"])], sizes[image]))
+            image, category, where = (
+                _id(row["image_id"]),
+                _id(row["category_id"]),
+                f"annotation {row.get('id', number)}",
+            )
+            if category in shared:
+                faults.add(kinds.SHARED_CATEGORY, file, where, shared[category])
+            elif category not in names:
+                faults.add(kinds.UNKNOWN_CATEGORY, file, where, f"category {category}")
+            elif image in objects:
+                objects[image].append(_object(file, where, row, names[category], faults))
+            elif image not in repeated:
+                faults.add(kinds.UNKNOWN_IMAGE, file, where, f"image {image}")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise EdgekitError(
-            f"{annotations}: is not COCO JSON ({type(error).__name__}: {error})",
+            f"{file}: is not COCO JSON ({type(error).__name__}: {error})",
             "it needs the lists images, annotations and categories",
         ) from None
-    folder = _folder_of_all(annotations, list(files.values()), folders)
-    photos = tuple(Photo(i, folder / files[i], *sizes[i], tuple(objects[i])) for i in sorted(files))
-    return Dataset(annotations, tuple(names.values()), photos)
+    photos = [
+        PhotoRecord(_name(row), file, tuple(objects[key]), (row.get("height"), row.get("width")))
+        for key, row in images.items()
+    ]
+    return DatasetRecord(file, tuple(dict.fromkeys(names.values())), tuple(photos))
 
 
 def write_dataset(dataset: Dataset, images: Path | None = None) -> None:
@@ -56,7 +65,7 @@ def write_dataset(dataset: Dataset, images: Path | None = None) -> None:
     Photos are named by their paths relative to the folder ``images``, without it by their file names alone.
     """
     ids = {name: i for i, name in enumerate(dataset.categories, start=1)}
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for photo in dataset.photos:
         for a in photo.annotations:
             row = {"image_id": photo.id, "category_id": ids[a.category], "bbox": list(a.bbox), "area": a.area}
@@ -68,61 +77,90 @@ def write_dataset(dataset: Dataset, images: Path | None = None) -> None:
     write_text(dataset.file, json.dumps({"format": "edgekit COCO 1"} | parts))
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(read_text(path))
-    except FileNotFoundError:
-        raise EdgekitError(f"{path}: no such file", "give the annotations' JSON file") from None
-    except (OSError, ValueError) as error:
-        raise EdgekitError(f"{path}: is not COCO JSON ({error})", "give the annotations' JSON file") from None
+def _is_document(document: Any) -> bool:
+    if isinstance(document, list):  # detections, as COCO's evaluation takes them
+        return bool(document) and isinstance(document[0], dict) and {"image_id", "category_id"} <= set(document[0])
+    return isinstance(document, dict) and "images" in document and "annotations" in document
 
 
-def _folder_of_all(file: Path, names: list[str], folders: Sequence[Path]) -> Path:
-    """The first folder that holds all photos: a photo of the same name in another may be another photo."""
-    lacking = {folder: [n for n in names if not (folder / n).is_file()] for folder in folders}
-    best = min(lacking, key=lambda folder: len(lacking[folder]))
-    if lacking[best]:
-        lost = best / lacking[best][0]
-        refuse_special(lost)
-        others = "".join(f", nor are all in {folder}" for folder in lacking if folder != best)
+def _file_of(source: AnnotationSource) -> tuple[Path, Any]:
+    if not source.path.is_dir():
+        return source.path, source.document
+    found = [(file, document) for file, document in source.documents.items() if _is_document(document)]
+    if len(found) > 1:
+        names = ", ".join(file.name for file, _ in found)
+        raise EdgekitError(f"{source.path}: holds several COCO files: {names}", f"give one, e.g. {found[0][0]}")
+    return found[0]
+
+
+def _refuse_other_tasks(file: Path, document: Any) -> None:
+    """Raise for the JSON of COCO's tasks that annotate no objects by boxes or masks."""
+    if isinstance(document, list):
+        raise EdgekitError(f"{file}: holds detections in COCO's result format, no annotations", "give the annotations")
+    rows = [row for row in document["annotations"] or () if isinstance(row, dict)]
+    if any("segments_info" in row for row in rows):
         raise EdgekitError(
-            f"{lost}: named in {file} but not there ({len(lacking[best])} of {len(names)} are missing){others}",
-            "give the folder that holds all photos with --images",
+            f"{file}: is COCO panoptic JSON, whose masks are in PNG files",
+            "give the instances' JSON, or convert it with panopticapi's panoptic2detection_coco_format.py",
         )
-    return best
+    shaped = any(row.get("bbox") or row.get("segmentation") for row in rows)
+    for key, task in (("caption", "captions"), ("keypoints", "keypoints")):
+        if not shaped and any(key in row for row in rows):
+            raise EdgekitError(f"{file}: is COCO JSON of {task} only, no boxes or masks", "give the instances' JSON")
 
 
-def _check_unique(values: Iterable[int | str], message: str) -> None:
-    seen: set[int | str] = set()
-    for value in values:
-        if value in seen:
-            raise EdgekitError(f"{message} {value}", "make them one, or give each its own")
-        seen.add(value)
+def _id(value: Any) -> str:
+    """An id as it is compared: 1, 1.0 and "1" are the same."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
-def _size(image: dict[str, Any], file: Path) -> tuple[int, int]:
-    height, width = image["height"], image["width"]
-    if not (0 < height < float("inf") and 0 < width < float("inf")):
-        raise EdgekitError(f"{file}: image {image['id']} is {width}x{height} pixels", "give it its file's size")
-    return int(height), int(width)
+def _images(file: Path, rows: Sequence[Row], faults: Faults) -> dict[str, Row]:
+    """The images by id, in the order of ids that are numbers; those of one id that differ are not used."""
+    images: dict[str, Row] = {}
+    doubtful = set()
+    for row in rows:
+        key = _id(row["id"])
+        other = images.setdefault(key, row)
+        if other == row and other is not row:
+            faults.add(kinds.IMAGE_AGAIN, file, f"image {key}")
+        elif other is not row:
+            faults.add(kinds.ANNOTATED_TWICE, file, f"image {key}", f"{_name(other)} and {_name(row)} have this id")
+            doubtful.add(key)
+    used = [key for key in images if key not in doubtful]
+    ordered = sorted(used, key=int) if all(key.isdecimal() for key in used) else used
+    return {key: images[key] for key in ordered}
 
 
-def _annotation(where: str, row: dict[str, Any], category: str, size: tuple[int, int]) -> Annotation:
-    outline = row.get("segmentation") or None
-    if outline is not None and not isinstance(outline, dict if "counts" in outline else list):
-        raise EdgekitError(f"{where}: its segmentation is neither polygons nor RLE", "export the annotations again")
-    try:
-        return make_annotation(
-            where,
-            category,
-            size,
-            box=row["bbox"],
-            polygons=outline if isinstance(outline, list) else (),
-            rle=outline if isinstance(outline, dict) else None,
-            iscrowd=bool(row.get("iscrowd", 0)),
-            area=float(row.get("area") or 0),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise EdgekitError(
-            f"{where}: is not COCO's ({type(error).__name__}: {error})", "export the annotations again"
-        ) from None
+def _name(image: Row) -> str:
+    return str(image.get("file_name") or image.get("coco_url") or f"image {image['id']}")
+
+
+def _categories(
+    file: Path, rows: Sequence[Row], annotations: Sequence[Row], faults: Faults
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The names by id, and, of ids that could mean several categories, why; an unused category is omitted there."""
+    annotated = {_id(row["category_id"]) for row in annotations}
+    pairs = list(dict.fromkeys((_id(row["id"]), str(row["name"])) for row in rows))
+    used = [pair for pair in pairs if pair[0] in annotated]
+    names_used = {name for _, name in used}
+    unused = [pair for pair in pairs if pair[0] not in annotated and pair[1] not in names_used]
+    kept = [pair for pair in pairs if pair in used or pair in unused]
+    ids, names = Counter(i for i, _ in used), Counter(name for _, name in used)
+    shared = {i: f"id {i}" for i, _ in used if ids[i] > 1} | {i: f"{i}: {n!r}" for i, n in used if names[n] > 1}
+    for key, name in pairs:
+        if (key, name) not in kept:
+            faults.add(kinds.UNUSED_CATEGORY, file, f"category {key}", name)
+    return {i: name for i, name in kept if i not in shared}, shared
+
+
+def _object(file: Path, where: str, row: Row, category: str, faults: Faults) -> ObjectRecord:
+    """One annotation; a list of numbers where polygons are meant is one polygon."""
+    outline, box = row.get("segmentation") or None, row.get("bbox") or None
+    polygons = outline if isinstance(outline, list) else ()
+    if polygons and not isinstance(polygons[0], list):
+        faults.add(kinds.FLAT_POLYGON, file, where)
+        polygons = [polygons]
+    if box is None and outline:
+        faults.add(kinds.NOT_THE_BOX, file, where)
+    rle = outline if outline is not None and not isinstance(outline, list) else None
+    return ObjectRecord(where, category, box, polygons, rle, area=row.get("area"), iscrowd=row.get("iscrowd"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgekit.data.annotations.records import DatasetRecord
 from edgekit.data.annotations.voc import is_voc, read_voc
 from edgekit.data.annotations.yolo import is_yolo, read_yolo
 from edgekit.errors import EdgekitError
-from edgekit.files.reading import check_folder
+from edgekit.files.reading import check_folder, list_files, read_text
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,13 @@ FORMATS = (
 )
 
 
-def read_dataset(annotations: Path, *images: Path, split: str = "", options: ReadingOptions = ReadingOptions()) -> Dataset:
+def read_dataset(
+    annotations: Path, *images: Path, split: str = "", options: ReadingOptions = ReadingOptions()
+) -> Dataset:
     """Read annotated photos in any of ``FORMATS``, told by what ``annotations`` is.
 
-    The photos are looked for in the folders ``images``; a YOLO dataset's are all those in the first. ``split`` picks one
-    of the splits that a YOLO data.yaml names (train, val, test) instead, other formats have none. Raises an
+    The photos are looked for in the folders ``images``; a YOLO dataset's are all those in the first. ``split`` picks
+    one of the splits that a YOLO data.yaml names (train, val, test) instead, other formats have none. Raises an
     ``AnnotationError`` that holds all that is wrong, and an ``EdgekitError`` where nothing can be read.
     """
     faults = Faults(options)
@@ -58,10 +61,49 @@ def collect_dataset(source: AnnotationSource, faults: Faults) -> Dataset:
     the dataset is what is left."""
     for folder in source.images:
         check_folder(folder, "give the folder that holds the photos")
-    record = detect_format(source).read(source, faults)
-    return build_dataset(record, source.images, faults)
+    own = Faults(faults.options)
+    record = detect_format(source).read(source, own)
+    dataset = build_dataset(record, source.images, own)
+    faults.extend(own)
+    return dataset
 
 
 def detect_format(source: AnnotationSource) -> Format:
     """The format of annotations; raises where it is none that edgekit reads, or could be several."""
-    raise EdgekitError(f"{source.path}: ", "")
+    path = source.path
+    if not path.exists():
+        raise EdgekitError(f"{path}: no such file", f"give the annotations: {_known()}")
+    found = [form for form in FORMATS if form.recognises(source)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = " and ".join(form.name for form in found)
+        raise EdgekitError(f"{path}: holds annotations of several formats: {names}", "move those of one elsewhere")
+    if path.is_dir():
+        _refuse_folder(path)
+    if path.suffix.lower() in (".xml", ".txt"):
+        raise EdgekitError(f"{path}: holds the annotations of one photo", f"give the folder: {path.parent}")
+    if path.suffix.lower() == ".json" and source.document is None:
+        raise EdgekitError(f"{path}: cannot be read as JSON{_json_problem(path)}", "export the annotations again")
+    raise EdgekitError(f"{path}: is in no format of annotations that edgekit reads", f"give {_known()}")
+
+
+def _refuse_folder(folder: Path) -> None:
+    if list_files(folder, [".txt"]) or (folder / "labels").is_dir():
+        raise EdgekitError(
+            f"{folder}: looks like YOLO but has no data.yaml",
+            "write one beside images and labels: names: [frog, chicken]",
+        )
+    raise EdgekitError(f"{folder}: holds no annotations in a format that edgekit reads", f"give {_known()}")
+
+
+def _json_problem(path: Path) -> str:
+    try:
+        json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError, EdgekitError) as error:
+        return f" ({error})"
+    return ""
+
+
+def _known() -> str:
+    return ", ".join(f"{form.name} ({form.given_as})" for form in FORMATS)

@@ -4,115 +4,119 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as coco_mask
 
-from edgekit.data.annotations.dataset import Annotation, Dataset
-from edgekit.data.annotations.objects import make_annotation
-from edgekit.data.annotations.photo_files import AnnotationFile, dataset_of, find_photo, photo_size
+from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.fault_kinds import BAD_FILE, NOT_A_MASK, NOT_NUMBERS, Unusable
+from edgekit.data.annotations.faults import Faults
+from edgekit.data.annotations.numbers_given import numbers, short
+from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, Patch, PhotoRecord, categories_of
 from edgekit.errors import EdgekitError
-from edgekit.files.reading import list_files, read_text
 
 KINDS = ("polygon", "rectangle", "circle", "mask")
 CIRCLE_POINTS = 64  # a polygon of so many covers 99.8% of the circle
 
-
-def is_labelme(document: Any) -> bool:
-    """Whether a JSON document is one of the labelme tool."""
-    return isinstance(document, dict) and "shapes" in document and "imagePath" in document
+Shape = dict[str, Any]
 
 
-def read_labelme(folder: Path, images: Sequence[Path]) -> Dataset:
+def is_labelme(source: AnnotationSource) -> bool:
+    """Whether a source is a JSON file of the labelme tool or a folder of such."""
+    return any(map(_is_document, [source.document, *source.documents.values()]))
+
+
+def read_labelme(source: AnnotationSource, faults: Faults) -> DatasetRecord:
     """Read a folder of labelme's JSON files.
 
     Polygons, circles and masks are masks; a rectangle is a box without a mask. Shapes of one label and ``group_id`` are
     one object; there, beside another shape, a rectangle is part of the mask.
     """
-    return dataset_of(folder, [_read(file, images) for file in list_files(folder, [".json"])])
+    if not source.path.is_dir():
+        raise EdgekitError(f"{source.path}: holds the labels of one photo", f"give the folder: {source.path.parent}")
+    photos = []
+    for file, document in source.documents.items():
+        if document is None:
+            faults.add(BAD_FILE, file, detail="is not JSON")
+        elif not _is_document(document):
+            faults.add(BAD_FILE, file, detail="is not JSON of the labelme tool, as others here are")
+        else:
+            photos.append(_photo(file, document, faults))
+    return DatasetRecord(source.path, categories_of(photos), tuple(photos), (source.path,))
 
 
-def _read(file: Path, images: Sequence[Path]) -> AnnotationFile:
-    try:
-        document = json.loads(read_text(file))
-    except (OSError, ValueError) as error:
-        raise EdgekitError(f"{file}: is not JSON ({error})", "save the photo's annotations again") from None
-    if not is_labelme(document):
-        raise EdgekitError(
-            f"{file}: is not a JSON file of the labelme tool, which others here are", "move it elsewhere"
-        )
-    path = find_photo(str(document["imagePath"]), file, (*images, file.parent))
-    try:
-        height, width = int(document.get("imageHeight") or 0), int(document.get("imageWidth") or 0)
-        size = (height, width) if height > 0 and width > 0 else photo_size(path)
-        objects = [_object(f"{file}: shape {number}", shapes, size) for number, shapes in _objects(document["shapes"])]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EdgekitError(
-            f"{file}: is not as the labelme tool writes it ({type(error).__name__}: {error})", "save it there again"
-        ) from None
-    return file, path, size, tuple(objects)
+def _is_document(document: Any) -> bool:
+    return isinstance(document, dict) and isinstance(document.get("shapes"), list) and "imagePath" in document
 
 
-def _objects(shapes: list[dict[str, Any]]) -> list[tuple[int, list[dict[str, Any]]]]:
+def _photo(file: Path, document: dict[str, Any], faults: Faults) -> PhotoRecord:
+    objects = []
+    for number, shapes in _objects(document["shapes"]):
+        where = f"shape {number}"
+        try:
+            objects.append(_object(where, shapes))
+        except Unusable as error:
+            faults.add(error.kind, file, where, error.detail)
+    size = (document.get("imageHeight"), document.get("imageWidth"))
+    return PhotoRecord(str(document["imagePath"] or ""), file, tuple(objects), size)
+
+
+def _objects(shapes: list[Any]) -> list[tuple[int, list[Shape]]]:
     """The shapes of each object, with the first one's number from 1."""
-    groups: dict[Any, tuple[int, list[dict[str, Any]]]] = {}
-    for number, shape in enumerate(shapes, start=1):
+    groups: dict[Any, tuple[int, list[Shape]]] = {}
+    for number, given in enumerate(shapes, start=1):
+        shape = given if isinstance(given, dict) else {}
         group = shape.get("group_id")
-        key = number if group is None else (str(shape["label"]), group)
+        key = number if group is None else (str(shape.get("label")), str(group))
         groups.setdefault(key, (number, []))[1].append(shape)
     return list(groups.values())
 
 
-def _object(where: str, shapes: list[dict[str, Any]], size: tuple[int, int]) -> Annotation:
-    kinds = [str(s.get("shape_type") or "polygon") for s in shapes]
-    for kind in kinds:
+def _object(where: str, shapes: list[Shape]) -> ObjectRecord:
+    label = str(shapes[0].get("label") or "")
+    drawn = [(str(shape.get("shape_type") or "polygon"), shape) for shape in shapes]
+    for kind, _ in drawn:
         if kind not in KINDS:
-            raise EdgekitError(f"{where}: is a {kind}", f"outline the object with one of {', '.join(KINDS)}")
-    label = str(shapes[0]["label"])
-    if "mask" in kinds:
-        drawn = [_pixels(where, s, k, size) for s, k in zip(shapes, kinds, strict=True)]
-        return make_annotation(where, label, size, rle=coco_mask.merge(drawn))
-    outlines = [_outline(where, s["points"], kind) for s, kind in zip(shapes, kinds, strict=True)]
-    x, y = [v for o in outlines for v in o[0::2]], [v for o in outlines for v in o[1::2]]
-    box = (min(x), min(y), max(x) - min(x), max(y) - min(y))
-    return make_annotation(where, label, size, box, outlines if set(kinds) != {"rectangle"} else ())
+            raise Unusable(NOT_A_MASK, f"it is a {kind}; edgekit reads {', '.join(KINDS)}")
+    polygons = [_outline(shape.get("points"), kind) for kind, shape in drawn if kind != "mask"]
+    if all(kind == "rectangle" for kind, _ in drawn):
+        corners = np.concatenate(polygons)
+        return ObjectRecord(where, label, [*corners.min(axis=0), *np.ptp(corners, axis=0)])
+    patches = [_patch(shape) for kind, shape in drawn if kind == "mask"]
+    return ObjectRecord(where, label, polygons=polygons, patches=patches)
 
 
-def _outline(where: str, points: list[list[float]], kind: str) -> list[float]:
-    """The points as x, y, ...; a rectangle has two opposite corners, or all four, a circle its centre and one on it."""
-    corners = [(float(x), float(y)) for x, y in points]
-    if len(corners) < (3 if kind == "polygon" else 2):
-        raise EdgekitError(f"{where}: a {kind} of {len(corners)} points", "draw it again, or delete it")
+def _outline(points: Any, kind: str) -> np.ndarray:
+    """The points [N, 2]; a rectangle has two opposite corners, or all four, a circle its centre and one on it."""
+    corners = _points(points)
+    if kind == "polygon":
+        return corners
+    if len(corners) < 2:
+        raise Unusable(NOT_A_MASK, f"it is a {kind} of {len(corners)} points")
     if kind == "rectangle":
-        x, y = [c[0] for c in corners], [c[1] for c in corners]
-        corners = [(min(x), min(y)), (max(x), min(y)), (max(x), max(y)), (min(x), max(y))]
-    if kind == "circle":
-        (x0, y0), radius = corners[0], math.dist(corners[0], corners[1])
-        turns = [2 * math.pi * i / CIRCLE_POINTS for i in range(CIRCLE_POINTS)]
-        corners = [(x0 + radius * math.cos(t), y0 + radius * math.sin(t)) for t in turns]
-    return [v for corner in corners for v in corner]
+        (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+        return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    turns = 2 * math.pi * np.arange(CIRCLE_POINTS) / CIRCLE_POINTS
+    radius = math.dist(corners[0], corners[1])
+    return corners[0] + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
 
 
-def _pixels(where: str, shape: dict[str, Any], kind: str, size: tuple[int, int]) -> dict[str, Any]:
-    """A shape as RLE; one of kind mask is a PNG in base64 of the pixels from its box's first corner on."""
-    if kind != "mask":
-        return make_annotation(where, "", size, polygons=[_outline(where, shape["points"], kind)]).segmentation or {}
+def _points(points: Any) -> np.ndarray:
+    found = numbers(points, lambda _: None)
+    if found.ndim != 2 or found.shape[1] != 2:
+        raise Unusable(NOT_NUMBERS, short(points))
+    return found
+
+
+def _patch(shape: Shape) -> Patch:
+    """A PNG in base64 of the pixels from the box's first corner on."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as image:
-            patch = np.asarray(image.convert("L")) > 0
-    except OSError as error:
-        raise EdgekitError(f"{where}: its mask is not a PNG ({error})", "draw it again, or delete it") from None
-    left, top = (round(min(float(p[axis]) for p in shape["points"])) for axis in (0, 1))
-    y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + len(patch), size[0]), min(left + patch.shape[1], size[1])
-    full = np.zeros(size, np.uint8, order="F")
-    if y0 < y1 and x0 < x1:
-        full[y0:y1, x0:x1] = patch[y0 - top : y1 - top, x0 - left : x1 - left]
-    if not full.any():
-        raise EdgekitError(f"{where}: its mask covers no pixel of the photo", "draw it again, or delete it")
-    return coco_mask.encode(full)
+        with Image.open(io.BytesIO(base64.b64decode(shape.get("mask") or ""))) as image:
+            pixels = np.asarray(image.convert("L")) > 0
+    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Unusable(NOT_A_MASK, f"its mask is not a PNG: {error}") from None
+    left, top = np.round(_points(shape.get("points")).min(axis=0)).astype(int)
+    return Patch(int(top), int(left), pixels)

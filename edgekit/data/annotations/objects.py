@@ -1,128 +1,186 @@
-"""One annotated object: its box and mask are checked, clipped to the photo and encoded."""
+"""The annotated objects of one photo: boxes and masks are checked, repaired, clipped to the photo and encoded."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from edgekit.data.annotations import fault_kinds as kinds
+from edgekit.data.annotations.box_fit import fits
 from edgekit.data.annotations.dataset import Annotation
-from edgekit.data.annotations.polygons import crosses_itself, signed_area
-from edgekit.errors import EdgekitError
+from edgekit.data.annotations.fault_kinds import Unusable
+from edgekit.data.annotations.faults import Faults
+from edgekit.data.annotations.numbers_given import Report, flag, numbers, short
+from edgekit.data.annotations.outlines import Outlines, Rle, as_text, check_near, encode_patch, read_polygon, read_rle
+from edgekit.data.annotations.records import ObjectRecord, PhotoRecord
 
-Box = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]  # x, y, w, h
 
 
-def make_annotation(
-    where: str,
-    category: str,
-    size: tuple[int, int],
-    box: Sequence[float] | None = None,
-    polygons: Sequence[Sequence[float]] = (),
-    rle: dict[str, Any] | None = None,
-    area: float = 0.0,
-    iscrowd: bool = False,
+@dataclass(frozen=True)
+class Judged:
+    """An object that can be used, where it stands, and what its box and its mask were before they were clipped."""
+
+    annotation: Annotation
+    file: Path
+    where: str
+    size: tuple[int, int]  # (height, width) of the photo
+    box: Box | None  # as given
+    mask_box: Box | None
+    is_rle: bool = False
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """An object whose numbers are numbers."""
+
+    record: ObjectRecord
+    report: Report
+    box: np.ndarray | None
+    polygons: Sequence[np.ndarray]
+    rle: Rle | None
+    iscrowd: bool
+    is_degenerate: bool  # some polygon has fewer than 3 points
+
+
+def judge_objects(photo: PhotoRecord, size: tuple[int, int], faults: Faults) -> list[Judged]:
+    """The usable objects of a photo of ``size`` (height, width), each once; what is wrong goes to the faults."""
+    drafts: list[_Draft] = []
+    for record in photo.objects:
+        report = partial(faults.add, file=photo.named_in, where=record.where)
+        try:
+            drafts.append(_draft(record, size, photo.fractions, report, faults.options.crowd_as_objects))
+        except Unusable as error:
+            report(error.kind, detail=error.detail)
+    masks, dropped = _masks(drafts, size)
+    known = [mask for mask in masks if mask is not None]
+    boxes, areas = iter(coco_mask.toBbox(known) if known else ()), iter(coco_mask.area(known) if known else ())
+    judged: dict[tuple[object, ...], Judged] = {}
+    for draft, mask, has_dropped in zip(drafts, masks, dropped, strict=True):
+        measured = None if mask is None else (as_text(mask), next(boxes), int(next(areas)))
+        try:
+            annotation = _annotation(draft, measured, has_dropped, size)
+        except Unusable as error:
+            faults.add(error.kind, photo.named_in, draft.record.where, error.detail)
+            continue
+        key = (annotation.category, annotation.bbox, mask and mask["counts"], annotation.iscrowd)
+        if key in judged:
+            draft.report(kinds.DUPLICATE)
+            continue
+        given = None if draft.box is None or has_dropped or not _has_size(draft.box) else _box(draft.box)
+        mask_box = None if measured is None else _box(measured[1])
+        where = draft.record.where
+        judged[key] = Judged(annotation, photo.named_in, where, size, given, mask_box, draft.rle is not None)
+    return list(judged.values())
+
+
+def _draft(record: ObjectRecord, size: tuple[int, int], fractions: bool, report: Report, crowds: bool) -> _Draft:
+    scale = (float(size[1]), float(size[0])) if fractions else (1.0, 1.0)
+    if not record.category:
+        raise Unusable(kinds.NO_NAME)
+    box = None
+    if record.box is not None:
+        box = numbers(record.box, report)
+        if box.shape != (4,):
+            raise Unusable(kinds.NOT_NUMBERS, f"its box is {short(record.box)}")
+        box = box * (*scale, *scale)
+        check_near(box, size)
+    polygons = [read_polygon(polygon, scale, size, report) for polygon in record.polygons]
+    outlined = [polygon for polygon in polygons if len(polygon) >= 3]
+    rle = None if record.rle is None else read_rle(record.rle, size)
+    if box is None and rle is None and not outlined and not record.patches:
+        raise Unusable(kinds.NO_SHAPE if not polygons else kinds.EMPTY_MASK)
+    iscrowd = flag(record.iscrowd, report)
+    if iscrowd and crowds:
+        report(kinds.CROWD_TAKEN)
+        iscrowd = False
+    return _Draft(record, report, box, outlined, rle, iscrowd, len(outlined) < len(polygons))
+
+
+def _masks(drafts: Sequence[_Draft], size: tuple[int, int]) -> tuple[list[Rle | None], list[bool]]:
+    """Each object's mask, None where it has none, and whether parts of it were dropped."""
+    outlines = Outlines([polygon for draft in drafts for polygon in draft.polygons], size)
+    masks: list[Rle | None] = []
+    dropped = []
+    first = 0
+    for draft in drafts:
+        own = range(first, first + len(draft.polygons))
+        first = own.stop
+        if any(outlines.crosses[i] for i in own):
+            draft.report(kinds.CROSSING)
+        parts = [outlines.drawn[i] for i in own if not outlines.is_empty[i]]
+        is_degenerate = draft.is_degenerate or len(parts) < len(own)
+        parts += [encode_patch(patch, size) for patch in draft.record.patches]
+        parts += [] if draft.rle is None else [draft.rle]
+        if is_degenerate:
+            draft.report(kinds.DEGENERATE_PART if parts else kinds.NO_OUTLINE)
+        dropped.append(is_degenerate)
+        masks.append(parts[0] if len(parts) == 1 else coco_mask.merge(parts) if parts else None)
+    return masks, dropped
+
+
+def _annotation(
+    draft: _Draft, mask: tuple[Rle, np.ndarray, int] | None, has_dropped: bool, size: tuple[int, int]
 ) -> Annotation:
-    """An annotation of a photo of ``size`` (height, width), checked and clipped to the photo.
-
-    ``box`` is [x, y, w, h] in pixels, without it the mask's; ``polygons`` are lists x, y, x, y, ... in pixels, ``rle``
-    is COCO's, compressed or not. ``where`` starts the message of the ``EdgekitError`` that a bad object raises.
-    """
-    mask: dict[str, Any] | None
-    if rle is not None:
-        mask = _encode_rle(where, rle, size)
+    """The object clipped to its photo; ``mask`` is with its box and its number of pixels."""
+    box, report = draft.box, draft.report
+    if mask is None:
+        if box is None:
+            raise Unusable(kinds.EMPTY_MASK)
+        if not _has_size(box):
+            raise Unusable(kinds.EMPTY_BOX, f"{box[2]:g}x{box[3]:g} pixels")
     else:
-        mask = _encode_polygons(where, polygons, size) if polygons else None
-    if box is None and mask is None:
-        raise EdgekitError(f"{where}: has neither a box nor a mask", "annotate it again, or delete it")
-    full = _checked(where, coco_mask.toBbox(mask).tolist() if box is None else box)
-    clipped = _clip(where, full, size)
-    if mask is not None and not coco_mask.area(mask):
-        raise EdgekitError(f"{where}: its mask covers no pixel of the photo", "draw it again, or delete it")
-    if not math.isfinite(area) or area < 0:
-        raise EdgekitError(f"{where}: its area is {area}", "export the annotations again")
-    if not area or max(abs(a - b) for a, b in zip(full, clipped, strict=True)) > 1:  # more than a rounded pixel is lost
-        area = float(coco_mask.area(mask) if mask is not None else clipped[2] * clipped[3])
-    return Annotation(category, clipped, float(area), mask, iscrowd)
+        if not mask[2]:
+            raise Unusable(kinds.EMPTY_MASK)
+        fitting = box is not None and _has_size(box) and not (has_dropped and not fits(box[None], mask[1][None])[0])
+        if not fitting:
+            if box is not None:
+                report(kinds.NOT_THE_BOX)
+            box = mask[1]
+    assert box is not None
+    clipped = _clip(box, size)
+    lost = max(abs(a - b) for a, b in zip(box.tolist(), clipped, strict=True))
+    if lost > 1:  # more than a rounded pixel
+        report(kinds.CLIPPED)
+    area = _area(draft) if lost <= 1 else 0.0
+    if not area:
+        area = float(clipped[2] * clipped[3] if mask is None else mask[2])
+    return Annotation(draft.record.category, clipped, area, None if mask is None else mask[0], draft.iscrowd)
 
 
-def _checked(where: str, box: Sequence[float]) -> Box:
-    x, y, w, h = (float(v) for v in box)
-    if not all(math.isfinite(v) for v in (x, y, w, h)):
-        raise EdgekitError(f"{where}: its box is {[x, y, w, h]}", "draw it again, or delete it")
-    if w <= 0 or h <= 0:
-        raise EdgekitError(f"{where}: its box is {w:g}x{h:g} pixels", "draw it again, or delete it")
-    return x, y, w, h
+def _area(draft: _Draft) -> float:
+    """The area that the file gives, 0 where it gives none."""
+    if draft.record.area is None or (isinstance(draft.record.area, int | float) and not draft.record.area):
+        return 0.0
+    try:
+        found = float(numbers([draft.record.area], draft.report)[0])
+    except (Unusable, IndexError, TypeError):
+        found = -1.0
+    if found < 0:
+        draft.report(kinds.AREA)
+    return max(found, 0.0)
 
 
-def _clip(where: str, box: Box, size: tuple[int, int]) -> Box:
-    x, y, w, h = box
+def _clip(box: np.ndarray, size: tuple[int, int]) -> Box:
+    x, y, w, h = box.tolist()
     height, width = size
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise EdgekitError(
-            f"{where}: its box {[round(v, 1) for v in box]} is outside the photo of {width}x{height} pixels",
-            "delete it, or check that it was drawn on this photo",
-        )
+        rounded = [round(v, 1) for v in (x, y, w, h)]
+        raise Unusable(kinds.OUTSIDE, f"its box is {rounded}, the photo {width}x{height} pixels")
     left, top = max(x, 0.0), max(y, 0.0)
     inside = left == x and x + w <= width, top == y and y + h <= height  # then its numbers stay as they are
     return left, top, w if inside[0] else min(x + w, width) - left, h if inside[1] else min(y + h, height) - top
 
 
-def _encode_polygons(where: str, polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> dict[str, Any]:
-    for polygon in polygons:
-        if len(polygon) % 2:
-            raise EdgekitError(f"{where}: a polygon has {len(polygon)} numbers, an odd count", "export it again")
-        points = np.array(polygon, np.float64).reshape(-1, 2)
-        if not np.isfinite(points).all():
-            raise EdgekitError(f"{where}: a coordinate of a polygon is not a number", "draw it again, or delete it")
-        if len(np.unique(points, axis=0)) < 3:
-            raise EdgekitError(f"{where}: a polygon has fewer than 3 points", "draw it again, or delete it")
-        if crosses_itself(points):
-            raise EdgekitError(
-                f"{where}: a polygon crosses itself, so what it encloses is ambiguous",
-                "draw its outline in one direction, or split it in two polygons",
-            )
-        drawn = coco_mask.area(coco_mask.frPyObjects([points.ravel().tolist()], *size))[0]
-        if abs(signed_area(points)) < 1e-6 and not drawn:
-            raise EdgekitError(f"{where}: a polygon has no area", "draw it again, or delete it")
-    _refuse_outside(where, polygons, size)
-    return _ascii(coco_mask.merge(coco_mask.frPyObjects([[float(v) for v in p] for p in polygons], *size)))
+def _has_size(box: np.ndarray) -> bool:
+    return bool(box[2] > 0 and box[3] > 0)
 
 
-def _refuse_outside(where: str, polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> None:
-    points = np.concatenate([np.reshape(p, (-1, 2)) for p in polygons]).astype(np.float64)
-    (x, y), (w, h) = points.min(0), np.ptp(points, axis=0)
-    _clip(where, (float(x), float(y), float(w), float(h)), size)
-
-
-def _encode_rle(where: str, rle: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    if tuple(int(v) for v in rle["size"]) != size:
-        raise EdgekitError(
-            f"{where}: its mask is of a photo of {rle['size'][1]}x{rle['size'][0]} pixels, its photo is listed as "
-            f"{size[1]}x{size[0]}",
-            "export the annotations again",
-        )
-    counts = rle["counts"]
-    try:
-        if isinstance(counts, list):
-            if sum(counts) != size[0] * size[1] or min(counts) < 0:
-                raise ValueError("its counts are not the photo's pixels")
-            encoded = coco_mask.frPyObjects({"size": list(size), "counts": counts}, *size)
-        else:
-            encoded = {"size": list(size), "counts": counts}
-            coco_mask.decode(encoded)
-    except (ValueError, TypeError, UnicodeEncodeError) as error:
-        raise EdgekitError(f"{where}: its RLE cannot be read: {error}", "export the annotations again") from None
-    return _ascii(encoded)
-
-
-def _ascii(encoded: dict[str, Any]) -> dict[str, Any]:
-    """RLE as JSON can hold it."""
-    counts = encoded["counts"]
-    return {
-        "size": [int(v) for v in encoded["size"]],
-        "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts,
-    }
+def _box(values: np.ndarray) -> Box:
+    x, y, w, h = values.tolist()
+    return x, y, w, h

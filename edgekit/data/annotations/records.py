@@ -65,3 +65,8 @@ class DatasetRecord:
     categories: tuple[str, ...]
     photos: tuple[PhotoRecord, ...]
     folders: tuple[Path, ...] = ()
+
+
+def categories_of(photos: Sequence[PhotoRecord]) -> tuple[str, ...]:
+    """The names that objects have, sorted, for formats that list no classes."""
+    return tuple(sorted({item.category for photo in photos for item in photo.objects if item.category}))

@@ -7,12 +7,14 @@ from typing import Any
 
 import yaml
 
-from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
-from edgekit.data.annotations.objects import make_annotation
-from edgekit.data.annotations.photo_files import photo_size
+from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.fault_kinds import BAD_FILE
+from edgekit.data.annotations.faults import Faults
+from edgekit.data.annotations.records import DatasetRecord, PhotoRecord
+from edgekit.data.annotations.yolo_rows import read_rows
 from edgekit.data.images import SUFFIXES
 from edgekit.errors import EdgekitError
-from edgekit.files.reading import list_files, read_text, refuse_special
+from edgekit.files.reading import list_files, read_text
 
 SPLITS = ("train", "val", "test")
 
@@ -29,36 +31,63 @@ def find_config(path: Path) -> Path | None:
     return None
 
 
-def read_yolo(path: Path, images: Path, split: str = "") -> Dataset:
-    """Read a YOLO dataset: ``path`` is its data.yaml, the folder that holds it, or a folder of label files.
+def is_yolo(source: AnnotationSource) -> bool:
+    """Whether a source is a data.yaml, its folder, or a folder of label files below it."""
+    return find_config(source.path) is not None
 
-    The photos are all those under ``images``; with ``split``, those that data.yaml names so. A photo without a label
-    file shows no object. Rows of 4 numbers are boxes without masks, rows of 6 or more are polygons; all are fractions
-    of the photo's size (https://docs.ultralytics.com/datasets/segment).
+
+def read_yolo(source: AnnotationSource, faults: Faults) -> DatasetRecord:
+    """Read a YOLO dataset: its data.yaml, the folder that holds it, or a folder of label files.
+
+    The photos are all those under the first folder of photos; with a split, those that data.yaml names so. A photo
+    without a label file shows no object. Rows of 4 numbers are boxes without masks, rows of 6 or more are polygons; all
+    are fractions of the photo's size (https://docs.ultralytics.com/datasets/segment).
     """
+    path = source.path
     config = find_config(path)
     assert config is not None, f"{path} is not a YOLO dataset"
+    images = source.images[0] if source.images else config.parent
     document = _read_yaml(config)
     names = _names(config, document)
     labels = path if path.is_dir() and not (path / config.name).is_file() else None
     if labels is not None:
         roots = [images if _photos(images) else _swap(labels, "labels", "images") or images]
     else:
-        roots = _folders(config, document, images, split)
+        roots = _folders(config, document, images, source.split)
     files = [(file, _label_file(file, root, labels, config)) for root in roots for file in _photos(root)]
     if not files:
         raise EdgekitError(f"{roots[0]}: holds no photos", f"photos end in one of: {', '.join(SUFFIXES)}")
-    if not any(label.is_file() for _, label in files):
+    if not any(label.exists() for _, label in files):
         raise EdgekitError(
             f"{files[0][1]}: no such label file, nor one for any other of the {len(files)} photos in {roots[0]}",
             "label files are in a folder labels beside images, or beside the photos",
         )
     _refuse_shared(files)
-    photos = []
-    for number, (file, label) in enumerate(files, start=1):
-        size = photo_size(file)
-        photos.append(Photo(number, file, *size, _read_labels(label, names, size)))
-    return Dataset(path, tuple(names.values()), tuple(photos))
+    keypoints = _keypoint_numbers(document)
+    read = [_photo(file, label, names, keypoints, faults) for file, label in files]
+    return DatasetRecord(path, tuple(names.values()), tuple(photo for photo in read if photo))
+
+
+def _photo(file: Path, label: Path, names: dict[int, str], keypoint_numbers: int, faults: Faults) -> PhotoRecord | None:
+    """One photo, None where its label file cannot be read."""
+    lines: list[str] = []
+    if label.exists():
+        try:
+            lines = read_text(label).splitlines()
+        except (OSError, EdgekitError) as error:
+            faults.add(BAD_FILE, label, detail=str(error))
+            return None
+    objects = read_rows(label, lines, names, keypoint_numbers, faults)
+    return PhotoRecord(file.name, label, objects, path=file, fractions=True)
+
+
+def _keypoint_numbers(document: dict[str, Any]) -> int:
+    """How many numbers a row has for keypoints, as data.yaml's kpt_shape says; 0 without one."""
+    try:
+        count, dimensions = (int(value) for value in document["kpt_shape"])
+    except (KeyError, TypeError, ValueError):
+        return 0
+    return count * dimensions
 
 
 def _refuse_shared(files: list[tuple[Path, Path]]) -> None:
@@ -166,40 +195,3 @@ def _label_file(photo: Path, root: Path, labels: Path | None, config: Path) -> P
     options = [swapped] if swapped else []
     options += [config.parent / "labels" / name, root.parent / "labels" / name, photo.with_suffix(".txt")]
     return next((o for o in options if o.is_file()), options[0])
-
-
-def _read_labels(file: Path, names: dict[int, str], size: tuple[int, int]) -> tuple[Annotation, ...]:
-    if not file.is_file():
-        refuse_special(file)
-        return ()
-    try:
-        lines = read_text(file).splitlines()
-    except (OSError, ValueError) as error:
-        raise EdgekitError(f"{file}: is not a text file ({error})", "export the annotations again") from None
-    return tuple(
-        _row(f"{file}: line {n}", line.split(), names, size) for n, line in enumerate(lines, 1) if line.strip()
-    )
-
-
-def _row(where: str, words: list[str], names: dict[int, str], size: tuple[int, int]) -> Annotation:
-    try:
-        number, values = float(words[0]), [float(w) for w in words[1:]]
-    except ValueError:
-        raise EdgekitError(f"{where}: holds a word that is not a number", "export the annotations again") from None
-    if number not in names:
-        raise EdgekitError(
-            f"{where}: class {words[0]} is not one of data.yaml's", f"they are {min(names)} to {max(names)}"
-        )
-    if len(values) < 4 or len(values) % 2:
-        raise EdgekitError(
-            f"{where}: has {len(values)} numbers after the class; a box has 4, a polygon 6 or more, an even count",
-            "export the annotations again",
-        )
-    height, width = size
-    pixels = [v * (width, height)[i % 2] for i, v in enumerate(values)]
-    if len(pixels) == 4:
-        x, y, w, h = pixels  # of the centre
-        return make_annotation(where, names[int(number)], size, (x - w / 2, y - h / 2, w, h))
-    xs, ys = pixels[0::2], pixels[1::2]
-    box = (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
-    return make_annotation(where, names[int(number)], size, box, [pixels])

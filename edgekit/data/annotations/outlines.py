@@ -1,0 +1,129 @@
+"""Polygons, RLE and patches of pixels as COCO's compressed RLE, checked before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from edgekit.data.annotations.fault_kinds import (
+    NOT_A_MASK,
+    NOT_NUMBERS,
+    ODD_COUNT,
+    OUTSIDE,
+    RLE_LENGTH,
+    RLE_SIZE,
+    RLE_UNREADABLE,
+    Unusable,
+)
+from edgekit.data.annotations.numbers_given import Report, numbers, short
+from edgekit.data.annotations.records import Patch
+
+Rle = dict[str, Any]
+FAR = 10  # photo sides: pycocotools walks along every pixel of an outline, and crashes where it is long enough
+LOOP = 0.05  # of a polygon's area: a crossing that cuts off less is a slip of the hand
+NO_AREA = 1e-6  # pixels
+
+
+def read_polygon(polygon: Any, scale: tuple[float, float], size: tuple[int, int], report: Report) -> np.ndarray:
+    """A polygon's points [N, 2] (x, y) in pixels of a photo of ``size`` (height, width)."""
+    values = numbers(polygon, report)
+    if values.ndim == 0 or values.ndim > 2 or (values.ndim == 2 and values.shape[1] != 2):
+        raise Unusable(NOT_NUMBERS, short(polygon))
+    if values.size % 2:
+        raise Unusable(ODD_COUNT, f"{values.size}")
+    points = values.reshape(-1, 2) * scale
+    check_near(points, size)
+    return points
+
+
+def check_near(values: np.ndarray, size: tuple[int, int]) -> None:
+    """Raise Unusable where coordinates are so far from the photo that no outline can be meant."""
+    if values.size and np.abs(values).max() > FAR * max(size):
+        raise Unusable(OUTSIDE, f"a coordinate is {values.flat[np.abs(values).argmax()]:g}")
+
+
+class Outlines:
+    """The polygons [N, 2] of one photo, drawn together."""
+
+    def __init__(self, polygons: Sequence[np.ndarray], size: tuple[int, int]) -> None:
+        """Draw them; each needs 3 points or more."""
+        self.drawn: list[Rle] = []
+        if not polygons:
+            return
+        self.drawn = coco_mask.frPyObjects([p.ravel() for p in polygons], *size)
+        pixels = coco_mask.area(self.drawn).astype(np.float64)
+        lengths = np.array([len(p) for p in polygons])
+        points = np.concatenate(polygons)
+        starts = np.cumsum(lengths) - lengths
+        following = np.arange(1, len(points) + 1)
+        following[starts + lengths - 1] = starts
+        steps = points[following] - points
+        cross = points[:, 0] * points[following, 1] - points[following, 0] * points[:, 1]
+        enclosed = np.abs(np.add.reduceat(cross, starts)) / 2  # the shoelace formula
+        around = np.add.reduceat(np.hypot(*steps.T), starts)
+        inside = ((points >= 0) & (points <= size[::-1])).all(axis=1)
+        whole = np.logical_and.reduceat(inside, starts)
+        # Loops drawn in opposite directions cancel in the formula, but not in the filling.
+        slack = LOOP * np.maximum(pixels, enclosed) + around / 2
+        self.crosses = whole & (np.abs(pixels - enclosed) > slack)
+        self.is_empty = (pixels == 0) & (enclosed < NO_AREA)
+
+
+def read_rle(rle: Mapping[str, Any], size: tuple[int, int]) -> Rle:
+    """RLE, compressed or not, of exactly the photo's pixels."""
+    try:
+        counts, given = rle["counts"], tuple(int(v) for v in rle["size"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise Unusable(NOT_A_MASK, f"{type(error).__name__}: {error}") from None
+    if given != size:
+        wrong = ", the photo's width and height exchanged" if given == size[::-1] else ""
+        raise Unusable(RLE_SIZE, f"its size is {list(given)}, the photo's {list(size)}{wrong}")
+    runs = run_lengths(counts)
+    if runs.size == 0 or runs.min() < 0 or runs.sum() != size[0] * size[1]:
+        raise Unusable(RLE_LENGTH, f"its runs are {runs.sum():g} pixels, the photo {size[0] * size[1]}")
+    if isinstance(counts, list):
+        return coco_mask.frPyObjects({"size": list(size), "counts": runs.astype(int).tolist()}, *size)  # type: ignore[no-any-return]
+    return {"size": list(size), "counts": counts.encode("ascii") if isinstance(counts, str) else counts}
+
+
+def run_lengths(counts: Any) -> np.ndarray:
+    """The runs of RLE, float64 [N]: given as a list, or as pycocotools' text of 6-bit groups."""
+    if isinstance(counts, list):
+        return numbers(counts, lambda _: None).ravel()
+    try:
+        text = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
+    except (TypeError, UnicodeEncodeError, ValueError):
+        raise Unusable(RLE_UNREADABLE, short(counts)) from None
+    groups = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    if not groups.size or groups.min() < 0 or groups.max() > 63 or groups[-1] & 32:
+        raise Unusable(RLE_UNREADABLE, "its text is not pycocotools', or is cut off")
+    ends = np.flatnonzero(groups & 32 == 0)  # a number's last group
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(len(groups)) - np.repeat(starts, ends - starts + 1)
+    if place.max() > 6:
+        raise Unusable(RLE_UNREADABLE, "it holds a run of more than 2**31 pixels")
+    values = np.add.reduceat((groups & 31) << (5 * place), starts)
+    negative = groups[ends] & 16 != 0
+    values[negative] -= 1 << (5 * (place[ends][negative] + 1))
+    for first in (1, 2):  # each but the first three is the difference to the one before the last
+        values[first::2] = np.cumsum(values[first::2])
+    return values.astype(np.float64)
+
+
+def encode_patch(patch: Patch, size: tuple[int, int]) -> Rle:
+    """A patch's pixels in the photo as RLE."""
+    height, width = patch.pixels.shape
+    y0, x0 = max(patch.top, 0), max(patch.left, 0)
+    y1, x1 = min(patch.top + height, size[0]), min(patch.left + width, size[1])
+    full = np.zeros(size, np.uint8, order="F")
+    if y0 < y1 and x0 < x1:
+        full[y0:y1, x0:x1] = patch.pixels[y0 - patch.top : y1 - patch.top, x0 - patch.left : x1 - patch.left]
+    return coco_mask.encode(full)  # type: ignore[no-any-return]
+
+
+def as_text(encoded: Rle) -> Rle:
+    """RLE as JSON can hold it."""
+    return {"size": [int(v) for v in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
