@@ -13,6 +13,7 @@ from edgekit.artifacts.outputs import check_outputs
 from edgekit.checking.check_page import check_page
 from edgekit.checking.check_result import Check
 from edgekit.checking.class_facts import class_facts, photo_shapes, smallest_objects
+from edgekit.checking.example_photos import photos_with_faults
 from edgekit.checking.sides import Sides, look_at_both
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.coco import write_dataset
@@ -46,8 +47,8 @@ def check(
 ) -> Check:
     """Check annotated photos, and write what was found as a page to ``output``.
 
-    With a ``base`` model, also which objects its RPN proposes, and which annotations a quick adaptation contradicts: one
-    half of the photos is judged by what was learned on the other. ``val`` is what ``adapt`` takes: annotated photos, or
+    With a ``base`` model, also which objects its RPN proposes, and which annotations a quick adaptation contradicts:
+    each half of the photos is judged by what was learned on the other. ``val`` is what ``adapt`` takes: annotated photos, or
     the share of these, that are held out. ``size`` is the canvas (height, width) that objects are measured on, by
     default the base model's own or what suits the photos. ``fix`` is a file to write the annotations to as COCO JSON,
     repaired and without what was left out, unless there are faults that only the user can mend. ``cache`` and
@@ -61,7 +62,8 @@ def check(
             output_file(file)
     model, faults = _opened(base, hints, size), Faults(reading)
     known = model.meta.categories if model is not None else ()
-    sides = look_at_both(AnnotationSource(data, (images,)), val, known, seed, faults, track)
+    source = AnnotationSource(data, (images,))
+    sides = look_at_both(source, val, known, seed, faults, track)
     dataset = sides.dataset
     suggested = _suggested(dataset.photos, model)
     findings = _findings(model, sides, Path(cache) if cache else None, cache_gb, size, seed, track)
@@ -84,7 +86,7 @@ def check(
         duplicates=sides.duplicates(),
         findings=findings,
     )
-    write_text(output, check_page(result, dataset, seed))
+    write_text(output, check_page(result, dataset, photos_with_faults(source, faults), seed))
     return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -27,10 +27,10 @@ THUMBNAIL = 200  # pixels of their long side
 Figure = tuple[str, Image.Image]  # the text below, and the picture
 
 
-def check_page(result: Check, dataset: Dataset, faulty: Sequence[Path], seed: int) -> str:
+def check_page(result: Check, dataset: Dataset, faulty: Collection[str], seed: int) -> str:
     """The page's text; photos are read again, at the size that is shown."""
     photos = {photo.path: photo for photo in dataset.photos}
-    examples = example_photos(dataset.photos, set(faulty), seed)
+    examples = example_photos(dataset.photos, faulty, seed)
     return rendered(
         "checking",
         "check.html.j2",

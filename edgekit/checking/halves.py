@@ -13,7 +13,7 @@ from edgekit.data.annotations.dataset import Photo
 def halves(photos: Sequence[Photo], groups: Sequence[int], classes: Sequence[str], seed: int) -> list[int]:
     """The half, 0 or 1, of each photo; ``groups`` are the near-duplicates' numbers.
 
-    The groups with the rarest classes are shared out first, each to the half that has fewer objects of its rarest class.
+    The groups with the rarest classes are shared out first, each to the half with fewer objects of its rarest class.
     """
     members: dict[int, list[int]] = {}
     for place, group in enumerate(groups):

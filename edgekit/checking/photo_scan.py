@@ -12,20 +12,14 @@ import numpy as np
 
 from edgekit.checking.near_duplicates import BITS, difference_hash
 from edgekit.data.annotations.dataset import Photo
+from edgekit.data.annotations.fault_kinds import UNREADABLE
 from edgekit.data.annotations.faults import FaultKind, Faults
-from edgekit.data.annotations.photo_files import photo_size
 from edgekit.data.annotations.usable import without_blank
 from edgekit.data.images import read_image
 from edgekit.errors import EdgekitError
 from edgekit.progress import Track
 
 LONGEST = 512  # pixels of a photo's long side that are looked at
-UNREADABLE = FaultKind("the photo cannot be read", remedy="replace or remove the file", of_photo=True)
-OTHER_SIZE = FaultKind(
-    "the photo has another size than its annotations say",
-    remedy="annotate the file as it is, or restore the one that was annotated",
-    of_photo=True,
-)
 BLANK = FaultKind("objects lie where the photo is of one colour", repair="left out, as adapt does")
 
 
@@ -68,12 +62,9 @@ def scan(photos: Sequence[Photo], faults: Faults, track: Track, what: str) -> Sc
 
 def _look(photo: Photo) -> Look:
     try:
-        height, width = photo_size(photo.path)
         pixels = read_image(photo.path, LONGEST)
     except EdgekitError as error:
-        return Look(photo.path, None, UNREADABLE, error.message)
-    if (height, width) != (photo.height, photo.width):
-        return Look(photo.path, None, OTHER_SIZE, f"{width}x{height}, annotated as {photo.width}x{photo.height}")
+        return Look(photo.path, None, UNREADABLE, error.message.removeprefix(f"{photo.path}: "))
     seen, words = _visible(photo, pixels)
     return Look(photo.path, seen, BLANK if words else None, words, difference_hash(pixels))
 
