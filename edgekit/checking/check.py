@@ -48,10 +48,10 @@ def check(
     """Check annotated photos, and write what was found as a page to ``output``.
 
     With a ``base`` model, also which objects its RPN proposes, and which annotations a quick adaptation contradicts:
-    each half of the photos is judged by what was learned on the other. ``val`` is what ``adapt`` takes: annotated photos, or
-    the share of these, that are held out. ``size`` is the canvas (height, width) that objects are measured on, by
-    default the base model's own or what suits the photos. ``fix`` is a file to write the annotations to as COCO JSON,
-    repaired and without what was left out, unless there are faults that only the user can mend. ``cache`` and
+    each half of the photos is judged by what was learned on the other. ``val`` is what ``adapt`` takes: annotated
+    photos, or the share of these, that are held out. ``size`` is the canvas (height, width) that objects are measured
+    on, by default the base model's own or what suits the photos. ``fix`` is a file to write the annotations to as COCO
+    JSON, repaired and without what was left out, unless there are faults that only the user can mend. ``cache`` and
     ``cache_gb`` are those of ``FeatureStore``.
     """
     data, images, output = Path(data), Path(images), Path(output)

@@ -21,17 +21,18 @@ def photos_with_faults(source: AnnotationSource, faults: Faults) -> set[str]:
     """The names, without suffix, of photos with faults: those of the files that hold them, or of COCO's images."""
     wanted = {fault.where for fault in faults.found if fault.file == source.path}
     names = {fault.file.stem for fault in faults.found if fault.file != source.path}
-    if wanted and is_coco(source):
-        files = {row.get("id"): str(row.get("file_name")) for row in source.document["images"]}
-        for number, row in enumerate(source.document["annotations"]):
+    document = source.document
+    if wanted and isinstance(document, dict) and is_coco(source):
+        files = {row.get("id"): str(row.get("file_name")) for row in document["images"]}
+        for number, row in enumerate(document["annotations"]):
             if f"annotation {row.get('id', number)}" in wanted:
                 names.add(PureWindowsPath(files.get(row.get("image_id"), "")).stem)
     return names
 
 
 def example_photos(photos: Sequence[Photo], faulty: Collection[str], seed: int) -> tuple[Photo, ...]:
-    """At most ``SHOWN`` photos: some of those whose names without suffix are ``faulty``, then of each class in turn, the
-    rarest first."""
+    """At most ``SHOWN`` photos: some whose names without suffix are ``faulty``, then of each class in turn, beginning
+    with the rarest."""
     order = np.random.default_rng([seed, len(photos)]).permutation(len(photos)).tolist()
     chosen = [i for i in order if photos[i].path.stem in faulty][:FAULTY]
     waiting: dict[str, list[int]] = {}

@@ -29,7 +29,7 @@ class NearDuplicates:
 
 
 def difference_hash(pixels: np.ndarray) -> np.ndarray:
-    """bool [BITS] of a photo [H, W, 3]: whether each of ``CELLS`` x ``CELLS`` cells is brighter than its left neighbour.
+    """bool [BITS] of a photo [H, W, 3]: whether each of ``CELLS`` x ``CELLS`` cells is brighter than the one before.
 
     Scaling, compression and light change few of them (N. Krawetz, "Kind of Like That", 2013).
     """
