@@ -45,8 +45,9 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         val = EVERYDAY / "instances_val.json"
-        sets = {"everyday": (EVERYDAY / "instances_train.json", EVERYDAY / "images", val)}
-        sets[f"{LARGE} photos of 12 megapixels"] = (large_photos(Path(folder)), Path(folder), None)
+        sets: dict[str, tuple[Path, Path, Path | None]] = {}
+        sets["everyday"] = EVERYDAY / "instances_train.json", EVERYDAY / "images", val
+        sets[f"{LARGE} photos of 12 megapixels"] = large_photos(Path(folder)), Path(folder), None
         for name, (data, images, held_out) in sets.items():
             result[name] = in_a_process(timed_check, data, images, held_out, Path(folder) / "check.html")
             print(f"{name}: {result[name]}")

@@ -32,12 +32,10 @@ def faults_sheet(result: Check) -> Sheet:
 def classes_sheet(result: Check) -> Sheet:
     """Objects and sizes by class; with a base model, how many its RPN proposes."""
     height, width = result.size
-    ranks = "/".join(f"{100 * q:.0f}" for q in QUANTILES)
-    columns = ["class", "photos", "objects", "masks", "boxes only", "crowds", f"size in photo ({ranks}%)"]
-    columns += [f"on {height}x{width}", "small there"]
+    columns = ["class", "photos", "objects", "masks", "boxes", "crowds", "in photo", "on input", "small"]
     proposed = result.findings.proposed if result.findings is not None else None
     if proposed is not None:
-        columns.append("proposed by the RPN")
+        columns.append("proposed")
     rows = [
         (
             *(facts.name, str(facts.photos), str(facts.objects), str(facts.with_masks), str(facts.boxes_only)),
@@ -46,7 +44,11 @@ def classes_sheet(result: Check) -> Sheet:
         )
         for facts in result.classes
     ]
-    title = f"{counted(result.photos, 'photo')}; sizes are square roots of areas in pixels"
+    ranks = "/".join(f"{100 * q:.0f}" for q in QUANTILES)
+    title = (
+        f"{counted(result.photos, 'photo')}; square roots of areas at {ranks}%, in pixels of the photo and of an input of "
+        f"{height}x{width}; small is below 32x32 there"
+    )
     return Sheet(title, tuple(columns), tuple(rows))
 
 
@@ -101,4 +103,4 @@ def _names(result: Check, photos: Sequence[Path]) -> str:
 
 
 def _sizes(quantiles: Sequence[float]) -> str:
-    return " / ".join(f"{v:.0f}" for v in quantiles)
+    return "/".join(f"{v:.0f}" for v in quantiles)
