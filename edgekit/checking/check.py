@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from edgekit.artifacts.detector_settings import DetectorSettings
@@ -121,11 +122,17 @@ def _findings(
 
 
 def _suggested(photos: Sequence[Photo], model: Adaptable | None) -> tuple[int, int]:
-    """The canvas that suits the photos, by the model's resizing rule or else torchvision's."""
+    """The canvas that suits the photos, by the model's resizing rule, or else by torchvision's without enlarging."""
     settings = model.meta.settings if model is not None else DetectorSettings()
-    if not photos:
+    shapes = [(photo.height, photo.width) for photo in photos]
+    if not shapes:
         return settings.input_size
-    return choose_input_size(settings, [(photo.height, photo.width) for photo in photos]).size
+    if model is None:
+        sides = [int(median(map(side, shapes))) for side in (min, max)]
+        settings = replace(
+            settings, min_side=min(sides[0], settings.min_side), max_side=min(sides[1], settings.max_side)
+        )
+    return choose_input_size(settings, shapes).size
 
 
 def _fixed(dataset: Dataset, images: Path, file: Path | None, faults: Faults) -> Path | None:

@@ -16,39 +16,39 @@ SHAPES = 8  # of photos that are listed
 
 def sheets(result: Check, most: int) -> list[Sheet]:
     """All tables that are not empty; of suspects and near-duplicates at most ``most``."""
-    tables = [faults_sheet(result), classes_sheet(result), shapes_sheet(result)]
+    tables = [faults_sheet(result, most), classes_sheet(result), sizes_sheet(result), shapes_sheet(result)]
     tables += [called_sheet(result), suspects_sheet(result, most), duplicates_sheet(result, most)]
     return [table for table in tables if table.rows]
 
 
-def faults_sheet(result: Check) -> Sheet:
-    """The faults by kind."""
-    rows = [(row.kind, row.treated, shortened(row.places), row.about, str(row.count)) for row in result.faults]
+def faults_sheet(result: Check, most: int) -> Sheet:
+    """The faults by kind, each with at most ``most`` of its places."""
+    rows = [(row.kind, row.treated, shortened(row.places, most), row.about, str(row.count)) for row in result.faults]
     styles = tuple("bold red" if row.treated == REFUSED else "" for row in result.faults)
     columns = ("fault", "treated", "where", "how, or what to do", "count")
     return Sheet("faults of the annotations", columns, tuple(rows), words=4, styles=styles)
 
 
 def classes_sheet(result: Check) -> Sheet:
-    """Objects and sizes by class; with a base model, how many its RPN proposes."""
+    """What is annotated of each class."""
+    rows = [(c.name, *map(str, (c.photos, c.objects, c.with_masks, c.boxes_only, c.crowds))) for c in result.classes]
+    title = f"{counted(result.photos, 'photo')} by class"
+    return Sheet(title, ("class", "photos", "objects", "with masks", "boxes only", "crowds"), tuple(rows))
+
+
+def sizes_sheet(result: Check) -> Sheet:
+    """Sizes by class; with a base model, how many objects its RPN proposes."""
     height, width = result.size
-    columns = ["class", "photos", "objects", "masks", "boxes", "crowds", "in photo", "on input", "small"]
+    columns = ["class", "in the photo", "on the input", "below 32x32 there"]
     proposed = result.findings.proposed if result.findings is not None else None
     if proposed is not None:
-        columns.append("proposed")
-    rows = [
-        (
-            *(facts.name, str(facts.photos), str(facts.objects), str(facts.with_masks), str(facts.boxes_only)),
-            *(str(facts.crowds), _sizes(facts.photo_pixels), _sizes(facts.canvas_pixels), str(facts.small)),
-            *([f"{proposed.get(facts.name, 0)} of {facts.objects}"] if proposed is not None else []),
-        )
-        for facts in result.classes
-    ]
-    ranks = "/".join(f"{100 * q:.0f}" for q in QUANTILES)
-    title = (
-        f"{counted(result.photos, 'photo')}; square roots of areas at {ranks}%, in pixels of the photo and of an input of "
-        f"{height}x{width}; small is below 32x32 there"
-    )
+        columns.append("proposed by the RPN")
+    rows = []
+    for c in result.classes:
+        cells = [c.name, _sizes(c.photo_pixels), _sizes(c.canvas_pixels), f"{c.small} of {c.objects}"]
+        rows.append((*cells, *([f"{proposed.get(c.name, 0)} of {c.objects}"] if proposed is not None else [])))
+    ranks = ", ".join(f"{100 * q:.0f}" for q in QUANTILES)
+    title = f"sizes (square roots of areas at {ranks}%) in pixels of the photo and of an input of {height}x{width}"
     return Sheet(title, tuple(columns), tuple(rows))
 
 
@@ -58,7 +58,7 @@ def shapes_sheet(result: Check) -> Sheet:
     if rest := result.shapes[SHAPES:]:
         rows.append((f"{len(rest)} other shapes", str(sum(shape.photos for shape in rest))))
     height, width = result.suggested_size
-    return Sheet(f"photos: an input of {height}x{width} suits them", ("height x width", "photos"), tuple(rows))
+    return Sheet(f"an input of {height}x{width} suits the photos", ("height x width", "photos"), tuple(rows))
 
 
 def called_sheet(result: Check) -> Sheet:

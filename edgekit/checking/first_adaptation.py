@@ -19,7 +19,7 @@ from edgekit.model.predictors import Predictors
 from edgekit.processes import Processes
 from edgekit.progress import Track
 
-STEPS = 300  # of training (docs/log.md)
+STEPS = 150  # of training (docs/log.md)
 MOST_EPOCHS = 40
 
 

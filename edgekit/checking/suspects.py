@@ -15,7 +15,8 @@ from edgekit.checking.class_facts import SMALL_AREA, canvas_scale
 from edgekit.checking.judging import Judgement
 from edgekit.data.annotations.dataset import Photo
 
-SURE = 0.75  # a probability from which on a model is believed
+SURE = 0.75  # a score from which on a detection is believed
+LIKELY = 0.5  # a probability of another class that contradicts the annotated one, if that has at most half as much
 NEAR_ZERO = 0.05  # a probability of an object's own class that contradicts it
 KNOWN = 0.5  # the middle probability of its own objects from which on a class is known well enough to judge any
 ELSEWHERE = 0.3  # a detection that overlaps annotated objects by less (IoU) shows another object
@@ -121,7 +122,7 @@ def _doubtful(
         against_base = label < first_new or own < NEAR_ZERO
         others = [other for other in labels if other != label and (other >= first_new or against_base)]
         best = max(others, key=lambda other: float(row[other]), default=None)
-        if best is not None and own < 1 - SURE and float(row[best]) >= SURE:
+        if best is not None and float(row[best]) >= max(LIKELY, 2 * own):
             score = float(row[best]) * (1 - own)
             suspects.append(Suspect(WRONG, one.photo.path, names[label], names[best], round(score, 3), place(box)))
         elif label in labels and own < NEAR_ZERO and float((box[2:] - box[:2]).prod()) >= SMALL_AREA:

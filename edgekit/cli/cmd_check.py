@@ -11,7 +11,7 @@ from edgekit.cli import shared_options as shared
 from edgekit.cli.console import show, suggest, track
 from edgekit.cli.shared_options import FILE, FileOrShare, Size
 
-LISTED = 10  # suspects of a kind, and groups of near-duplicates
+LISTED = 5  # suspects of a kind, groups of near-duplicates, places of a kind of fault
 
 
 @click.command("check")

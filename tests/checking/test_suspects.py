@@ -67,7 +67,9 @@ def test_a_part_of_an_object_of_its_class_is_not_missing() -> None:
     ("label", "row", "expected"),
     [
         (2, (0, 0.1, 0.9), [(WRONG, "frog", "newt")]),
+        (2, (0, 0.25, 0.55), [(WRONG, "frog", "newt")]),
         (2, (0, 0.4, 0.6), []),
+        (2, (0, 0.1, 0.4), []),
         (1, (0.1, 0.9, 0), [(WRONG, "apple", "frog")]),
         (2, (0.9, 0.2, 0), []),  # the base model calls the new class by an old name
         (2, (0.9, 0.01, 0), [(WRONG, "frog", "apple")]),  # and what was learned agrees
