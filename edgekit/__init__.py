@@ -19,6 +19,7 @@ _PUBLIC = {
     "FeatureStore": "edgekit.adaptation.features.feature_cache:FeatureStore",
     "GraphShape": "edgekit.artifacts.graph_shapes:GraphShape",
     "Learning": "edgekit.adaptation.learning.learning_options:Learning",
+    "ReadingOptions": "edgekit.data.annotations.faults:ReadingOptions",
     "Selection": "edgekit.runtime.selection:Selection",
     "adapt": "edgekit.adaptation.adapt:adapt",
     "bench": "edgekit.report.bench:bench",

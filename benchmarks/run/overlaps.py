@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 import edgekit
 from benchmarks.lib.paths import SHARED
@@ -102,7 +101,7 @@ def drawn_scenes(work: Path, seed: int) -> Case:
 def real_photos(work: Path, seed: int) -> Case:
     """Photos of animals; each seed learns from others."""
     images = EVERYDAY / "images"
-    train = read_dataset(with_filled_polygons(EVERYDAY / "instances_train.json", work), images)
+    train = read_dataset(EVERYDAY / "instances_train.json", images)
     order = np.random.default_rng(seed).permutation(len(train.photos))
     chosen: dict[Path, Photo] = {}
     for name in EVERYDAY_CLASSES:
@@ -112,29 +111,11 @@ def real_photos(work: Path, seed: int) -> Case:
     learn = Dataset(work / f"everyday-{seed}-annotations.json", EVERYDAY_CLASSES, tuple(chosen.values()))
     write_dataset(learn)
     hints = CheckpointHints(EVERYDAY / "base_11_classes.txt")
-    test = read_dataset(with_filled_polygons(EVERYDAY / "instances_val.json", work), images)
+    test = read_dataset(EVERYDAY / "instances_val.json", images)
     return Case(EVERYDAY / "base_11_classes.safetensors", hints, EVERYDAY_CLASSES, learn, images, test)
 
 
 CASES: dict[str, Callable[[Path, int], Case]] = {"drawn scenes": drawn_scenes, "real photos": real_photos}
-
-
-def with_filled_polygons(file: Path, work: Path) -> Path:
-    """A copy of COCO annotations with the masks that pycocotools makes of the polygons.
-
-    Some of the photos' polygons cross themselves, which edgekit refuses.
-    """
-    copy = work / f"everyday-{file.name}"
-    if not copy.exists():
-        document = json.loads(file.read_text())
-        sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
-        for row in document["annotations"]:
-            if isinstance(row["segmentation"], dict):
-                continue  # RLE already
-            filled = coco_mask.merge(coco_mask.frPyObjects(row["segmentation"], *sizes[row["image_id"]]))
-            row["segmentation"] = {"size": filled["size"], "counts": filled["counts"].decode("ascii")}
-        write_text(copy, json.dumps(document))
-    return copy
 
 
 def only_new(photo: Photo, classes: Sequence[str]) -> Photo:

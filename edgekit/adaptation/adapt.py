@@ -24,6 +24,7 @@ from edgekit.artifacts.outputs import check_outputs
 from edgekit.artifacts.pack_files import SUFFIX as PACK
 from edgekit.artifacts.pack_files import is_pack, read_packs
 from edgekit.data.annotations.dataset import Photo
+from edgekit.data.annotations.faults import ReadingOptions
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import output_folder
 from edgekit.model.hints import CheckpointHints
@@ -34,7 +35,6 @@ from edgekit.progress import Say, Track, silent, unsaid
 if TYPE_CHECKING:
     from torchvision.models.detection import FasterRCNN
 
-MOST_TOLD = 10  # of what is left out, before training
 LOW_RECALL = 0.8  # of the RPN, below which advice is given
 
 
@@ -61,7 +61,8 @@ class Adaptation:
     training: Training
     proof: Proof
     advice: tuple[str, ...]
-    skipped: tuple[str, ...]
+    repaired: dict[str, int]  # what in the annotations, by kind
+    skipped: tuple[str, ...]  # photos and objects that were left out
 
 
 def adapt(
@@ -76,7 +77,7 @@ def adapt(
     hints: CheckpointHints = CheckpointHints(),
     store: FeatureStore = FeatureStore(),
     size: tuple[int, int] | None = None,
-    skip_bad_images: bool = False,
+    reading: ReadingOptions = ReadingOptions(),
     force: bool = False,
     track: Track = silent,
     say: Say = unsaid,
@@ -90,7 +91,7 @@ def adapt(
     every photo; in exact scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The
     proof is in the pack, or beside the larger model as ``*.retention.json`` with the SHA-256 of the model that it
     proves. ``force`` replaces files of these names that edgekit did not make. ``say`` is told, before training, what
-    was left out of the data and what the frozen RPN proposes.
+    was repaired in the data or left out and what the frozen RPN proposes.
     """
     data, images, output = Path(data), Path(images), Path(output)
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}
@@ -102,12 +103,13 @@ def adapt(
         source = open_base(model, read_packs(packs), left, size)
         _check_base(source, model, output, learning)
         has_masks = source.predictors.mask_predictor is not None
-        inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, skip_bad_images)
+        inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, reading)
         if size is None:
             source = suited_base(source, inputs.learn)
         output_folder(output.absolute().parent)
         say, track = (say, track) if ranks.first else (unsaid, silent)
-        _say_skipped(inputs.skipped, say)
+        for line in inputs.faults.lines():
+            say(line)
         job = Job(source, inputs, learning, ranks, track)
         return _run(job, output, store, extra.max_old_drop, {"base": named, "files": files}, say)
 
@@ -125,13 +127,6 @@ def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Lea
         raise EdgekitError(f"{base}: joint scoring needs the checkpoint", "give the checkpoint it was exported from")
     if learning.train == "mask" and source.predictors.mask_predictor is None:
         raise EdgekitError("--train mask: the base model, a Faster R-CNN, has no masks", "give predictors or last:K")
-
-
-def _say_skipped(skipped: tuple[str, ...], say: Say) -> None:
-    for line in skipped[:MOST_TOLD]:
-        say(f"left out: {line}")
-    if len(skipped) > MOST_TOLD:
-        say(f"left out: {len(skipped)} photos or objects in all; the result lists them")
 
 
 def _run(
@@ -170,7 +165,8 @@ def _run(
             training=training,
             proof=proof,
             advice=(*_canvas_advice(inputs.learn, meta), *_advice(proposed, inputs.objects, training)),
-            skipped=inputs.skipped,
+            repaired=inputs.faults.repaired(),
+            skipped=inputs.faults.left_out(),
         )
 
     return ranks.same(ranks.together(lambda: finish() if ranks.first else None))  # type: ignore[return-value]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,11 @@ import numpy as np
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.adaptation.splitting import split
 from edgekit.artifacts.class_names import find_alike
+from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.beside import collect_beside
 from edgekit.data.annotations.dataset import Dataset, Photo
-from edgekit.data.annotations.formats import detect_format, read_dataset
+from edgekit.data.annotations.faults import Faults, ReadingOptions
+from edgekit.data.annotations.formats import collect_dataset
 from edgekit.data.annotations.usable import readable, without_blank
 from edgekit.data.images import list_images, read_image
 from edgekit.errors import EdgekitError
@@ -61,7 +64,7 @@ class Inputs:
     replay: tuple[Photo, ...]
     probe: list[ProbePhoto]
     old: Dataset
-    skipped: tuple[str, ...] = ()
+    faults: Faults = field(default_factory=Faults)  # what was repaired or left out
 
 
 def read_inputs(
@@ -72,66 +75,48 @@ def read_inputs(
     has_masks: bool,
     learning: Learning,
     extra: ExtraData,
-    skip_bad_images: bool,
+    reading: ReadingOptions,
 ) -> Inputs:
     """Read everything ``adapt`` is given; ``known`` are the base model's classes, which joint scoring teaches too.
 
     The photos of ``val``, ``replay`` and ``old_data`` are looked for beside the annotations, then in ``images``.
     """
-    dataset = read_dataset(data, images)
+    faults = Faults(reading)
+    dataset = collect_dataset(AnnotationSource(data, (images,)), faults)
+    given = {"val": None if isinstance(extra.val, float) else extra.val, "old": extra.old_data, "replay": extra.replay}
+    parts = {"val": "val"}
+    others = {name: collect_beside(file, images, parts.get(name, ""), faults) for name, file in given.items() if file}
+    faults.raise_refused()
     added = _new_classes(dataset, classes, known)
     taught = {*added, *known} if learning.joint else set(added)
     _refuse_alike(dataset, set(added), taught)
-    skipped: list[str] = []
+    for other in others.values():
+        _refuse_alike(other, set(), {*added, *known})
 
     def sound(found: Dataset) -> Dataset:
-        good, bad = readable(found.photos, skip_bad_images, without_blank)
-        skipped.extend(bad)
-        return replace(found, photos=tuple(good))
-
-    def others(annotations: Path, part: str = "") -> Dataset:
-        found = _beside(annotations, images, part)
-        _refuse_alike(found, set(), {*added, *known})
-        return sound(found)
+        return replace(found, photos=tuple(readable(found.photos, faults, without_blank)))
 
     learn, none = sound(dataset), Dataset(data, dataset.categories, ())
-    if extra.val is None or isinstance(extra.val, float):
-        first, out = split(learn.photos, added, learning.seed, extra.val)
-        learn, held_out = replace(learn, photos=tuple(first)), replace(none, photos=tuple(out))
+    seen = {name: sound(other) for name, other in others.items()}
+    probed = readable(map(ProbePhoto, list_images(extra.probe)), faults) if extra.probe else []
+    faults.raise_refused()
+    old, replay = seen.get("old", none), seen.get("replay", none)
+    if "val" in seen:
+        held_out = seen["val"]
+        _count_objects(held_out, added, faults.left_out())
     else:
-        held_out = others(extra.val, "val")
-        _count_objects(held_out, added, skipped)
-    old = others(extra.old_data) if extra.old_data else none
+        share = extra.val if isinstance(extra.val, float) else None
+        first, out = split(learn.photos, added, learning.seed, share)
+        learn, held_out = replace(learn, photos=tuple(first)), replace(none, photos=tuple(out))
     if extra.old_data and not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
         raise EdgekitError(
             f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
         )
-    replay = others(extra.replay) if extra.replay else none
     if has_masks:
         for annotated, wanted in ((learn, taught), (replay, taught), (held_out, set(added))):
             _check_masks(annotated, wanted)
-    objects = _count_objects(learn, added, skipped)
-    probed, unread = readable(map(ProbePhoto, list_images(extra.probe)), skip_bad_images) if extra.probe else ([], [])
-    return Inputs(added, objects, learn.photos, held_out, replay.photos, probed, old, (*skipped, *unread))
-
-
-def _beside(annotations: Path, images: Path, split: str = "") -> Dataset:
-    """A dataset whose photos lie beside its annotations or in ``images``; of a YOLO set, one split if it is named."""
-    beside = annotations if annotations.is_dir() else annotations.parent
-    if detect_format(annotations) != "yolo":
-        return read_dataset(annotations, beside, images)
-    try:
-        return read_dataset(annotations, beside, split=split)
-    except EdgekitError as first:
-        try:
-            return read_dataset(annotations, images, split=split)
-        except EdgekitError as second:
-            if first.message == second.message:  # it is not about where the photos are
-                raise
-            raise EdgekitError(
-                f"{first.message}; with photos in {images}: {second.message}",
-                f"photos belong into {beside} or into {images}",
-            ) from None
+    objects = _count_objects(learn, added, faults.left_out())
+    return Inputs(added, objects, learn.photos, held_out, replay.photos, probed, old, faults)
 
 
 def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

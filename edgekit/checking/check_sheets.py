@@ -23,7 +23,10 @@ def sheets(result: Check, most: int) -> list[Sheet]:
 
 def faults_sheet(result: Check, most: int) -> Sheet:
     """The faults by kind, each with at most ``most`` of its places."""
-    rows = [(row.kind, row.treated, shortened(row.places, most), row.about, str(row.count)) for row in result.faults]
+    rows = []
+    for row in result.faults:
+        example = f" (e.g. {row.example})" if row.example else ""
+        rows.append((row.kind + example, row.treated, shortened(row.places, most), row.about, str(row.count)))
     styles = tuple("bold red" if row.treated == REFUSED else "" for row in result.faults)
     columns = ("fault", "treated", "where", "how, or what to do", "count")
     return Sheet("faults of the annotations", columns, tuple(rows), words=4, styles=styles)

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgekit.checking.near_duplicates import BITS, difference_hash
 from edgekit.data.annotations.dataset import Photo
-from edgekit.data.annotations.fault_kinds import UNREADABLE
+from edgekit.data.annotations.fault_kinds import BLANK, UNREADABLE
 from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.usable import without_blank
 from edgekit.data.images import read_image
@@ -20,7 +20,6 @@ from edgekit.errors import EdgekitError
 from edgekit.progress import Track
 
 LONGEST = 512  # pixels of a photo's long side that are looked at
-BLANK = FaultKind("objects lie where the photo is of one colour", repair="left out, as adapt does")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,8 @@ def _look(photo: Photo) -> Look:
     except EdgekitError as error:
         return Look(photo.path, None, UNREADABLE, error.message.removeprefix(f"{photo.path}: "))
     seen, words = _visible(photo, pixels)
-    return Look(photo.path, seen, BLANK if words else None, words, difference_hash(pixels))
+    detail = words.removeprefix(f"{photo.path}: ")
+    return Look(photo.path, seen, BLANK if words else None, detail, difference_hash(pixels))
 
 
 def _visible(photo: Photo, pixels: np.ndarray) -> tuple[Photo | None, str]:

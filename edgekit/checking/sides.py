@@ -12,6 +12,7 @@ from edgekit.adaptation.splitting import split
 from edgekit.checking.near_duplicates import NearDuplicates, duplicate_groups, near_duplicates
 from edgekit.checking.photo_scan import scan
 from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.beside import collect_beside
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.formats import collect_dataset
@@ -45,11 +46,10 @@ def look_at_both(
 ) -> Sides:
     """Read and look at both; ``faults`` takes what is wrong. Without a ``val`` file, the photos are held out that
     ``adapt`` would hold out where ``known`` are the base model's classes."""
-    dataset, hashes = _usable(source, faults, track)
+    dataset, hashes = _usable(collect_dataset(source, faults), faults, track)
     photos = dataset.photos
     if isinstance(val, Path):
-        beside = val if val.is_dir() else val.parent
-        other, more = _usable(AnnotationSource(val, (beside, *source.images), "val"), faults, track)
+        other, more = _usable(collect_beside(val, source.images[0], "val", faults), faults, track)
         paths = [p.path for p in (*photos, *other.photos)]
         held_out = [False] * len(photos) + [True] * len(other.photos)
         hashes = np.concatenate([hashes, more])
@@ -61,8 +61,7 @@ def look_at_both(
     return Sides(dataset, tuple(paths), tuple(held_out), tuple(duplicate_groups(hashes).tolist()))
 
 
-def _usable(source: AnnotationSource, faults: Faults, track: Track) -> tuple[Dataset, np.ndarray]:
+def _usable(dataset: Dataset, faults: Faults, track: Track) -> tuple[Dataset, np.ndarray]:
     """The photos that can be used, with the objects that can be seen, and their hashes."""
-    dataset = collect_dataset(source, faults)
-    scanned = scan(dataset.photos, faults, track, f"looking at the photos of {source.path.name}")
+    scanned = scan(dataset.photos, faults, track, f"looking at the photos of {dataset.file.name}")
     return replace(dataset, photos=scanned.photos), scanned.hashes

@@ -44,6 +44,8 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @click.option("--cache-gb", default=10.0, show_default=True, help="The most the cached features may take.")
 @click.option("--seed", default=0, show_default=True, help="Seed of views, split and shuffling.")
 @shared.skip_option
+@shared.skip_annotations_option
+@shared.crowd_option
 @shared.force_option
 @shared.json_option
 def adapt_command(as_json: bool, **options: Any) -> None:
@@ -51,12 +53,14 @@ def adapt_command(as_json: bool, **options: Any) -> None:
     from edgekit.adaptation.adapt import ExtraData, FeatureStore, Learning, adapt
     from edgekit.artifacts.manifest import is_parts
     from edgekit.artifacts.pack_files import is_pack
+    from edgekit.data.annotations.faults import ReadingOptions
     from edgekit.model.hints import CheckpointHints
     from edgekit.processes import launched
     from edgekit.report.tables import adaptation_table
 
     base = options["base"]
     kinds = {"learning": Learning, "extra": ExtraData, "hints": CheckpointHints, "store": FeatureStore}
+    kinds |= {"reading": ReadingOptions}
     records: dict[str, Any] = {name: shared.record(kind, options) for name, kind in kinds.items()}
     result = adapt(**options, **records, track=track, say=say)
     if not launched().first:  # one report per launch

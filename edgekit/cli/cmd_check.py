@@ -29,8 +29,8 @@ LISTED = 5  # suspects of a kind, groups of near-duplicates, places of a kind of
 @click.option("--cache-gb", default=10.0, show_default=True, help="The most the cached features may take.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the split and of the photos shown.")
 @shared.skip_option
-@click.option("--skip-bad-annotations", is_flag=True, help="Report annotations that cannot be used, and go on.")
-@click.option("--crowd-as-objects", is_flag=True, help="Take crowd regions (iscrowd 1) as objects.")
+@shared.skip_annotations_option
+@shared.crowd_option
 @shared.force_option
 @shared.json_option
 @click.pass_context

@@ -25,6 +25,10 @@ pack_option = click.option(
 )
 force_option = click.option("--force", is_flag=True, help="Replace files that edgekit did not make.")
 skip_option = click.option("--skip-bad-images", is_flag=True, help="Report images that cannot be read, and go on.")
+skip_annotations_option = click.option(
+    "--skip-bad-annotations", is_flag=True, help="Report objects that cannot be used, and go on without them."
+)
+crowd_option = click.option("--crowd-as-objects", is_flag=True, help="Take what is marked iscrowd as objects.")
 
 
 R = TypeVar("R")

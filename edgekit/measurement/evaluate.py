@@ -14,13 +14,15 @@ import numpy as np
 
 from edgekit.artifacts.class_names import find_alike
 from edgekit.artifacts.metadata import ModelMeta
+from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.dataset import Dataset, Photo
-from edgekit.data.annotations.formats import read_dataset
+from edgekit.data.annotations.faults import Faults, ReadingOptions
+from edgekit.data.annotations.formats import collect_dataset
 from edgekit.data.annotations.usable import readable
 from edgekit.data.detections import Detections
 from edgekit.errors import EdgekitError
 from edgekit.model.hints import CheckpointHints
-from edgekit.progress import Track, silent
+from edgekit.progress import Say, Track, silent, unsaid
 from edgekit.runtime.opening import open_session
 from edgekit.runtime.selection import Selection
 from edgekit.runtime.session import Session, detect
@@ -44,7 +46,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """COCO AP of all classes, of the base model's, of those added since (None if there are none), and of each."""
+    """COCO AP of all classes, of the base model's, of those added since (None if there are none), and of each.
+
+    The masks' AP is over the objects that have masks.
+    """
 
     box: Precision
     mask: Precision | None
@@ -54,7 +59,8 @@ class Evaluation:
     images: int
     objects: int
     not_in_model: tuple[str, ...]  # classes annotated but unknown to the model, left out of all figures
-    skipped: tuple[str, ...]  # photos that could not be read
+    repaired: dict[str, int]  # what in the annotations, by kind
+    skipped: tuple[str, ...]  # photos and objects that were left out
 
 
 def evaluate(
@@ -63,24 +69,32 @@ def evaluate(
     images: str | Path,
     selection: Selection = Selection(),
     hints: CheckpointHints = CheckpointHints(),
-    skip_bad_images: bool = False,
+    reading: ReadingOptions = ReadingOptions(),
     track: Track = silent,
+    say: Say = unsaid,
 ) -> Evaluation:
     """Run a model on annotated photos and return its AP.
 
     ``data`` are annotations in any format that edgekit reads, ``images`` is the folder of the photos. Classes are
-    matched by name. ``selection`` and ``hints`` are those of ``open_session``.
+    matched by name. ``selection`` and ``hints`` are those of ``open_session``. ``say`` is told, before the model runs,
+    what was repaired in the annotations or left out.
     """
     session = open_session(model, selection, hints)
-    dataset, skipped = read_annotated(Path(data), Path(images), skip_bad_images)
-    return replace(evaluate_session(session, dataset, Path(model).name, track), skipped=skipped)
+    faults = Faults(reading)
+    dataset = read_annotated(Path(data), Path(images), faults)
+    for line in faults.lines():
+        say(line)
+    result = evaluate_session(session, dataset, Path(model).name, track)
+    return replace(result, repaired=faults.repaired(), skipped=faults.left_out())
 
 
-def read_annotated(data: Path, images: Path, skip_bad_images: bool = False) -> tuple[Dataset, tuple[str, ...]]:
-    """Annotated photos, all of which can be read, and what is wrong with those left out."""
-    dataset = read_dataset(data, images)
-    photos, skipped = readable(dataset.photos, skip_bad_images)
-    return replace(dataset, photos=tuple(photos)), tuple(skipped)
+def read_annotated(data: Path, images: Path, faults: Faults) -> Dataset:
+    """Annotated photos, all of which can be read; what was repaired or left out goes to the faults."""
+    dataset = collect_dataset(AnnotationSource(data, (images,)), faults)
+    faults.raise_refused()
+    photos = readable(dataset.photos, faults)
+    faults.raise_refused()
+    return replace(dataset, photos=tuple(photos))
 
 
 def evaluate_session(session: Session, dataset: Dataset, name: str, track: Track) -> Evaluation:
@@ -105,18 +119,17 @@ def score(dataset: Dataset, photos: Sequence[Photo], found: Sequence[Detections]
         for row in d.to_coco(meta.categories)
         if row["category"] in known
     ]
-    has_masks = all(t["segmentation"] for t in truth) and all(d.masks.shape[-1] for d in found)
-    if not has_masks:  # pycocotools refuses a None
-        truth = [{k: v for k, v in t.items() if k != "segmentation"} for t in truth]
+    has_masks = any(t["segmentation"] for t in truth) and all(d.masks.shape[-1] for d in found)
     ids = [meta.categories.index(c) for c in known]
-    boxes = _average_precision(truth, rows, photos, ids, "bbox")
-    masks = _average_precision(truth, rows, photos, ids, "segm") if has_masks else None
+    boxes = _average_precision([t | {"segmentation": []} for t in truth], rows, photos, ids, "bbox")
+    masks = _average_precision([_outlined(t) for t in truth], rows, photos, ids, "segm") if has_masks else None
 
     def part(names: Sequence[str]) -> Part | None:
         chosen = [known.index(n) for n in names if n in known]
         if not chosen or not np.isfinite(boxes[chosen]).any():
             return None
-        return Part(_mean(boxes[chosen]), _mean(masks[chosen]) if masks is not None else None)
+        outlined = masks is not None and np.isfinite(masks[chosen]).any()
+        return Part(_mean(boxes[chosen]), _mean(masks[chosen]) if masks is not None and outlined else None)
 
     total = part(known)
     if total is None:
@@ -130,6 +143,7 @@ def score(dataset: Dataset, photos: Sequence[Photo], found: Sequence[Detections]
         images=len(photos),
         objects=len(truth),
         not_in_model=tuple(c for c in dataset.categories if c not in known),
+        repaired={},
         skipped=(),
     )
 
@@ -148,6 +162,14 @@ def _known_classes(dataset: Dataset, photos: Sequence[Photo], meta: ModelMeta) -
             f"it annotates {', '.join(dataset.categories)}; compare with: edgekit inspect MODEL",
         )
     return known
+
+
+def _outlined(truth: dict[str, Any]) -> dict[str, Any]:
+    """An object for the masks' AP: one without a mask is a crowd region there, in which nothing counts as wrong."""
+    if truth["segmentation"]:
+        return truth
+    x, y, w, h = truth["bbox"]
+    return truth | {"iscrowd": 1, "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]]}
 
 
 def _mean(per_class: np.ndarray) -> Precision:

@@ -57,7 +57,8 @@ def adaptation_table(result: Adaptation) -> Table:
     rows.append(("new classes' AP", new))
     rows.append(("hidden by --overlaps one", _hidden_text(proof)))
     rows += [("advice", message) for message in result.advice]
-    rows += [("skipped", message) for message in result.skipped]
+    rows.append(("repaired", ", ".join(f"{count} x {kind}" for kind, count in result.repaired.items()) or None))
+    rows.append(("left out", counted(len(result.skipped), "photo or object") if result.skipped else None))
     return facts(f"adapted {result.architecture}, {result.settings['scoring']} scoring", rows)
 
 

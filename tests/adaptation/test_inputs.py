@@ -14,6 +14,7 @@ from edgekit.adaptation.inputs import ExtraData, Inputs, read_inputs
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.artifacts.metadata import BACKGROUND
 from edgekit.data.annotations.dataset import Dataset
+from edgekit.data.annotations.faults import ReadingOptions
 from edgekit.errors import EdgekitError
 
 KNOWN = (BACKGROUND, "dog", "cat")
@@ -21,7 +22,7 @@ KNOWN = (BACKGROUND, "dog", "cat")
 
 def given(data: Path, images: Path, **options: Any) -> Inputs:
     """What is read, with the extra data and the scoring among the options."""
-    defaults = {"known": KNOWN, "has_masks": True, "classes": ("chicken", "frog"), "skip_bad_images": False}
+    defaults = {"known": KNOWN, "has_masks": True, "classes": ("chicken", "frog"), "reading": ReadingOptions()}
     extra = ExtraData(**{name: options.pop(name) for name in ("val", "replay", "probe", "old_data") if name in options})
     learning = Learning(scoring=options.pop("scoring", "exact"))
     return read_inputs(data, images, learning=learning, extra=extra, **(defaults | options))
@@ -50,8 +51,10 @@ def test_bad_photos_are_named_before_any_work(
     value = file.parent if option == "probe" else file
     with pytest.raises(EdgekitError, match=f"{bad.name}.*--skip-bad-images"):
         given(new_train.file, new_train.file.parent, **{option: value})
-    found = given(new_train.file, new_train.file.parent, **{option: value}, skip_bad_images=True)
-    assert [bad.name in message for message in found.skipped] == [True]
+    found = given(
+        new_train.file, new_train.file.parent, **{option: value}, reading=ReadingOptions(skip_bad_images=True)
+    )
+    assert [bad.name in message for message in found.faults.left_out()] == [True]
     lists = {"val": found.held_out, "old_data": found.old}
     photos = lists[option].photos if option in lists else getattr(found, option)  # type: ignore[union-attr]
     assert len(photos) == len(mixed_test.photos) - 1
@@ -64,7 +67,7 @@ def test_old_data_must_show_old_objects(what: str, new_train: Dataset, mixed_tes
     if what == "listed only":
         document["categories"].append({"id": 99, "name": "dog"})
         file.write_text(json.dumps(document))
-    with pytest.raises(EdgekitError, match="annotates no object of the base model's classes"):
+    with pytest.raises(EdgekitError, match=r"annotates no object of the base model's classes|marked iscrowd"):
         given(new_train.file, new_train.file.parent, old_data=file)
 
 
@@ -134,16 +137,16 @@ def test_photos_of_one_colour_are_named_and_left_out(new_train: Dataset, mixed_t
     found = given(file, file.parent)
     assert len(found.learn) == len(new_train.photos) - 2
     names = [p.path.name for p in new_train.photos[:2]]
-    assert [Path(s.split(":")[0]).name for s in found.skipped] == names
-    assert all("one colour" in s for s in found.skipped)
+    assert [Path(s.split(":")[0]).name for s in found.faults.left_out()] == names
+    assert all("one colour" in s for s in found.faults.left_out())
     for option in ("val", "replay", "old_data"):
         other = painted(mixed_test, tmp_path / option, 1)
-        assert "one colour" in given(new_train.file, new_train.file.parent, **{option: other}).skipped[0]
+        assert "one colour" in given(new_train.file, new_train.file.parent, **{option: other}).faults.left_out()[0]
 
 
 def test_where_nothing_is_left_it_is_an_error(new_train: Dataset, tmp_path: Path) -> None:
     file = painted(new_train, tmp_path / "white", len(new_train.photos))
-    with pytest.raises(EdgekitError, match=r"none of the 6 photos can be used: .*one colour"):
+    with pytest.raises(EdgekitError, match=r"none of the photos can be used: .*one colour"):
         given(file, file.parent)
     file = copied(new_train, tmp_path / "one")
     document = json.loads(file.read_text())
@@ -152,7 +155,7 @@ def test_where_nothing_is_left_it_is_an_error(new_train: Dataset, tmp_path: Path
     for row in document["images"]:
         if row["id"] in shown:
             Image.new("RGB", (row["width"], row["height"]), "black").save(file.parent / row["file_name"])
-    with pytest.raises(EdgekitError, match=r"frog: has no annotated object .*one colour|none of the 6 photos"):
+    with pytest.raises(EdgekitError, match=r"frog: has no annotated object .*one colour|none of the photos"):
         given(file, file.parent)
 
 
@@ -165,8 +168,8 @@ def test_objects_on_nothing_are_named_and_left_out(mixed_test: Dataset, tmp_path
     picture.paste((90, 90, 90), (int(left), int(top), int(right), int(bottom)))
     picture.save(file.parent / photo.path.name, quality=100)
     found = given(file, file.parent)
-    assert len(found.skipped) == 1
-    assert f"{photo.path.name}: 1 of {len(photo.annotations)} annotated objects lie" in found.skipped[0]
+    assert len(found.faults.left_out()) == 1
+    assert f"1 of {len(photo.annotations)} annotated objects lie" in found.faults.left_out()[0]
     kept = next(p for p in found.learn if p.path.name == photo.path.name)
     assert len(kept.annotations) == len(photo.annotations) - 1
 
@@ -215,7 +218,7 @@ def test_photos_of_which_some_are_in_each_folder(new_train: Dataset, mixed_test:
     (file.parent / moved["file_name"]).rename(images / "moved.jpg")
     moved["file_name"] = "moved.jpg"
     file.write_text(json.dumps(document))
-    with pytest.raises(EdgekitError, match=r"old/moved.jpg: .*1 of 8 are missing.*nor are all in \S+images"):
+    with pytest.raises(EdgekitError, match=r"moved.jpg.* in \S+old, nor in \S+images; 1 of 8 are missing"):
         given(images / "annotations.json", images, old_data=file)
 
 

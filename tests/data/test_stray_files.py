@@ -99,5 +99,5 @@ def test_a_photo_that_is_a_pipe_is_named(write: Callable[[Path], tuple[Path, Pat
 def test_a_label_file_that_is_a_pipe_is_named(tmp_path: Path) -> None:
     images = write_yolo(tmp_path, {"a": "", "b": yolo_row(1, FROG)})
     os.mkfifo(tmp_path / "labels" / "train" / "a.txt")
-    with pytest.raises(EdgekitError, match=r"a\.txt: is a named pipe"):
+    with pytest.raises(EdgekitError, match=r"a\.txt.*is a named pipe"):
         read_dataset(tmp_path, images)

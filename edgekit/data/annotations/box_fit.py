@@ -44,7 +44,7 @@ def iou(a: Boxes, b: Boxes) -> np.ndarray:
     return shared / np.maximum(total, 1e-9)
 
 
-def fits(boxes: Boxes, masks: Boxes) -> np.ndarray:
+def box_fits(boxes: Boxes, masks: Boxes) -> np.ndarray:
     """Which boxes are those of their masks, bool [N]."""
     beside = np.abs(np.concatenate([boxes[:, :2] - masks[:, :2], (boxes - masks)[:, :2] + (boxes - masks)[:, 2:]], 1))
     return (iou(boxes, masks) >= LEAST_IOU) | (beside.max(axis=1) <= FEW_PIXELS)
@@ -53,15 +53,14 @@ def fits(boxes: Boxes, masks: Boxes) -> np.ndarray:
 def likely_layout(boxes: Boxes, masks: Boxes, sizes: Sizes) -> str:
     """What the boxes are if not x, y, width, height in pixels: where another reading fits more of the masks; or ""."""
     own = iou(boxes, masks)
-    best, most = "", 0
+    best, most = "", 0.0
     for unit, scaled in (("", boxes), (" in fractions of the photo", boxes * np.tile(sizes, 2))):
         for name, layout in LAYOUTS.items():
-            read = layout(scaled)
-            better = int((iou(read, masks) > own + CLEARLY).sum())
-            worse = int((iou(read, masks) < own - CLEARLY).sum())
-            if better > most and better > worse:
-                fitting = int(fits(read, masks).sum())
-                best, most = f"{fitting} of {len(boxes)} boxes fit their masks if read as {name}{unit}", better
+            other = iou(layout(scaled), masks)
+            better, worse = (other > own + CLEARLY).sum(), (other < own - CLEARLY).sum()
+            if better > worse and other.sum() > most:
+                fitting = int(box_fits(layout(scaled), masks).sum())
+                best, most = f"{fitting} of {len(boxes)} boxes fit their masks if read as {name}{unit}", other.sum()
     return best
 
 

@@ -7,27 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.data.annotations.annotation_records import DatasetRecord
 from edgekit.data.annotations.box_fit import (
     MOST_DECODED,
-    fits,
+    box_fits,
     likely_layout,
     likely_layout_without_masks,
     row_by_row,
 )
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.fault_kinds import MISFIT
-from edgekit.data.annotations.faults import Faults
+from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
 from edgekit.data.annotations.objects import Judged, judge_objects
 from edgekit.data.annotations.photo_files import locate_photos
-from edgekit.data.annotations.records import DatasetRecord
 from edgekit.errors import EdgekitError
 
 
 def build_dataset(record: DatasetRecord, folders: tuple[Path, ...], faults: Faults) -> Dataset:
     """The dataset of what can be used; all else is in ``faults``, which also says what to tolerate."""
     listed = [item for photo in record.photos for item in photo.objects]
-    known = len(faults.found)
-    if not listed and not known:
+    if not listed and len(faults.found) == len(faults.treated(REPAIRED)):
         raise EdgekitError(f"{record.file}: holds no annotations", "annotate at least one object of each class")
     located = locate_photos(record, folders, faults)
     judged = [judge_objects(photo.record, photo.size, faults) for photo in located]
@@ -43,8 +42,8 @@ def build_dataset(record: DatasetRecord, folders: tuple[Path, ...], faults: Faul
         Photo(number, photo.path, *photo.size, tuple(item.annotation for item in items if id(item) not in misfits))
         for number, (photo, items) in enumerate(zip(located, judged, strict=True), start=1)
     )
-    if not any(photo.annotations for photo in photos):
-        faults.causes.append(f"{record.file}: none of its {len(listed)} annotated objects can be used")
+    if not any(photo.annotations for photo in photos) and not faults.treated(REFUSED):
+        faults.causes.append(f"{record.file}: nothing that it annotates can be used")
     return Dataset(record.file, record.categories, photos)
 
 
@@ -57,7 +56,7 @@ def _misfits(file: Path, items: Sequence[Judged], faults: Faults) -> set[int]:
     if layout:
         faults.causes.append(f"{file}: {layout}: write boxes as x, y, width, height in pixels")
     clipped = np.array([item.annotation.bbox for item in items])
-    wrong = [item for item, is_fit in zip(items, fits(clipped, masks), strict=True) if not is_fit]
+    wrong = [item for item, is_fit in zip(items, box_fits(clipped, masks), strict=True) if not is_fit]
     for item in wrong:
         detail = f"its box is {_text(item.box)}, its mask's {_text(item.mask_box)}"
         faults.add(MISFIT, item.file, item.where, detail)
@@ -89,7 +88,7 @@ def _arrays(items: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def _fits_row_by_row(item: Judged) -> bool:
     segmentation = item.annotation.segmentation
     assert segmentation is not None
-    return bool(fits(np.array([item.box]), row_by_row(segmentation["counts"], item.size))[0])
+    return bool(box_fits(np.array([item.box]), row_by_row(segmentation["counts"], item.size))[0])
 
 
 def _text(box: Sequence[float] | None) -> str:

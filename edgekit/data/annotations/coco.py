@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.data.annotations import fault_kinds as kinds
+from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRecord, PhotoRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, PhotoRecord
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import write_text
 

@@ -42,6 +42,7 @@ OTHER_SIZE = FaultKind(
     remedy="annotate the file as it is, or restore the one that was annotated",
     of_photo=True,
 )
+BLANK = FaultKind("shows nothing where objects are annotated", of_photo=True, is_left_out=True)
 
 # Of files and lists.
 BAD_FILE = FaultKind("cannot be read", remedy="export it again, or move it elsewhere")

@@ -37,6 +37,7 @@ class FaultKind:
     repair: str = ""
     remedy: str = ""
     of_photo: bool = False  # --skip-bad-images leaves it out, not --skip-bad-annotations
+    is_left_out: bool = False  # in any case
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class FaultRow:
     count: int
     places: tuple[str, ...]
     about: str  # how they were repaired, or what to do
+    example: str  # the details of the first
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Faults:
     def add(self, kind: FaultKind, file: Path, where: str = "", detail: str = "") -> None:
         """Note one, and how it is treated: refused objects and photos are not in the dataset either way."""
         skips = self.options.skip_bad_images if kind.of_photo else self.options.skip_bad_annotations
-        treated = REPAIRED if kind.repair else LEFT_OUT if skips else REFUSED
+        treated = REPAIRED if kind.repair else LEFT_OUT if skips or kind.is_left_out else REFUSED
         self.found.append(Fault(kind, file, where, treated, detail))
 
     def extend(self, others: Faults) -> None:
@@ -106,9 +108,13 @@ class Faults:
         order = (REFUSED, LEFT_OUT, REPAIRED)
         ordered = sorted(groups.items(), key=lambda group: (order.index(group[0][0]), -len(group[1])))
         return [
-            FaultRow(kind.text, treated, len(some), _places(some), kind.repair or kind.remedy)
+            FaultRow(kind.text, treated, len(some), _places(some), kind.repair or kind.remedy, some[0].detail)
             for (treated, kind), some in ordered
         ]
+
+    def lines(self) -> list[str]:
+        """``rows`` as lines of text; long lists of places are cut."""
+        return [_line(row) for row in self.rows()]
 
     def raise_refused(self) -> None:
         """Raise an AnnotationError if anything was refused, or a cause of all faults was found."""
@@ -121,7 +127,6 @@ class AnnotationError(EdgekitError):
 
     def __init__(self, faults: Faults) -> None:
         refused = faults.treated(REFUSED)
-        rows = [row for row in faults.rows() if row.treated == REFUSED]
         options = [
             option
             for option, wanted in (("--skip-bad-annotations", False), ("--skip-bad-images", True))
@@ -133,14 +138,25 @@ class AnnotationError(EdgekitError):
             remedy = refused[0].kind.remedy
             super().__init__(str(refused[0]), f"{remedy}, or {skip}" if remedy else skip)
             return
-        lines = [*faults.causes, *(f"{row.count} x {row.kind}: {shortened(row.places)}; {row.about}" for row in rows)]
+        lines = [*faults.causes, *(line for line in faults.lines() if not line.startswith(REPAIRED))]
         super().__init__("annotations cannot be used:\n  " + "\n  ".join(lines) + "\n", skip or "mend the cause")
 
 
+def _line(row: FaultRow) -> str:
+    parts = [shortened(row.places), row.example and f"the first: {row.example}", row.about]
+    return f"{row.treated} {row.count} x {row.kind}: {'; '.join(filter(None, parts))}"
+
+
 def shortened(places: Sequence[str], most: int = SHOWN) -> str:
-    """The first of some places, and how many more there are."""
+    """The first of some places, and how many more there are: "a.json: annotation 3, 8 and 5 more"."""
+    shown: list[str] = []
+    before = ""
+    for place in places[:most]:
+        what, _, number = place.rpartition(" ")
+        shown.append(number if what and before.endswith(what) else place)
+        before = what
     more = len(places) - most
-    return ", ".join(places[:most]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _places(faults: Sequence[Fault]) -> tuple[str, ...]:

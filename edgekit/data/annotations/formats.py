@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.data.annotations.annotation_records import DatasetRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.building import build_dataset
 from edgekit.data.annotations.coco import is_coco, read_coco
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.annotations.faults import Faults, ReadingOptions
 from edgekit.data.annotations.labelme import is_labelme, read_labelme
-from edgekit.data.annotations.records import DatasetRecord
 from edgekit.data.annotations.voc import is_voc, read_voc
 from edgekit.data.annotations.yolo import is_yolo, read_yolo
 from edgekit.errors import EdgekitError

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRecord, Patch, PhotoRecord, categories_of
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.fault_kinds import BAD_FILE, NOT_A_MASK, NOT_NUMBERS, Unusable
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.numbers_given import numbers, short
-from edgekit.data.annotations.records import DatasetRecord, ObjectRecord, Patch, PhotoRecord, categories_of
+from edgekit.data.annotations.numbers_given import as_numbers, short
 from edgekit.errors import EdgekitError
 
 KINDS = ("polygon", "rectangle", "circle", "mask")
@@ -84,7 +84,7 @@ def _object(where: str, shapes: list[Shape]) -> ObjectRecord:
     polygons = [_outline(shape.get("points"), kind) for kind, shape in drawn if kind != "mask"]
     if all(kind == "rectangle" for kind, _ in drawn):
         corners = np.concatenate(polygons)
-        return ObjectRecord(where, label, [*corners.min(axis=0), *np.ptp(corners, axis=0)])
+        return ObjectRecord(where, label, [*corners.min(axis=0).tolist(), *np.ptp(corners, axis=0).tolist()])
     patches = [_patch(shape) for kind, shape in drawn if kind == "mask"]
     return ObjectRecord(where, label, polygons=polygons, patches=patches)
 
@@ -105,7 +105,7 @@ def _outline(points: Any, kind: str) -> np.ndarray:
 
 
 def _points(points: Any) -> np.ndarray:
-    found = numbers(points, lambda _: None)
+    found = as_numbers(points, lambda _: None)
     if found.ndim != 2 or found.shape[1] != 2:
         raise Unusable(NOT_NUMBERS, short(points))
     return found

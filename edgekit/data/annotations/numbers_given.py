@@ -12,10 +12,10 @@ from edgekit.data.annotations.fault_kinds import CROWD_FLAG, CROWD_UNKNOWN, NOT_
 from edgekit.data.annotations.faults import FaultKind
 
 Report = Callable[[FaultKind], None]  # notes a repair of the object in hand
-FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
+FLAGS = dict.fromkeys(("0", "0.0", "false", "no"), False) | dict.fromkeys(("1", "1.0", "true", "yes"), True)
 
 
-def numbers(values: Any, report: Report) -> np.ndarray:
+def as_numbers(values: Any, report: Report) -> np.ndarray:
     """Numbers in lists, float64; those given as text are reported, what is not finite raises ``Unusable``."""
     try:
         found = np.asarray(values)
@@ -30,6 +30,16 @@ def numbers(values: Any, report: Report) -> np.ndarray:
     return found
 
 
+def as_number(value: Any, report: Report) -> float:
+    """One number, as ``as_numbers`` reads several."""
+    if isinstance(value, float) and math.isfinite(value):  # as in nearly every file
+        return value
+    found = as_numbers(value, report)
+    if found.ndim:
+        raise Unusable(NOT_NUMBERS, short(value))
+    return float(found)
+
+
 def whole_number(value: Any) -> int | None:
     """A positive number of pixels, also of text; None for what is none."""
     try:
@@ -41,7 +51,7 @@ def whole_number(value: Any) -> int | None:
 
 def flag(value: Any, report: Report) -> bool:
     """``iscrowd`` as 0 or 1, as text or true and false; what is given otherwise than as a number is reported."""
-    if value is None:
+    if value is None or (value == 0 and type(value) is int):  # as in nearly every file
         return False
     found = FLAGS.get(str(value).strip().lower())
     if found is None:

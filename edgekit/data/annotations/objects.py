@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from edgekit.data.annotations import fault_kinds as kinds
-from edgekit.data.annotations.box_fit import fits
+from edgekit.data.annotations.annotation_records import ObjectRecord, PhotoRecord
+from edgekit.data.annotations.box_fit import box_fits
 from edgekit.data.annotations.dataset import Annotation
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.numbers_given import Report, flag, numbers, short
+from edgekit.data.annotations.numbers_given import Report, as_number, flag, short
 from edgekit.data.annotations.outlines import Outlines, Rle, as_text, check_near, encode_patch, read_polygon, read_rle
-from edgekit.data.annotations.records import ObjectRecord, PhotoRecord
 
 Box = tuple[float, float, float, float]  # x, y, w, h
 
@@ -41,7 +42,7 @@ class _Draft:
 
     record: ObjectRecord
     report: Report
-    box: np.ndarray | None
+    box: Box | None
     polygons: Sequence[np.ndarray]
     rle: Rle | None
     iscrowd: bool
@@ -59,10 +60,11 @@ def judge_objects(photo: PhotoRecord, size: tuple[int, int], faults: Faults) -> 
             report(error.kind, detail=error.detail)
     masks, dropped = _masks(drafts, size)
     known = [mask for mask in masks if mask is not None]
-    boxes, areas = iter(coco_mask.toBbox(known) if known else ()), iter(coco_mask.area(known) if known else ())
+    boxes = iter(coco_mask.toBbox(known).tolist() if known else ())
+    areas = iter(coco_mask.area(known).tolist() if known else ())
     judged: dict[tuple[object, ...], Judged] = {}
     for draft, mask, has_dropped in zip(drafts, masks, dropped, strict=True):
-        measured = None if mask is None else (as_text(mask), next(boxes), int(next(areas)))
+        measured = None if mask is None else (as_text(mask), tuple(next(boxes)), next(areas))
         try:
             annotation = _annotation(draft, measured, has_dropped, size)
         except Unusable as error:
@@ -72,8 +74,8 @@ def judge_objects(photo: PhotoRecord, size: tuple[int, int], faults: Faults) -> 
         if key in judged:
             draft.report(kinds.DUPLICATE)
             continue
-        given = None if draft.box is None or has_dropped or not _has_size(draft.box) else _box(draft.box)
-        mask_box = None if measured is None else _box(measured[1])
+        given = None if has_dropped or not _has_size(draft.box) else draft.box
+        mask_box = None if measured is None else measured[1]
         where = draft.record.where
         judged[key] = Judged(annotation, photo.named_in, where, size, given, mask_box, draft.rle is not None)
     return list(judged.values())
@@ -85,10 +87,7 @@ def _draft(record: ObjectRecord, size: tuple[int, int], fractions: bool, report:
         raise Unusable(kinds.NO_NAME)
     box = None
     if record.box is not None:
-        box = numbers(record.box, report)
-        if box.shape != (4,):
-            raise Unusable(kinds.NOT_NUMBERS, f"its box is {short(record.box)}")
-        box = box * (*scale, *scale)
+        box = _read_box(record.box, scale, report)
         check_near(box, size)
     polygons = [read_polygon(polygon, scale, size, report) for polygon in record.polygons]
     outlined = [polygon for polygon in polygons if len(polygon) >= 3]
@@ -100,6 +99,13 @@ def _draft(record: ObjectRecord, size: tuple[int, int], fractions: bool, report:
         report(kinds.CROWD_TAKEN)
         iscrowd = False
     return _Draft(record, report, box, outlined, rle, iscrowd, len(outlined) < len(polygons))
+
+
+def _read_box(values: Any, scale: tuple[float, float], report: Report) -> Box:
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 4:
+        raise Unusable(kinds.NOT_NUMBERS, f"its box is {short(values)}")
+    x, y, w, h = (as_number(value, report) for value in values)
+    return x * scale[0], y * scale[1], w * scale[0], h * scale[1]
 
 
 def _masks(drafts: Sequence[_Draft], size: tuple[int, int]) -> tuple[list[Rle | None], list[bool]]:
@@ -117,7 +123,7 @@ def _masks(drafts: Sequence[_Draft], size: tuple[int, int]) -> tuple[list[Rle | 
         is_degenerate = draft.is_degenerate or len(parts) < len(own)
         parts += [encode_patch(patch, size) for patch in draft.record.patches]
         parts += [] if draft.rle is None else [draft.rle]
-        if is_degenerate:
+        if is_degenerate and (parts or draft.box is not None):
             draft.report(kinds.DEGENERATE_PART if parts else kinds.NO_OUTLINE)
         dropped.append(is_degenerate)
         masks.append(parts[0] if len(parts) == 1 else coco_mask.merge(parts) if parts else None)
@@ -125,7 +131,7 @@ def _masks(drafts: Sequence[_Draft], size: tuple[int, int]) -> tuple[list[Rle | 
 
 
 def _annotation(
-    draft: _Draft, mask: tuple[Rle, np.ndarray, int] | None, has_dropped: bool, size: tuple[int, int]
+    draft: _Draft, mask: tuple[Rle, Box, int] | None, has_dropped: bool, size: tuple[int, int]
 ) -> Annotation:
     """The object clipped to its photo; ``mask`` is with its box and its number of pixels."""
     box, report = draft.box, draft.report
@@ -136,38 +142,47 @@ def _annotation(
             raise Unusable(kinds.EMPTY_BOX, f"{box[2]:g}x{box[3]:g} pixels")
     else:
         if not mask[2]:
-            raise Unusable(kinds.EMPTY_MASK)
-        fitting = box is not None and _has_size(box) and not (has_dropped and not fits(box[None], mask[1][None])[0])
+            small = draft.polygons and max(polygon.max() for polygon in draft.polygons) <= 1
+            raise Unusable(kinds.EMPTY_MASK, "all lies between 0 and 1, as fractions of the photo do" if small else "")
+        fitting = _has_size(box) and (not has_dropped or bool(box_fits(np.array([box]), np.array([mask[1]]))[0]))
         if not fitting:
             if box is not None:
                 report(kinds.NOT_THE_BOX)
-            box = mask[1]
+            only_polygons = draft.polygons and draft.rle is None and not draft.record.patches
+            box = _extent(draft.polygons) if only_polygons and not has_dropped else mask[1]
     assert box is not None
     clipped = _clip(box, size)
-    lost = max(abs(a - b) for a, b in zip(box.tolist(), clipped, strict=True))
-    if lost > 1:  # more than a rounded pixel
+    is_cut = clipped != box and max(abs(a - b) for a, b in zip(box, clipped, strict=True)) > 1  # by more than rounding
+    if is_cut:
         report(kinds.CLIPPED)
-    area = _area(draft) if lost <= 1 else 0.0
+    area = 0.0 if is_cut else _area(draft)
     if not area:
         area = float(clipped[2] * clipped[3] if mask is None else mask[2])
     return Annotation(draft.record.category, clipped, area, None if mask is None else mask[0], draft.iscrowd)
 
 
+def _extent(polygons: Sequence[np.ndarray]) -> Box:
+    """The box of the points, which is finer than that of the pixels."""
+    points = np.concatenate(polygons)
+    (x, y), (w, h) = points.min(axis=0).tolist(), np.ptp(points, axis=0).tolist()
+    return x, y, w, h
+
+
 def _area(draft: _Draft) -> float:
     """The area that the file gives, 0 where it gives none."""
-    if draft.record.area is None or (isinstance(draft.record.area, int | float) and not draft.record.area):
+    if draft.record.area is None:
         return 0.0
     try:
-        found = float(numbers([draft.record.area], draft.report)[0])
-    except (Unusable, IndexError, TypeError):
+        found = as_number(draft.record.area, draft.report)
+    except Unusable:
         found = -1.0
     if found < 0:
         draft.report(kinds.AREA)
     return max(found, 0.0)
 
 
-def _clip(box: np.ndarray, size: tuple[int, int]) -> Box:
-    x, y, w, h = box.tolist()
+def _clip(box: Box, size: tuple[int, int]) -> Box:
+    x, y, w, h = box
     height, width = size
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         rounded = [round(v, 1) for v in (x, y, w, h)]
@@ -177,10 +192,5 @@ def _clip(box: np.ndarray, size: tuple[int, int]) -> Box:
     return left, top, w if inside[0] else min(x + w, width) - left, h if inside[1] else min(y + h, height) - top
 
 
-def _has_size(box: np.ndarray) -> bool:
-    return bool(box[2] > 0 and box[3] > 0)
-
-
-def _box(values: np.ndarray) -> Box:
-    x, y, w, h = values.tolist()
-    return x, y, w, h
+def _has_size(box: Box | None) -> bool:
+    return box is not None and box[2] > 0 and box[3] > 0

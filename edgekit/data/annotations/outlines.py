@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from edgekit.data.annotations.annotation_records import Patch
 from edgekit.data.annotations.fault_kinds import (
     NOT_A_MASK,
     NOT_NUMBERS,
@@ -18,31 +19,34 @@ from edgekit.data.annotations.fault_kinds import (
     RLE_UNREADABLE,
     Unusable,
 )
-from edgekit.data.annotations.numbers_given import Report, numbers, short
-from edgekit.data.annotations.records import Patch
+from edgekit.data.annotations.numbers_given import Report, as_numbers, short
 
 Rle = dict[str, Any]
 FAR = 10  # photo sides: pycocotools walks along every pixel of an outline, and crashes where it is long enough
 LOOP = 0.05  # of a polygon's area: a crossing that cuts off less is a slip of the hand
+JAGGED = 0.25  # pixels per pixel of outline, by which the area of the pixels at most differs from the polygon's
 NO_AREA = 1e-6  # pixels
 
 
 def read_polygon(polygon: Any, scale: tuple[float, float], size: tuple[int, int], report: Report) -> np.ndarray:
     """A polygon's points [N, 2] (x, y) in pixels of a photo of ``size`` (height, width)."""
-    values = numbers(polygon, report)
+    values = as_numbers(polygon, report)
     if values.ndim == 0 or values.ndim > 2 or (values.ndim == 2 and values.shape[1] != 2):
         raise Unusable(NOT_NUMBERS, short(polygon))
     if values.size % 2:
         raise Unusable(ODD_COUNT, f"{values.size}")
     points = values.reshape(-1, 2) * scale
-    check_near(points, size)
+    if points.size:
+        check_near((float(points.min()), float(points.max())), size)
     return points
 
 
-def check_near(values: np.ndarray, size: tuple[int, int]) -> None:
+def check_near(values: Sequence[float], size: tuple[int, int]) -> None:
     """Raise Unusable where coordinates are so far from the photo that no outline can be meant."""
-    if values.size and np.abs(values).max() > FAR * max(size):
-        raise Unusable(OUTSIDE, f"a coordinate is {values.flat[np.abs(values).argmax()]:g}")
+    limit = FAR * max(size)
+    for value in values:
+        if abs(value) > limit:
+            raise Unusable(OUTSIDE, f"a coordinate is {value:g}")
 
 
 class Outlines:
@@ -67,7 +71,7 @@ class Outlines:
         inside = ((points >= 0) & (points <= size[::-1])).all(axis=1)
         whole = np.logical_and.reduceat(inside, starts)
         # Loops drawn in opposite directions cancel in the formula, but not in the filling.
-        slack = LOOP * np.maximum(pixels, enclosed) + around / 2
+        slack = LOOP * np.maximum(pixels, enclosed) + JAGGED * around
         self.crosses = whole & (np.abs(pixels - enclosed) > slack)
         self.is_empty = (pixels == 0) & (enclosed < NO_AREA)
 
@@ -85,14 +89,14 @@ def read_rle(rle: Mapping[str, Any], size: tuple[int, int]) -> Rle:
     if runs.size == 0 or runs.min() < 0 or runs.sum() != size[0] * size[1]:
         raise Unusable(RLE_LENGTH, f"its runs are {runs.sum():g} pixels, the photo {size[0] * size[1]}")
     if isinstance(counts, list):
-        return coco_mask.frPyObjects({"size": list(size), "counts": runs.astype(int).tolist()}, *size)  # type: ignore[no-any-return]
+        return coco_mask.frPyObjects({"size": list(size), "counts": runs.astype(int).tolist()}, *size)
     return {"size": list(size), "counts": counts.encode("ascii") if isinstance(counts, str) else counts}
 
 
 def run_lengths(counts: Any) -> np.ndarray:
     """The runs of RLE, float64 [N]: given as a list, or as pycocotools' text of 6-bit groups."""
     if isinstance(counts, list):
-        return numbers(counts, lambda _: None).ravel()
+        return as_numbers(counts, lambda _: None).ravel()
     try:
         text = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
     except (TypeError, UnicodeEncodeError, ValueError):
@@ -121,7 +125,7 @@ def encode_patch(patch: Patch, size: tuple[int, int]) -> Rle:
     full = np.zeros(size, np.uint8, order="F")
     if y0 < y1 and x0 < x1:
         full[y0:y1, x0:x1] = patch.pixels[y0 - patch.top : y1 - patch.top, x0 - patch.left : x1 - patch.left]
-    return coco_mask.encode(full)  # type: ignore[no-any-return]
+    return coco_mask.encode(full)
 
 
 def as_text(encoded: Rle) -> Rle:

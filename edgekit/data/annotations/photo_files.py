@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.data.annotations.annotation_records import DatasetRecord, PhotoRecord
 from edgekit.data.annotations.fault_kinds import (
     AMBIGUOUS,
     ANNOTATED_TWICE,
@@ -19,7 +20,6 @@ from edgekit.data.annotations.fault_kinds import (
 from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.numbers_given import whole_number
 from edgekit.data.annotations.photo_search import find_photos
-from edgekit.data.annotations.records import DatasetRecord, PhotoRecord
 from edgekit.data.images import opened_image, orientation
 from edgekit.errors import EdgekitError
 

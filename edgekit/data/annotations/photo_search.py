@@ -21,14 +21,14 @@ Parts = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Missing:
+class NotFound:
     """A photo that was not found, and why; ``several`` files may fit its name."""
 
     detail: str
     several: bool = False
 
 
-def find_photos(names: Sequence[str], folders: Sequence[Path]) -> list[Path | Missing]:
+def find_photos(names: Sequence[str], folders: Sequence[Path]) -> list[Path | NotFound]:
     """The files of all names, in the first of the folders that has them all, or else in the one that has most.
 
     It is one folder, because a photo of the same name in another may be another photo. Names may be paths of any
@@ -39,12 +39,12 @@ def find_photos(names: Sequence[str], folders: Sequence[Path]) -> list[Path | Mi
     """
     wanted = [name_parts(name) for name in names]
     listings = [_Listing(folder) for folder in folders]
-    ways: tuple[Callable[[_Listing, Parts], Path | Missing | None], ...] = (
+    ways: tuple[Callable[[_Listing, Parts], Path | NotFound | None], ...] = (
         _Listing.as_named,
         _Listing.without_leading,
         _Listing.anywhere,
     )
-    best: list[Path | Missing | None] = []
+    best: list[Path | NotFound | None] = []
     for way in ways:
         found = [[way(listing, parts) for parts in wanted] for listing in listings]
         best = min(found, key=_lacking)
@@ -74,22 +74,22 @@ def name_parts(name: str) -> Parts:
     return tuple(parts)
 
 
-def _lacking(found: Sequence[Path | Missing | None]) -> int:
+def _lacking(found: Sequence[Path | NotFound | None]) -> int:
     return sum(not isinstance(item, Path) for item in found)
 
 
-def _missing(item: Path | Missing | None, parts: Parts, folders: Sequence[Path], share: str) -> Missing:
-    if isinstance(item, Missing):
+def _missing(item: Path | NotFound | None, parts: Parts, folders: Sequence[Path], share: str) -> NotFound:
+    if isinstance(item, NotFound):
         return item
     for folder in folders:
         if parts and "\0" not in parts[-1]:
             try:
                 refuse_special(folder.joinpath(*parts))
             except EdgekitError as error:
-                return Missing(error.message)
+                return NotFound(error.message)
     tried = " and ".join(dict.fromkeys(["/".join(parts), *parts[-1:]]))
     where = ", nor in ".join(map(str, folders))
-    return Missing(f"looked for {tried}, also with other image suffixes, in {where}; {share}")
+    return NotFound(f"looked for {tried}, also with other image suffixes, in {where}; {share}")
 
 
 def _key(name: str) -> str:
@@ -125,7 +125,7 @@ class _Listing:
         tries = (self.as_named(parts[first:]) for first in range(len(parts)))
         return next((found for found in tries if found), None)
 
-    def anywhere(self, parts: Parts) -> Path | Missing | None:
+    def anywhere(self, parts: Parts) -> Path | NotFound | None:
         """The file in any folder, with any image suffix, with or without Label Studio's prefix."""
         found = self.without_leading(parts)
         if found or not parts:
@@ -138,7 +138,7 @@ class _Listing:
                     return self._nearest((*parts[:-1], name), options)
         return None
 
-    def _nearest(self, parts: Parts, options: list[Parts]) -> Path | Missing:
+    def _nearest(self, parts: Parts, options: list[Parts]) -> Path | NotFound:
         """The file whose folders agree with most of those that are named, if it is one."""
         root = self.root.absolute().parts
 
@@ -150,7 +150,7 @@ class _Listing:
         nearest = [option for option in options if agreeing(option) == most]
         if len(nearest) > 1:
             shown = " and ".join("/".join(option) for option in nearest[:2])
-            return Missing(f"{len(nearest)} files in {self.root} do, {shown} among them", several=True)
+            return NotFound(f"{len(nearest)} files in {self.root} do, {shown} among them", several=True)
         return self.root.joinpath(*nearest[0])
 
     def _names(self, folder: Parts) -> dict[str, list[str]]:
@@ -158,7 +158,7 @@ class _Listing:
         if folder not in self.folders:
             here = self.root.joinpath(*folder)
             is_within = not folder or here.resolve() == self.root.resolve().joinpath(*folder)
-            self.folders[folder] = by_key = {}
+            by_key = self.folders[folder] = {}
             for name in _files(here) if is_within else ():
                 by_key.setdefault(_key(name), []).append(name)
         return self.folders[folder]

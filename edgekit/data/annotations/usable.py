@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from edgekit.data.annotations.dataset import Annotation, Photo
+from edgekit.data.annotations.fault_kinds import BLANK, UNREADABLE
+from edgekit.data.annotations.faults import Faults
 from edgekit.errors import EdgekitError
 
 FLAT = 2  # of 255: pixels that differ by no more are of one colour
@@ -17,6 +20,10 @@ MARGIN = 0.1  # of its box's sides, at least 2 pixels, is looked at around an ob
 
 class Readable(Protocol):
     """A photo in a file."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
 
     def read(self) -> np.ndarray:
         """The pixels, RGB uint8 [H, W, 3]; raises EdgekitError."""
@@ -27,28 +34,30 @@ AnyPhoto = TypeVar("AnyPhoto", bound=Readable)
 
 def readable(
     photos: Iterable[AnyPhoto],
-    skip_bad: bool,
+    faults: Faults,
     check: Callable[[AnyPhoto, np.ndarray], tuple[AnyPhoto | None, str]] | None = None,
-) -> tuple[list[AnyPhoto], list[str]]:
-    """The photos whose files can be read, and what is wrong with the others; raises on these unless ``skip_bad``.
+) -> list[AnyPhoto]:
+    """The photos whose files can be read; what is wrong with the others goes to the faults. Raises where none can be.
 
     ``check`` is given each photo with its pixels; it returns what of the photo is to be used, and what is wrong.
     """
-    good, bad = [], []
+    good, wrong = [], ""
     for photo in photos:
         try:
             pixels = photo.read()
         except EdgekitError as error:
-            if not skip_bad:
-                raise EdgekitError(error.message, f"{error.hint}, or give --skip-bad-images") from None
-            bad.append(error.message)
-        else:
-            used, wrong = check(photo, pixels) if check else (photo, "")
-            good += [] if used is None else [used]
-            bad += [wrong] if wrong else []
+            wrong = error.message
+            faults.add(UNREADABLE, photo.path, detail=wrong.removeprefix(f"{photo.path}: "))
+            continue
+        used, blank = check(photo, pixels) if check else (photo, "")
+        good += [] if used is None else [used]
+        if blank:
+            wrong = blank
+            faults.add(BLANK, photo.path, detail=blank.removeprefix(f"{photo.path}: "))
     if not good:
-        raise EdgekitError(f"none of the {len(bad)} photos can be used: {bad[0]}" if bad else "no photos", "check them")
-    return good, bad
+        faults.raise_refused()
+        raise EdgekitError(f"none of the photos can be used: {wrong}" if wrong else "no photos", "check them")
+    return good
 
 
 def without_blank(photo: Photo, pixels: np.ndarray) -> tuple[Photo | None, str]:

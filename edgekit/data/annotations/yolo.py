@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
+from edgekit.data.annotations.annotation_records import DatasetRecord, PhotoRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.fault_kinds import BAD_FILE
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.records import DatasetRecord, PhotoRecord
 from edgekit.data.annotations.yolo_rows import read_rows
 from edgekit.data.images import SUFFIXES
 from edgekit.errors import EdgekitError

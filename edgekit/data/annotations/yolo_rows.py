@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgekit.data.annotations.annotation_records import ObjectRecord
 from edgekit.data.annotations.fault_kinds import BAD_ROW, NOT_NUMBERS, POSE, UNKNOWN_CATEGORY, Unusable
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.records import ObjectRecord
 
 VISIBILITY = (0, 1, 2)  # of a keypoint: not labelled, hidden, seen
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.data.annotations.dataset import Dataset
+from edgekit.data.annotations.faults import Faults
 from edgekit.data.images import SAMPLE_PHOTOS, list_images
 from edgekit.errors import EdgekitError
 from edgekit.measurement.evaluate import read_annotated
@@ -71,7 +72,7 @@ class BenchOptions:
         """The photos to measure AP on, all of which can be read; None where that is not asked for."""
         if self.data is None or self.images is None:
             return None
-        return read_annotated(self.data, self.images)[0]
+        return read_annotated(self.data, self.images, Faults())
 
 
 def calls_of(photos: tuple[Path, ...], batch: int) -> list[tuple[Path, ...]]:

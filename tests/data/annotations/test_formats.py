@@ -156,7 +156,6 @@ def test_yolo_splits_are_not_mixed(tmp_path: Path) -> None:
         ("0 0.5 0.5 -0.2 0.2", "line 1"),
         ("0 1.5 1.5 0.2 0.2", "line 1"),
         ("0 60 45 30 20", "line 1"),
-        ("0 0.1 0.1 0.9 0.9 0.9 0.1 0.1 0.9", "line 1.*cross"),
         ("0 0.1 0.1 0.2 0.2 0.1 0.1", "line 1"),
     ],
 )
@@ -220,11 +219,10 @@ def test_labelme_group_is_one_object(tmp_path: Path) -> None:
     "drawn",
     [
         shape("frog", [[1, 1], [9, 9]]),
-        shape("frog", [[10, 10], [60, 60], [60, 10], [10, 60]]),
         shape("frog", [[200, 10], [240, 10], [240, 40]]),
         shape("frog", [[5, 5]], "point"),
     ],
-    ids=["two points", "bow-tie", "outside", "point"],
+    ids=["two points", "outside", "point"],
 )
 def test_labelme_bad_shapes_are_named(drawn: dict[str, Any], tmp_path: Path) -> None:
     folder = write_labelme(tmp_path, {"a": [shape("frog", pairs(FROG)), drawn]})
@@ -287,18 +285,18 @@ GOOD = {"bbox": bounds(FROG), "segmentation": [FROG]}
     [
         {"bbox": [W + 5, 10, 20, 20]},
         {"bbox": [10, 10, 0, 20]},
+        {"bbox": [10, 10, 20, 10**400]},
         {"bbox": [10, 10, -5, 20]},
         {"bbox": [10, float("nan"), 5, 20]},
         {"bbox": [10, 10, 5]},
-        {"bbox": [10, 10, 50, 50], "segmentation": [[10, 10, 60, 60, 60, 10, 10, 60]]},
-        {"bbox": [10, 10, 50, 50], "segmentation": [[10, 10, 60, 60]]},
-        {"bbox": [10, 10, 50, 50], "segmentation": [[10, 10, 60, 60, 35, 35]]},
+        {"bbox": [10, 10, 0, 0], "segmentation": [[10, 10, 60, 60]]},
         {"bbox": [10, 10, 50, 50], "segmentation": [[10, 10, 60, 60, 35]]},
         {"bbox": [10, 10, 50, 50], "segmentation": [[500, 500, 560, 500, 560, 560]]},
         {"bbox": [10, 10, 50, 50], "segmentation": {"size": [W, H], "counts": [H * W]}},
         {"bbox": [10, 10, 50, 50], "segmentation": {"size": [H, W], "counts": [5, 5]}},
         {"bbox": [10, 10, 50, 50], "segmentation": {"size": [H, W], "counts": [H * W]}},
-        {"bbox": [10, 10, 50, 50], "area": -1},
+        {"bbox": [10, 10, 50, 50], "iscrowd": 2},
+        {"segmentation": []},
     ],
 )  # fmt: skip
 def test_coco_bad_annotations_are_named(row: dict[str, Any], tmp_path: Path) -> None:
@@ -326,22 +324,13 @@ def test_polygon_that_touches_itself_or_has_a_tiny_loop_is_read(tmp_path: Path) 
     "more",
     [
         {"categories": [{"id": 0, "name": "frog"}, {"id": 0, "name": "chicken"}]},
-        {"categories": [{"id": 0, "name": "frog"}, {"id": 4, "name": "frog"}]},
         {"images": [{"id": 0, "file_name": f, "height": H, "width": W} for f in ("a.png", "b.png")]},
         {"images": [{"id": i, "file_name": "a.png", "height": H, "width": W} for i in (0, 1)]},
         {"images": [{"id": i, "file_name": f, "height": H, "width": W} for i, f in enumerate(("a.png", "./a.png"))]},
-        {"images": [{"id": 0, "file_name": "a.png", "height": -H, "width": W}]},
+        {"images": [{"id": 0, "file_name": "a.png", "height": W, "width": H}]},
     ],
-    ids=["category id", "category name", "image id", "file", "file spelt otherwise", "size"],
+    ids=["category id", "image id", "file", "file spelt otherwise", "size"],
 )
 def test_coco_collisions_are_refused(more: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match=r"\.json|\.png"):
         read_coco(tmp_path, [GOOD], **more)
-
-
-@pytest.mark.parametrize("name", ["photos/instances_train", "photos/instances_val", "msrc/instances_train"])
-def test_real_annotations_still_load(name: str) -> None:
-    file = Path(__file__).parents[4] / "shared" / f"{name}.json"
-    if not file.is_file():
-        pytest.skip(f"{file} is not there")
-    assert read_dataset(file, file.parent / "images").photos
