@@ -17,8 +17,8 @@ from edgekit.artifacts.class_names import find_alike
 from edgekit.checking.class_facts import LISTED, ObjectPlace
 from edgekit.checking.first_adaptation import first_adaptation
 from edgekit.checking.halves import halves
-from edgekit.checking.judging import judge
-from edgekit.checking.suspects import Judged, Suspect, find_suspects, placer
+from edgekit.checking.judging import judge_photo
+from edgekit.checking.suspects import JudgedPhoto, Suspect, find_suspects, placer
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.processes import Processes
 from edgekit.progress import Track
@@ -87,9 +87,9 @@ def _judged(
     labels: dict[str, int],
     seed: int,
     track: Track,
-) -> list[Judged]:
+) -> list[JudgedPhoto]:
     """Each photo judged by the base model and, of the classes to add, by what the other half taught."""
-    found: list[Judged] = []
+    found: list[JudgedPhoto] = []
     old = len(base.meta.categories)
     added = sum(label >= old for label in labels.values())
     for side in (0, 1):
@@ -101,11 +101,13 @@ def _judged(
             predictors = first_adaptation(predictors, [features[place] for place in teaching], added, seed, track)
         for photo, own, one in zip(dataset.photos, half, features, strict=True):
             if own == side:
-                found.append(Judged(photo, judge(predictors, base.heads, one.load(0), base.meta.input_size), known))
+                found.append(
+                    JudgedPhoto(photo, judge_photo(predictors, base.heads, one.load(0), base.meta.input_size), known)
+                )
     return found
 
 
-def _missed(judged: Sequence[Judged], names: Mapping[int, str], size: tuple[int, int]) -> tuple[ObjectPlace, ...]:
+def _missed(judged: Sequence[JudgedPhoto], names: Mapping[int, str], size: tuple[int, int]) -> tuple[ObjectPlace, ...]:
     """The objects that the RPN does not propose, the largest on the canvas first."""
     missed: list[tuple[float, ObjectPlace]] = []
     for one in judged:
@@ -119,7 +121,7 @@ def _missed(judged: Sequence[Judged], names: Mapping[int, str], size: tuple[int,
 
 
 def _called(
-    judged: Sequence[Judged], names: Mapping[int, str], first_new: int, categories: Sequence[str]
+    judged: Sequence[JudgedPhoto], names: Mapping[int, str], first_new: int, categories: Sequence[str]
 ) -> dict[str, dict[str, int]]:
     """What the base model calls the new classes' objects, the most frequent first."""
     counts: dict[str, Counter[str]] = {name: Counter() for label, name in names.items() if label >= first_new}

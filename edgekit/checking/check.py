@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.artifacts.detector_settings import DetectorSettings
 from edgekit.artifacts.input_sizes import choose_input_size
@@ -62,33 +62,34 @@ def check(
         if file is not None:
             output_file(file)
     model, faults = _opened(base, hints, size), Faults(reading)
-    known = model.meta.categories if model is not None else ()
-    source = AnnotationSource(data, (images,))
+    source, known = AnnotationSource(data, (images,)), model.meta.categories if model is not None else ()
     sides = look_at_both(source, val, known, seed, faults, track)
-    dataset = sides.dataset
-    suggested = _suggested(dataset.photos, model)
+    dataset, suggested = sides.dataset, _suggested(sides.dataset.photos, model)
     findings = _findings(model, sides, Path(cache) if cache else None, cache_gb, size, seed, track)
     canvas = findings.input_size if findings is not None else size or suggested
+    fixed = _fixed(dataset, images, fix, faults)
+    facts = _facts(sides, faults, canvas)
+    named = None if base is None else str(base)
     result = Check(
-        data=data,
-        images=images,
-        base=None if base is None else str(base),
-        page=output,
-        fixed=_fixed(dataset, images, fix, faults),
-        photos=len(dataset.photos),
-        held_out=sum(sides.held_out),
-        size=canvas,
-        suggested_size=suggested,
-        classes=class_facts(dataset, canvas),
-        shapes=photo_shapes(dataset.photos),
-        faults=tuple(faults.rows()),
-        causes=tuple(faults.causes),
-        smallest=smallest_objects(dataset.photos, canvas),
-        duplicates=sides.duplicates(),
-        findings=findings,
+        data, images, named, output, fixed, size=canvas, suggested_size=suggested, findings=findings, **facts
     )
     write_text(output, check_page(result, dataset, photos_with_faults(source, faults), seed))
     return result
+
+
+def _facts(sides: Sides, faults: Faults, canvas: tuple[int, int]) -> dict[str, Any]:
+    """The fields of a result that are known without a base model."""
+    dataset = sides.dataset
+    return {
+        "photos": len(dataset.photos),
+        "held_out": sum(sides.held_out),
+        "classes": class_facts(dataset, canvas),
+        "shapes": photo_shapes(dataset.photos),
+        "faults": tuple(faults.rows()),
+        "causes": tuple(faults.causes),
+        "smallest": smallest_objects(dataset.photos, canvas),
+        "duplicates": sides.duplicates(),
+    }
 
 
 def _opened(base: str | Path | None, hints: CheckpointHints, size: tuple[int, int] | None) -> Adaptable | None:

@@ -11,7 +11,7 @@ from PIL import Image
 from edgekit.checking.annotation_drawing import Doubt, annotated_picture
 from edgekit.checking.check_advice import advice
 from edgekit.checking.check_result import Check
-from edgekit.checking.check_sheets import sheets
+from edgekit.checking.check_sheets import check_sheets
 from edgekit.checking.class_facts import SMALL_AREA, canvas_area
 from edgekit.checking.example_photos import example_photos
 from edgekit.data.annotations.dataset import Dataset, Photo
@@ -36,7 +36,7 @@ def check_page(result: Check, dataset: Dataset, faulty: Collection[str], seed: i
         "check.html.j2",
         result=result,
         advice=advice(result),
-        sheets=sheets(result, LISTED),
+        sheets=check_sheets(result, LISTED),
         sizes_plot=_sizes_plot(dataset, result.size),
         small_side=math.isqrt(SMALL_AREA),
         examples=[(result.short(p.path), annotated_picture(p, dataset.categories)) for p in examples],

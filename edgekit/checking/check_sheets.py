@@ -14,7 +14,7 @@ from edgekit.report.tables import counted
 SHAPES = 8  # of photos that are listed
 
 
-def sheets(result: Check, most: int) -> list[Sheet]:
+def check_sheets(result: Check, most: int) -> list[Sheet]:
     """All tables that are not empty; of suspects and near-duplicates at most ``most``."""
     tables = [faults_sheet(result, most), classes_sheet(result), sizes_sheet(result), shapes_sheet(result)]
     tables += [called_sheet(result), suspects_sheet(result, most), duplicates_sheet(result, most)]

@@ -25,7 +25,7 @@ class Judgement:
 
 
 @torch.no_grad()
-def judge(predictors: Predictors, heads: RoIHeads, view: ViewFeatures, size: tuple[int, int]) -> Judgement:
+def judge_photo(predictors: Predictors, heads: RoIHeads, view: ViewFeatures, size: tuple[int, int]) -> Judgement:
     """Run the predictors on a view's cached features; its first RoIs are the annotated objects."""
     count = len(view.objects)
     kept = view.labels != IGNORED

@@ -42,7 +42,7 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPhoto:
     """A photo with what a model says of it, which has learned the classes with the labels in ``known``."""
 
     photo: Photo
@@ -51,7 +51,7 @@ class Judged:
 
 
 def find_suspects(
-    judged: Sequence[Judged], names: Mapping[int, str], first_new: int, size: tuple[int, int]
+    judged: Sequence[JudgedPhoto], names: Mapping[int, str], first_new: int, size: tuple[int, int]
 ) -> tuple[tuple[Suspect, ...], tuple[str, ...]]:
     """The suspects, by kind the surest first, and the classes that the model does not know well enough to judge.
 
@@ -89,7 +89,7 @@ def placer(photo: Photo, size: tuple[int, int]) -> Placer:
     return place
 
 
-def _missing(one: Judged, labels: Sequence[int], names: Mapping[int, str], place: Placer) -> list[Suspect]:
+def _missing(one: JudgedPhoto, labels: Sequence[int], names: Mapping[int, str], place: Placer) -> list[Suspect]:
     """Sure detections where no object is annotated."""
     judged, suspects = one.judgement, []
     for label in labels:
@@ -109,7 +109,7 @@ def _missing(one: Judged, labels: Sequence[int], names: Mapping[int, str], place
 
 
 def _doubtful(
-    one: Judged, labels: Sequence[int], names: Mapping[int, str], first_new: int, place: Placer
+    one: JudgedPhoto, labels: Sequence[int], names: Mapping[int, str], first_new: int, place: Placer
 ) -> list[Suspect]:
     """Annotated objects that are surely of another class, or hardly of their own."""
     suspects = []

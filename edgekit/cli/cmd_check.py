@@ -41,7 +41,7 @@ def check_command(context: click.Context, as_json: bool, **options: Any) -> None
     """
     from edgekit.checking.check import check
     from edgekit.checking.check_advice import advice
-    from edgekit.checking.check_sheets import sheets
+    from edgekit.checking.check_sheets import check_sheets
     from edgekit.data.annotations.faults import ReadingOptions
     from edgekit.model.hints import CheckpointHints
     from edgekit.report.sheets import rich_table
@@ -49,7 +49,7 @@ def check_command(context: click.Context, as_json: bool, **options: Any) -> None
     options["reading"] = shared.record(ReadingOptions, options)
     options["hints"] = shared.record(CheckpointHints, options)
     result = check(**options, track=track)
-    show(result, as_json, [rich_table(sheet) for sheet in sheets(result, LISTED)] if not as_json else [])
+    show(result, as_json, [rich_table(sheet) for sheet in check_sheets(result, LISTED)] if not as_json else [])
     for line in advice(result):
         click.echo(f"edgekit: {line}", err=True)
     given = f"--data {result.fixed or result.data} --images {result.images}"

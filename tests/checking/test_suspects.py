@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgekit.checking.judging import Judgement
-from edgekit.checking.suspects import MISSING, UNLIKELY, WRONG, Judged, find_suspects
+from edgekit.checking.suspects import MISSING, UNLIKELY, WRONG, JudgedPhoto, find_suspects
 from edgekit.data.annotations.dataset import Photo
 
 NAMES = {1: "apple", 2: "frog", 3: "newt"}  # apple is the base model's, the others are learned
@@ -18,7 +18,9 @@ PHOTO = Photo(1, Path("a.jpg"), 200, 400, ())  # twice the canvas
 Object = tuple[int, tuple[float, ...], tuple[float, ...]]  # label, box, probabilities of apple, frog, newt
 
 
-def judged(objects: list[Object], found: list[tuple[int, tuple[float, ...], float]] = [], known: int = 3) -> Judged:  # noqa: B006
+def judged(
+    objects: list[Object], found: list[tuple[int, tuple[float, ...], float]] = [], known: int = 3
+) -> JudgedPhoto:  # noqa: B006
     judgement = Judgement(
         boxes=torch.tensor([box for _, box, _ in objects]).reshape(-1, 4),
         labels=torch.tensor([label for label, _, _ in objects], dtype=torch.int64),
@@ -28,13 +30,13 @@ def judged(objects: list[Object], found: list[tuple[int, tuple[float, ...], floa
         found_labels=torch.tensor([label for label, _, _ in found], dtype=torch.int64),
         scores=torch.tensor([score for _, _, score in found]),
     )
-    return Judged(PHOTO, judgement, frozenset(range(1, known + 1)))
+    return JudgedPhoto(PHOTO, judgement, frozenset(range(1, known + 1)))
 
 
 WELL_KNOWN = judged([(1, LARGE, (0.9, 0, 0)), (2, LARGE, (0, 0.9, 0)), (3, LARGE, (0, 0, 0.9))] * 3)
 
 
-def suspects(*photos: Judged) -> list[tuple[str, str, str]]:
+def suspects(*photos: JudgedPhoto) -> list[tuple[str, str, str]]:
     found, unjudged = find_suspects([WELL_KNOWN, *photos], NAMES, FIRST_NEW, SIZE)
     assert unjudged == ()
     return [(s.kind, s.annotated, s.found) for s in found]
