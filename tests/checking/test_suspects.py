@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ Object = tuple[int, tuple[float, ...], tuple[float, ...]]  # label, box, probabi
 
 
 def judged(
-    objects: list[Object], found: list[tuple[int, tuple[float, ...], float]] = [], known: int = 3
-) -> JudgedPhoto:  # noqa: B006
+    objects: list[Object], found: Sequence[tuple[int, tuple[float, ...], float]] = (), known: int = 3
+) -> JudgedPhoto:
     judgement = Judgement(
         boxes=torch.tensor([box for _, box, _ in objects]).reshape(-1, 4),
         labels=torch.tensor([label for label, _, _ in objects], dtype=torch.int64),
