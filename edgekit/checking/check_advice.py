@@ -49,5 +49,8 @@ def _about_base(result: Check) -> list[str]:
             "larger --size, or larger objects"
         )
     if found.unjudged:
-        lines.append(f"too few or too varied to judge the annotations of: {', '.join(found.unjudged)}")
+        lines.append(
+            "too little was learned from these photos to say which objects are unlike their class: "
+            + ", ".join(found.unjudged)
+        )
     return lines

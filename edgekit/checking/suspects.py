@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,10 +15,11 @@ from edgekit.checking.class_facts import SMALL_AREA, canvas_scale
 from edgekit.checking.judging import Judgement
 from edgekit.data.annotations.dataset import Photo
 
-SURE = 0.75  # a score from which on a detection is believed
-LIKELY = 0.5  # a probability of another class that contradicts the annotated one, if that has at most half as much
+SURE = 0.75  # a score from which on a detection is believed in any case
+LEAST = 0.3  # a score below which nothing is, however little a class is known
+TIMES = 4  # an object is of another class where that is so many times as probable as its own
 NEAR_ZERO = 0.05  # a probability of an object's own class that contradicts it
-KNOWN = 0.5  # the middle probability of its own objects from which on a class is known well enough to judge any
+KNOWN = 0.5  # the middle probability of its own objects from which on a class is known well enough to doubt them
 ELSEWHERE = 0.3  # a detection that overlaps annotated objects by less (IoU) shows another object
 PART = 0.7  # a detection of which more is inside an annotated object of its class shows a part of it
 MISSING, WRONG, UNLIKELY = "missing label", "wrong label", "unlike its class"
@@ -53,24 +54,27 @@ class JudgedPhoto:
 def find_suspects(
     judged: Sequence[JudgedPhoto], names: Mapping[int, str], first_new: int, size: tuple[int, int]
 ) -> tuple[tuple[Suspect, ...], tuple[str, ...]]:
-    """The suspects, by kind the surest first, and the classes that the model does not know well enough to judge.
+    """The suspects, by kind the surest first, and the classes that the model knows too little to doubt their objects.
 
-    ``names`` are the annotated classes by label, those from ``first_new`` on learned from these photos.
+    A detection is believed where it scores as high as half of its class's annotated objects, within ``LEAST`` and
+    ``SURE``: what was learned from few photos is never sure. ``names`` are the annotated classes by label, those from
+    ``first_new`` on learned from these photos.
     """
     own: dict[int, list[float]] = {label: [] for label in names}
     for one in judged:
         for row, label in zip(one.judgement.probabilities, one.judgement.labels.tolist(), strict=True):
             if label in one.known:
                 own[label].append(float(row[label]))
-    trusted = {label for label, values in own.items() if values and median(values) >= KNOWN}
+    middle = {label: median(values) for label, values in own.items() if values}
+    well_known = {label for label, value in middle.items() if value >= KNOWN}
     found: list[Suspect] = []
     for one in judged:
-        labels = sorted(trusted & one.known)
         place = placer(one.photo, size)
-        found += _missing(one, labels, names, place)
-        found += _doubtful(one, labels, names, first_new, place)
+        sure = {label: max(LEAST, min(SURE, value)) for label, value in middle.items() if label in one.known}
+        found += _missing(one, sure, names, place)
+        found += _doubtful(one, sorted(sure), names, first_new, well_known, place)
     ranked = sorted(found, key=lambda s: (KINDS.index(s.kind), -s.score, str(s.photo), s.box))
-    return tuple(ranked), tuple(name for label, name in names.items() if label not in trusted)
+    return tuple(ranked), tuple(name for label, name in names.items() if label not in well_known)
 
 
 Placer = Callable[[torch.Tensor], tuple[float, float, float, float]]
@@ -89,12 +93,12 @@ def placer(photo: Photo, size: tuple[int, int]) -> Placer:
     return place
 
 
-def _missing(one: JudgedPhoto, labels: Sequence[int], names: Mapping[int, str], place: Placer) -> list[Suspect]:
+def _missing(one: JudgedPhoto, sure: Mapping[int, float], names: Mapping[int, str], place: Placer) -> list[Suspect]:
     """Sure detections where no object is annotated."""
     judged, suspects = one.judgement, []
-    for label in labels:
-        sure = (judged.found_labels == label) & (judged.scores >= SURE)
-        boxes, scores = judged.found[sure], judged.scores[sure]
+    for label, least in sure.items():
+        believed = (judged.found_labels == label) & (judged.scores >= least)
+        boxes, scores = judged.found[believed], judged.scores[believed]
         if len(judged.boxes) and len(boxes):
             own = judged.boxes[judged.labels == label]
             alone = box_iou(boxes, judged.boxes).amax(dim=1) < ELSEWHERE
@@ -109,7 +113,12 @@ def _missing(one: JudgedPhoto, labels: Sequence[int], names: Mapping[int, str], 
 
 
 def _doubtful(
-    one: JudgedPhoto, labels: Sequence[int], names: Mapping[int, str], first_new: int, place: Placer
+    one: JudgedPhoto,
+    labels: Sequence[int],
+    names: Mapping[int, str],
+    first_new: int,
+    well_known: Collection[int],
+    place: Placer,
 ) -> list[Suspect]:
     """Annotated objects that are surely of another class, or hardly of their own."""
     suspects = []
@@ -122,9 +131,9 @@ def _doubtful(
         against_base = label < first_new or own < NEAR_ZERO
         others = [other for other in labels if other != label and (other >= first_new or against_base)]
         best = max(others, key=lambda other: float(row[other]), default=None)
-        if best is not None and float(row[best]) >= max(LIKELY, 2 * own):
+        if best is not None and float(row[best]) >= max(LEAST, TIMES * own):
             score = float(row[best]) * (1 - own)
             suspects.append(Suspect(WRONG, one.photo.path, names[label], names[best], round(score, 3), place(box)))
-        elif label in labels and own < NEAR_ZERO and float((box[2:] - box[:2]).prod()) >= SMALL_AREA:
+        elif label in well_known and own < NEAR_ZERO and float((box[2:] - box[:2]).prod()) >= SMALL_AREA:
             suspects.append(Suspect(UNLIKELY, one.photo.path, names[label], "", round(1 - own, 3), place(box)))
     return suspects

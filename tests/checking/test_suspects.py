@@ -70,9 +70,10 @@ def test_a_part_of_an_object_of_its_class_is_not_missing() -> None:
     ("label", "row", "expected"),
     [
         (2, (0, 0.1, 0.9), [(WRONG, "frog", "newt")]),
-        (2, (0, 0.25, 0.55), [(WRONG, "frog", "newt")]),
+        (2, (0, 0.1, 0.45), [(WRONG, "frog", "newt")]),
         (2, (0, 0.4, 0.6), []),
-        (2, (0, 0.1, 0.4), []),
+        (2, (0, 0.1, 0.35), []),
+        (2, (0, 0.06, 0.29), []),
         (1, (0.1, 0.9, 0), [(WRONG, "apple", "frog")]),
         (2, (0.9, 0.2, 0), []),  # the base model calls the new class by an old name
         (2, (0.9, 0.01, 0), [(WRONG, "frog", "apple")]),  # and what was learned agrees
@@ -91,10 +92,15 @@ def test_a_small_object_is_not_unlike_its_class() -> None:
 
 def test_a_class_that_was_not_learned_is_not_judged() -> None:
     assert suspects(judged([(3, LARGE, (0, 0.9, 0.0))], known=2)) == []
-    badly_known = judged([(2, LARGE, (0, 0.3, 0))] * 5, [(2, (100.0, 10, 150, 60), 0.9)])
-    found, unjudged = find_suspects([badly_known], NAMES, FIRST_NEW, SIZE)
-    assert found == ()
-    assert "frog" in unjudged
+
+
+def test_what_is_known_little_is_believed_when_it_scores_as_usual() -> None:
+    elsewhere = (100.0, 10, 150, 60)
+    for score, expected in ((0.45, [MISSING]), (0.35, [])):
+        little_known = judged([(2, LARGE, (0, 0.4, 0))] * 5 + [(2, LARGE, (0, 0.01, 0))], [(2, elsewhere, score)])
+        found, unjudged = find_suspects([little_known], NAMES, FIRST_NEW, SIZE)
+        assert [s.kind for s in found] == expected
+        assert "frog" in unjudged
 
 
 def test_boxes_are_in_pixels_of_the_photo() -> None:
