@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, nms
 
 from edgekit.adaptation.features.rois import covered
 from edgekit.checking.class_facts import SMALL_AREA, canvas_scale
@@ -22,6 +22,7 @@ NEAR_ZERO = 0.05  # a probability of an object's own class that contradicts it
 KNOWN = 0.5  # the middle probability of its own objects from which on a class is known well enough to doubt them
 ELSEWHERE = 0.3  # a detection that overlaps annotated objects by less (IoU) shows another object
 PART = 0.7  # a detection of which more is inside an annotated object of its class shows a part of it
+SAME = 0.5  # two detections that overlap by more (IoU) show one object
 MISSING, WRONG, UNLIKELY = "missing label", "wrong label", "unlike its class"
 KINDS = (MISSING, WRONG, UNLIKELY)
 
@@ -95,21 +96,18 @@ def placer(photo: Photo, size: tuple[int, int]) -> Placer:
 
 def _missing(one: JudgedPhoto, sure: Mapping[int, float], names: Mapping[int, str], place: Placer) -> list[Suspect]:
     """Sure detections where no object is annotated."""
-    judged, suspects = one.judgement, []
-    for label, least in sure.items():
-        believed = (judged.found_labels == label) & (judged.scores >= least)
-        boxes, scores = judged.found[believed], judged.scores[believed]
-        if len(judged.boxes) and len(boxes):
-            own = judged.boxes[judged.labels == label]
-            alone = box_iou(boxes, judged.boxes).amax(dim=1) < ELSEWHERE
-            if len(own):
-                alone &= covered(boxes, own).amax(dim=1) < PART
-            boxes, scores = boxes[alone], scores[alone]
-        suspects += [
-            Suspect(MISSING, one.photo.path, "", names[label], round(float(score), 3), place(box))
-            for box, score in zip(boxes, scores, strict=True)
-        ]
-    return suspects
+    judged = one.judgement
+    least = torch.tensor([sure.get(label, torch.inf) for label in judged.found_labels.tolist()])
+    alone = judged.scores >= least
+    if len(judged.boxes):
+        alone &= box_iou(judged.found, judged.boxes).amax(dim=1) < ELSEWHERE
+        same = judged.found_labels[:, None] == judged.labels
+        alone &= (covered(judged.found, judged.boxes) * same).amax(dim=1) < PART
+    boxes, scores, labels = judged.found[alone], judged.scores[alone], judged.found_labels[alone]
+    return [  # of two classes found at one place, the surer
+        Suspect(MISSING, one.photo.path, "", names[int(labels[i])], round(float(scores[i]), 3), place(boxes[i]))
+        for i in nms(boxes, scores, SAME).tolist()
+    ]
 
 
 def _doubtful(

@@ -62,6 +62,11 @@ def test_a_sure_detection_on_nothing_is_a_missing_label(
     assert suspects(judged([(2, LARGE, (0, 0.9, 0))], [(3, box, score)])) == expected
 
 
+def test_an_object_that_two_classes_are_found_at_is_one_suspect() -> None:
+    found = [(2, (100.0, 10, 150, 60), 0.8), (3, (102.0, 12, 150, 60), 0.95)]
+    assert suspects(judged([], found)) == [(MISSING, "", "newt")]
+
+
 def test_a_part_of_an_object_of_its_class_is_not_missing() -> None:
     assert suspects(judged([(2, LARGE, (0, 0.9, 0))], [(2, (12.0, 12, 22, 22), 0.9)])) == []
 
