@@ -152,7 +152,7 @@ def damage(document: dict, what: str) -> dict:
         ("old class", "class dog: the base model already has it"),
         ("no mask", "has a box but no mask"),
         ("unknown image", "refers to an image"),
-        ("not COCO", "is not COCO JSON"),
+        ("not COCO", "is in no format of annotations"),
     ],
 )
 def test_adapt_names_what_is_wrong_with_annotations(

@@ -34,6 +34,21 @@ def test_perfect_boxes_score_one(mixed_test: Dataset) -> None:
     assert "car" in result.not_in_model
 
 
+def test_objects_without_masks_are_no_part_of_the_masks_ap(mixed_test: Dataset) -> None:
+    found = [perfect(p) for p in mixed_test.photos]
+    whole = score(mixed_test, mixed_test.photos, found, META)
+
+    def without_mask(photo: Photo, *names: str) -> Photo:
+        changed = [dataclasses.replace(a, segmentation=None) if a.category in names else a for a in photo.annotations]
+        return dataclasses.replace(photo, annotations=tuple(changed))
+
+    result = score(mixed_test, [without_mask(p, "frog") for p in mixed_test.photos], found, META)
+    assert result.box == whole.box
+    assert result.per_class["frog"].mask is None
+    assert result.per_class["chicken"].mask == whole.per_class["chicken"].mask
+    assert score(mixed_test, [without_mask(p, *META.categories) for p in mixed_test.photos], found, META).mask is None
+
+
 def test_a_class_nearly_named_as_the_models_is_refused(mixed_test: Dataset) -> None:
     photos = [
         dataclasses.replace(

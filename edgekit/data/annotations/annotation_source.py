@@ -32,6 +32,9 @@ class AnnotationSource:
 
     def _parse(self, file: Path) -> Any:
         try:
-            return json.loads(read_text(file))
+            document = json.loads(read_text(file))
         except (OSError, ValueError, RecursionError, EdgekitError):
             return None
+        if isinstance(document, dict):
+            document.pop("imageData", None)  # labelme's copy of the photo: a folder's copies would fill the memory
+        return document

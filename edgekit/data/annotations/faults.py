@@ -139,7 +139,12 @@ class AnnotationError(EdgekitError):
             super().__init__(str(refused[0]), f"{remedy}, or {skip}" if remedy else skip)
             return
         lines = [*faults.causes, *(line for line in faults.lines() if not line.startswith(REPAIRED))]
-        super().__init__("annotations cannot be used:\n  " + "\n  ".join(lines) + "\n", skip or "mend the cause")
+        said = "".join(f"\n  {line}" for line in lines)
+        message = lines[0] if len(lines) == 1 else f"annotations cannot be used:{said}\n"
+        super().__init__(message, skip or "mend the cause")
+
+    def __reduce__(self) -> tuple[type[AnnotationError], tuple[Faults]]:
+        return AnnotationError, (self.faults,)  # pickle would give the message instead
 
 
 def _line(row: FaultRow) -> str:

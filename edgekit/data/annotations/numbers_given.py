@@ -20,7 +20,7 @@ def as_numbers(values: Any, report: Report) -> np.ndarray:
     try:
         found = np.asarray(values)
         is_text = found.dtype.kind in "US"
-        found = found.astype(np.float64) if found.dtype.kind in "iufUSO" else np.full(1, np.nan)
+        found = found.astype(np.float64, copy=False) if found.dtype.kind in "iufUSO" else np.full(1, np.nan)
     except (TypeError, ValueError, OverflowError):
         raise Unusable(NOT_NUMBERS, short(values)) from None
     if not np.isfinite(found).all():

@@ -36,7 +36,7 @@ class Judged:
     is_rle: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Draft:
     """An object whose numbers are numbers."""
 

@@ -35,7 +35,9 @@ def read_polygon(polygon: Any, scale: tuple[float, float], size: tuple[int, int]
         raise Unusable(NOT_NUMBERS, short(polygon))
     if values.size % 2:
         raise Unusable(ODD_COUNT, f"{values.size}")
-    points = values.reshape(-1, 2) * scale
+    points = values.reshape(-1, 2)
+    if scale != (1.0, 1.0):
+        points = points * scale
     if points.size:
         check_near((float(points.min()), float(points.max())), size)
     return points
@@ -64,16 +66,16 @@ class Outlines:
         starts = np.cumsum(lengths) - lengths
         following = np.arange(1, len(points) + 1)
         following[starts + lengths - 1] = starts
-        steps = points[following] - points
-        cross = points[:, 0] * points[following, 1] - points[following, 0] * points[:, 1]
-        enclosed = np.abs(np.add.reduceat(cross, starts)) / 2  # the shoelace formula
-        around = np.add.reduceat(np.hypot(*steps.T), starts)
-        inside = ((points >= 0) & (points <= size[::-1])).all(axis=1)
-        whole = np.logical_and.reduceat(inside, starts)
-        # Loops drawn in opposite directions cancel in the formula, but not in the filling.
-        slack = LOOP * np.maximum(pixels, enclosed) + JAGGED * around
-        self.crosses = whole & (np.abs(pixels - enclosed) > slack)
+        ends = points[following]
+        enclosed = np.abs(np.add.reduceat(points[:, 0] * ends[:, 1] - ends[:, 0] * points[:, 1], starts)) / 2
         self.is_empty = (pixels == 0) & (enclosed < NO_AREA)
+        # Loops drawn in opposite directions cancel in this shoelace formula, but not in the filling.
+        difference = np.abs(pixels - enclosed) - LOOP * np.maximum(pixels, enclosed)
+        self.crosses = difference > 0
+        if self.crosses.any():
+            around = np.add.reduceat(np.hypot(*(ends - points).T), starts)
+            inside = ((points >= 0) & (points <= size[::-1])).all(axis=1)
+            self.crosses = (difference > JAGGED * around) & np.logical_and.reduceat(inside, starts)
 
 
 def read_rle(rle: Mapping[str, Any], size: tuple[int, int]) -> Rle:

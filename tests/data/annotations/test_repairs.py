@@ -6,6 +6,7 @@ The first tests are the situations by which 37 of 140 public COCO files were ref
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,7 @@ def test_one_fault_is_one_line_with_its_remedy(tmp_path: Path) -> None:
     assert str(error).startswith(f"{tmp_path / 'a.json'}: annotation 41: is outside the photo")
     assert "\n" not in str(error)
     assert "delete it" in error.hint
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert "--skip-bad-annotations" in error.hint
 
 
