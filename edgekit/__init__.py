@@ -27,6 +27,7 @@ _PUBLIC = {
     "Selection": "edgekit.runtime.selection:Selection",
     "adapt": "edgekit.adaptation.adapt:adapt",
     "bench": "edgekit.report.bench:bench",
+    "check": "edgekit.checking.check:check",
     "compare": "edgekit.comparison.compare:compare",
     "doctor": "edgekit.report.doctor:doctor",
     "evaluate": "edgekit.measurement.evaluate:evaluate",

@@ -17,8 +17,8 @@ from edgekit.adaptation.bases import CheckpointBase, open_base
 from edgekit.adaptation.features.feature_cache import FeatureCache
 from edgekit.adaptation.inputs import Inputs
 from edgekit.adaptation.job import Job
-from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.adaptation.splitting import split
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.demo.naive_loop import fine_tune_naively
 from edgekit.model.checkpoint import save_model

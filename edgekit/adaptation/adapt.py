@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.adaptation.bases import Adaptable, CheckpointBase, PartsBase, open_base
+from edgekit.adaptation.bases import Adaptable, PartsBase, open_base, suited_base
 from edgekit.adaptation.features.feature_cache import FeatureStore
 from edgekit.adaptation.inputs import ExtraData, read_inputs
 from edgekit.adaptation.job import Job
@@ -105,7 +105,7 @@ def adapt(
         has_masks = source.predictors.mask_predictor is not None
         inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, reading)
         if size is None:
-            source = _suited(source, inputs.learn)
+            source = suited_base(source, inputs.learn)
         output_folder(output.absolute().parent)
         say, track = (say, track) if ranks.first else (unsaid, silent)
         for line in inputs.faults.lines():
@@ -127,14 +127,6 @@ def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Lea
         raise EdgekitError(f"{base}: joint scoring needs the checkpoint", "give the checkpoint it was exported from")
     if learning.train == "mask" and source.predictors.mask_predictor is None:
         raise EdgekitError("--train mask: the base model, a Faster R-CNN, has no masks", "give predictors or last:K")
-
-
-def _suited(base: Adaptable, photos: Sequence[Photo]) -> Adaptable:
-    """The base with the input size that suits the photos, where it can have any and nobody has chosen one."""
-    if not isinstance(base, CheckpointBase) or not base.has_default_size:
-        return base
-    choice = choose_input_size(base.meta.settings, [(photo.height, photo.width) for photo in photos])
-    return base if choice.size == choice.default else base.with_input_size(choice.size)
 
 
 def _run(

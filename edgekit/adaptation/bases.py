@@ -17,6 +17,7 @@ import torch
 from edgekit.adaptation.features.frozen_trunk import OnnxTrunk, TorchTrunk, Trunk, TrunkFiles
 from edgekit.adaptation.features.trunk_cache import exported_trunk
 from edgekit.adaptation.learning.joint import merged_model
+from edgekit.artifacts.input_sizes import choose_input_size
 from edgekit.artifacts.manifest import BASE, BOX_HEAD, check_files, mask_head, read_manifest
 from edgekit.artifacts.manifest import PREDICTORS as FOLDER_PREDICTORS
 from edgekit.artifacts.metadata import ModelMeta
@@ -25,6 +26,7 @@ from edgekit.artifacts.onnx_files import OnnxFile, open_onnx, write_onnx
 from edgekit.artifacts.pack_files import SUFFIX as PACK
 from edgekit.artifacts.pack_files import Pack, input_size_with, read_installed
 from edgekit.artifacts.safetensors_files import read_safetensors, tensors_sha256
+from edgekit.data.annotations.dataset import Photo
 from edgekit.deployment.assembly.assembling import write_checkpoint_trunk
 from edgekit.deployment.assembly.reading_back import heads_of, read_heads
 from edgekit.deployment.assembly.trunk_files import write_trunk
@@ -215,6 +217,14 @@ def open_base(
     if kind == "parts":
         return PartsBase(path, packs)
     return OnnxBase(open_onnx(path), packs)
+
+
+def suited_base(base: Adaptable, photos: Sequence[Photo]) -> Adaptable:
+    """The base with the input size that suits the photos, where it can have any and nobody has chosen one."""
+    if not isinstance(base, CheckpointBase) or not base.has_default_size:
+        return base
+    choice = choose_input_size(base.meta.settings, [(photo.height, photo.width) for photo in photos])
+    return base if choice.size == choice.default else base.with_input_size(choice.size)
 
 
 def first_mask_layer(predictors: Predictors) -> dict[str, torch.Tensor]:

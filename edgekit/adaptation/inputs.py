@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.adaptation.splitting import split
 from edgekit.artifacts.class_names import find_alike
 from edgekit.data.annotations.annotation_source import AnnotationSource
+from edgekit.data.annotations.beside import collect_beside
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.faults import Faults, ReadingOptions
 from edgekit.data.annotations.formats import collect_dataset
 from edgekit.data.annotations.usable import readable, without_blank
-from edgekit.data.annotations.yolo import is_yolo
 from edgekit.data.images import list_images, read_image
 from edgekit.errors import EdgekitError
 
@@ -85,7 +85,7 @@ def read_inputs(
     dataset = collect_dataset(AnnotationSource(data, (images,)), faults)
     given = {"val": None if isinstance(extra.val, float) else extra.val, "old": extra.old_data, "replay": extra.replay}
     parts = {"val": "val"}
-    others = {name: _beside(file, images, parts.get(name, ""), faults) for name, file in given.items() if file}
+    others = {name: collect_beside(file, images, parts.get(name, ""), faults) for name, file in given.items() if file}
     faults.raise_refused()
     added = _new_classes(dataset, classes, known)
     taught = {*added, *known} if learning.joint else set(added)
@@ -117,26 +117,6 @@ def read_inputs(
             _check_masks(annotated, wanted)
     objects = _count_objects(learn, added, faults.left_out())
     return Inputs(added, objects, learn.photos, held_out, replay.photos, probed, old, faults)
-
-
-def _beside(annotations: Path, images: Path, split: str, faults: Faults) -> Dataset:
-    """A dataset whose photos lie beside its annotations or in ``images``; of a YOLO set, one split if it is named."""
-    beside = annotations if annotations.is_dir() else annotations.parent
-    source = AnnotationSource(annotations, (beside, images), split)
-    if not is_yolo(source):
-        return collect_dataset(source, faults)
-    try:
-        return collect_dataset(replace(source, images=(beside,)), faults)
-    except EdgekitError as first:
-        try:
-            return collect_dataset(replace(source, images=(images,)), faults)
-        except EdgekitError as second:
-            if first.message == second.message:  # it is not about where the photos are
-                raise
-            raise EdgekitError(
-                f"{first.message}; with photos in {images}: {second.message}",
-                f"photos belong into {beside} or into {images}",
-            ) from None
 
 
 def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import click
 from edgekit import __version__
 from edgekit.cli.cmd_adapt import adapt_command
 from edgekit.cli.cmd_bench import bench_command
+from edgekit.cli.cmd_check import check_command
 from edgekit.cli.cmd_compare import compare_command
 from edgekit.cli.cmd_demo import demo_command
 from edgekit.cli.cmd_doctor import doctor_command
@@ -36,8 +37,8 @@ def cli() -> None:
     """
 
 
-WORK = (adapt_command, export_command, install_command, remove_command, predict_command, eval_command, bench_command)
-for command in (*WORK, compare_command, inspect_command, doctor_command, demo_command):
+WORK = (check_command, adapt_command, export_command, install_command, remove_command, predict_command)
+for command in (*WORK, eval_command, bench_command, compare_command, inspect_command, doctor_command, demo_command):
     cli.add_command(command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +45,21 @@ class Canvas:
     photo_size: tuple[int, int]  # (height, width) of the photo
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, longest: int | None = None) -> np.ndarray:
     """An image file as RGB uint8 [H, W, 3], turned as its EXIF orientation says.
 
     Grey pixels of more than 8 bits are scaled by the image's own range: see ``data.grey.eight_bit``. An alpha channel
-    is left out.
+    is left out. A side above ``longest`` pixels is reduced to that, a JPEG's while it is decoded.
     """
     with opened_image(path) as image:
+        if longest is not None:
+            ratio = longest / max(image.size)
+            image.draft(None, (math.ceil(image.width * ratio), math.ceil(image.height * ratio)))
         image.load()
         turn = _TURNS.get(orientation(image))
         rgb = eight_bit(image).convert("RGB")
+        if longest is not None:
+            rgb.thumbnail((longest, longest))
         return np.asarray(rgb if turn is None else rgb.transpose(turn))
 
 
@@ -112,8 +118,7 @@ def fit(photo: np.ndarray, size: tuple[int, int], pad: tuple[int, ...] = PAD) ->
     """Scale a photo [h, w, 3] to fill ``size`` (H, W) at its own aspect, at the top left of a canvas of the colour
     ``pad``."""
     height, width = photo.shape[:2]
-    ratio = min(size[0] / height, size[1] / width)
-    fitted = (max(1, round(height * ratio)), max(1, round(width * ratio)))
+    fitted = fitted_size((height, width), size)
     if fitted != (height, width):
         resized = Image.fromarray(photo).resize((fitted[1], fitted[0]), Image.Resampling.BILINEAR)
         photo = np.asarray(resized)
@@ -124,3 +129,9 @@ def fit(photo: np.ndarray, size: tuple[int, int], pad: tuple[int, ...] = PAD) ->
         pixels[:] = pad
         pixels[: fitted[0], : fitted[1]] = photo
     return Canvas(pixels, (fitted[1] / width, fitted[0] / height), (height, width))
+
+
+def fitted_size(photo: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) that ``fit`` gives a photo of this (height, width) on a canvas of ``size``."""
+    ratio = min(size[0] / photo[0], size[1] / photo[1])
+    return max(1, round(photo[0] * ratio)), max(1, round(photo[1] * ratio))

@@ -13,16 +13,17 @@ COLOURS = ("#4361c2", "#c2410c", "#12805c", "#9333ea", "#a16207", "#0e7490", "#b
 TICKS = 6
 
 
-def distribution(series: Mapping[str, Sequence[float]], unit: str) -> str:
-    """The share of values up to each value, one line per series: spread and tail at a glance, without bins."""
+def distribution(series: Mapping[str, Sequence[float]], unit: str, share: str) -> str:
+    """The share of values up to each value, one line per series: spread and tail at a glance, without bins. ``share``
+    names it, e.g. "% of calls"."""
     lines = {}
     for name, values in series.items():
         ordered = np.sort(np.asarray(values, float))
-        share = np.arange(1, len(ordered) + 1) / len(ordered)
+        so_far = np.arange(1, len(ordered) + 1) / len(ordered)
         # Steps: the share rises at each value.
-        xs, ys = np.repeat(ordered, 2), np.concatenate([[0.0], np.repeat(share, 2)[:-1]])
+        xs, ys = np.repeat(ordered, 2), np.concatenate([[0.0], np.repeat(so_far, 2)[:-1]])
         lines[name] = (xs, 100 * ys)
-    return _plot(lines, unit, "% of calls", highest=100.0)
+    return _plot(lines, unit, share, highest=100.0)
 
 
 def curves(

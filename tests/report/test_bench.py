@@ -190,7 +190,7 @@ def points(svg: str) -> list[tuple[float, float]]:
 
 
 def test_plots_draw_the_values() -> None:
-    steps = points(distribution({"a": [30.0, 10.0, 20.0]}, "ms"))
+    steps = points(distribution({"a": [30.0, 10.0, 20.0]}, "ms", "% of calls"))
     xs, ys = zip(*steps, strict=True)
     assert len(set(xs)) == 3, "one step a value"
     assert list(xs) == sorted(xs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,17 +61,21 @@ def read_coco(source: AnnotationSource, faults: Faults) -> DatasetRecord:
     return DatasetRecord(file, tuple(dict.fromkeys(names.values())), tuple(photos))
 
 
-def write_dataset(dataset: Dataset) -> None:
-    """Write the annotations as COCO JSON to ``dataset.file``; category ids count from 1."""
+def write_dataset(dataset: Dataset, images: Path | None = None) -> None:
+    """Write the annotations as COCO JSON to ``dataset.file``; category ids count from 1.
+
+    Photos are named by their paths relative to the folder ``images``, without it by their file names alone.
+    """
     ids = {name: i for i, name in enumerate(dataset.categories, start=1)}
     rows: list[Row] = []
     for photo in dataset.photos:
         for a in photo.annotations:
             row = {"image_id": photo.id, "category_id": ids[a.category], "bbox": list(a.bbox), "area": a.area}
             rows.append(row | {"id": len(rows) + 1, "iscrowd": int(a.iscrowd), "segmentation": a.segmentation})
-    images = [{"id": p.id, "file_name": p.path.name, "height": p.height, "width": p.width} for p in dataset.photos]
+    names = {p.id: p.path.name if images is None else os.path.relpath(p.path, images) for p in dataset.photos}
+    files = [{"id": p.id, "file_name": names[p.id], "height": p.height, "width": p.width} for p in dataset.photos]
     categories = [{"id": i, "name": name} for name, i in ids.items()]
-    parts = {"images": images, "annotations": rows, "categories": categories}
+    parts = {"images": files, "annotations": rows, "categories": categories}
     write_text(dataset.file, json.dumps({"format": "edgekit COCO 1"} | parts))
 
 

@@ -10,7 +10,7 @@ import torch
 import torchvision
 
 from edgekit.adaptation.adapt import Adaptation, ExtraData, FeatureStore, Learning, adapt
-from edgekit.adaptation.learning.held_out import split
+from edgekit.adaptation.splitting import split
 from edgekit.artifacts.onnx_files import open_onnx
 from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
