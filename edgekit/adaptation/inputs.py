@@ -107,7 +107,7 @@ def read_inputs(
             f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
         )
     replay = others(extra.replay) if extra.replay else none
-    if has_masks:
+    if has_masks and learning.masks_from_boxes == "none":
         for annotated, wanted in ((learn, taught), (replay, taught), (held_out, set(added))):
             _check_masks(annotated, wanted)
     objects = _count_objects(learn, added, skipped)
@@ -173,7 +173,7 @@ def _check_masks(dataset: Dataset, classes: set[str]) -> None:
             if item.category in classes and not item.iscrowd and item.segmentation is None:
                 raise EdgekitError(
                     f"{photo.path}: an object of class {item.category} has a box but no mask in {dataset.file}",
-                    "a Mask R-CNN learns from masks: annotate polygons or RLE",
+                    "annotate polygons or RLE, or have masks made: --masks-from-boxes auto",
                 )
 
 

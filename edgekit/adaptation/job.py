@@ -27,6 +27,8 @@ from edgekit.adaptation.learning.objectives import ExactObjective, JointObjectiv
 from edgekit.adaptation.learning.old_rows import complete_rows
 from edgekit.adaptation.learning.strategies import new_parameters, old_parameters, trained_layers
 from edgekit.adaptation.learning.training import Training, train
+from edgekit.adaptation.mask_making.base_masks import MaskMaker
+from edgekit.adaptation.mask_making.boxes_only import MadeMasks, count_made, make_masks
 from edgekit.adaptation.proof import FORMAT, Proof, check_proof, prove
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.artifacts.model_names import proof_of
@@ -67,8 +69,33 @@ class Job:
         """The new classes' labels, which follow the old ones'."""
         return {name: label for label, name in enumerate(self.inputs.classes, start=len(self.base.meta.categories))}
 
-    def prepare(self, store: FeatureStore) -> Prepared:
-        """Get the trunk ready and compute the features; the trunk's memory is free again afterwards."""
+    @property
+    def labels(self) -> dict[str, int]:
+        """The labels of all classes, the new ones' among them."""
+        old = {name: label for label, name in reversed(list(enumerate(self.base.meta.categories))) if label}
+        return old | self.new_labels
+
+    @property
+    def first_mask(self) -> int:
+        """The first label whose masks are learned."""
+        return 1 if self.learning.joint else len(self.base.meta.categories)
+
+    @property
+    def made_masks(self) -> dict[str, MadeMasks]:
+        """Of the objects to learn from that have a box only, how many have a made mask, by class."""
+        if self.base.predictors.mask_predictor is None:
+            return {}
+        return count_made((*self.inputs.learn, *self.inputs.replay), self._mask_classes)
+
+    @property
+    def _mask_classes(self) -> list[str]:
+        return [name for name, label in self.labels.items() if label >= self.first_mask]
+
+    def prepare(self, store: FeatureStore) -> tuple[Job, Prepared]:
+        """Get the trunk ready, make the masks that are wanted, and compute the features.
+
+        Returns the job with these masks; the trunk's memory is free again afterwards.
+        """
         began = time.monotonic()
 
         def open_trunk() -> Trunk:
@@ -78,20 +105,27 @@ class Job:
             self.ranks.together(lambda: open_trunk() if self.ranks.first else None)
         trunk = open_trunk()
         ready = time.monotonic()
-        learn, held_out = self.features(trunk, store.features())
-        return Prepared(learn, held_out, trunk.runtime, ready - began, time.monotonic() - ready)
+        cache = store.features()
+        job = self.with_masks(trunk, cache)
+        learn, held_out = job.features(trunk, cache)
+        return job, Prepared(learn, held_out, trunk.runtime, ready - began, time.monotonic() - ready)
+
+    def with_masks(self, trunk: Trunk, cache: FeatureCache) -> Job:
+        """The job with masks made for the objects to learn from that have a box only."""
+        if self.base.predictors.mask_predictor is None or self.learning.masks_from_boxes == "none":
+            return self
+        by = MaskMaker(trunk, self.base.predictors, self.base.meta.input_size)
+        method, classes = self.learning.masks_from_boxes, self._mask_classes
+        made = partial(
+            make_masks, classes=classes, by=by, cache=cache, ranks=self.ranks, method=method, track=self.track
+        )
+        learn, replay = made(self.inputs.learn), made(self.inputs.replay)
+        return dataclasses.replace(self, inputs=dataclasses.replace(self.inputs, learn=learn, replay=replay))
 
     def features(self, trunk: Trunk, cache: FeatureCache) -> tuple[list[PhotoFeatures], list[PhotoFeatures]]:
         """The features of the photos to learn from (those to replay last) and of the held-out ones."""
-        old = {name: label for label, name in reversed(list(enumerate(self.base.meta.categories))) if label}
-        by = Extractor(
-            trunk,
-            self.base.heads.box_coder,
-            old | self.new_labels,
-            self.base.meta.input_size,
-            self.learning.seed,
-            first_mask=1 if self.learning.joint else len(self.base.meta.categories),
-        )
+        size, coder = self.base.meta.input_size, self.base.heads.box_coder
+        by = Extractor(trunk, coder, self.labels, size, self.learning.seed, self.first_mask)
         made = partial(extract, by=by, cache=cache, ranks=self.ranks, track=self.track)
         inputs, views = self.inputs, self.learning.views_per_photo(len(self.inputs.learn))
         learn = made(inputs.learn, views) + made(inputs.replay, 1, what="features of replayed photos")
@@ -149,6 +183,7 @@ class Job:
             "input_size": self.base.meta.input_size,
             "classes": self.inputs.classes,
             "objects": self.inputs.objects,
+            "masks_made": self._masks_record(),
             "settings": dataclasses.asdict(self.learning),
             "versions": tool_versions(),
             **about,
@@ -195,7 +230,11 @@ class Job:
         )
 
     def _record(self) -> dict[str, Any]:
-        return dataclasses.asdict(self.learning) | {"photos": len(self.inputs.learn), "objects": self.inputs.objects}
+        about = {"photos": len(self.inputs.learn), "objects": self.inputs.objects, "masks_made": self._masks_record()}
+        return dataclasses.asdict(self.learning) | about
+
+    def _masks_record(self) -> dict[str, dict[str, int]]:
+        return {name: dataclasses.asdict(made) for name, made in self.made_masks.items()}
 
     def _pack(self, name: str, generation: Generation) -> Pack:
         """What was learned, as a pack for the base model and its packs."""

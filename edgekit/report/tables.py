@@ -33,6 +33,7 @@ def adaptation_table(result: Adaptation) -> Table:
         ("assumed", assumed_text(result.assumed)),
         ("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)"),
         ("proposed by the RPN", ", ".join(f"{result.proposed[c]} of {n} {c}" for c, n in result.objects.items())),
+        ("masks made from boxes", _made_masks_text(result)),
         ("seconds", f"{trunk}, training {result.training_seconds}, proof {result.proof_seconds}"),
     ]
     epochs = result.training.epochs
@@ -59,6 +60,11 @@ def adaptation_table(result: Adaptation) -> Table:
     rows += [("advice", message) for message in result.advice]
     rows += [("skipped", message) for message in result.skipped]
     return facts(f"adapted {result.architecture}, {result.settings['scoring']} scoring", rows)
+
+
+def _made_masks_text(result: Adaptation) -> str | None:
+    """For how many of the objects without masks these were made; None where all have masks."""
+    return ", ".join(f"{m.made} of {m.boxes_only} {c}" for c, m in result.made_masks.items()) or None
 
 
 def _hidden_text(proof: Proof) -> str | None:
