@@ -53,7 +53,7 @@ class Adaptation:
     photos: int  # learned from
     objects: dict[str, int]  # annotated objects by new class, in those
     proposed: dict[str, int]  # how many of these the RPN proposes, by class
-    made_masks: dict[str, MadeMasks]  # of those with a box but no mask, by class; empty where all have masks
+    made_masks: Mapping[str, MadeMasks]  # of those with a box but no mask, by class; empty where all have masks
     settings: dict[str, Any]
     trunk: str  # what ran it
     trunk_seconds: float  # to export it, or to find it exported
@@ -143,7 +143,7 @@ def _run(
     proposed = proposed_objects(features.learn[: len(inputs.learn)], job.new_labels)
     counts = ", ".join(f"{proposed[name]} of {count} {name}" for name, count in inputs.objects.items())
     say(f"annotated objects that the frozen RPN proposes: {counts}")
-    for name, masks in job.made_masks.items():
+    for name, masks in inputs.made_masks.items():
         say(f"{name}: {masks.boxes_only} objects have a box but no mask; masks were made for {masks.made}")
     began = time.monotonic()
     predictors, generation, training = job.learn(features.learn, features.held_out)
@@ -163,7 +163,7 @@ def _run(
             photos=len(inputs.learn),
             objects=inputs.objects,
             proposed=proposed,
-            made_masks=job.made_masks,
+            made_masks=inputs.made_masks,
             settings=dataclasses.asdict(job.learning),
             trunk=features.runtime,
             trunk_seconds=round(features.trunk_seconds, 2),

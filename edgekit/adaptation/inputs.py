@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.adaptation.mask_making.boxes_only import MadeMasks
 from edgekit.artifacts.class_names import find_alike
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.formats import detect_format, read_dataset
@@ -62,6 +63,7 @@ class Inputs:
     probe: list[ProbePhoto]
     old: Dataset
     skipped: tuple[str, ...] = ()
+    made_masks: Mapping[str, MadeMasks] = field(default_factory=dict)  # of the objects to learn from, by class
 
 
 def read_inputs(

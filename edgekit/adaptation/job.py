@@ -27,8 +27,7 @@ from edgekit.adaptation.learning.objectives import ExactObjective, JointObjectiv
 from edgekit.adaptation.learning.old_rows import complete_rows
 from edgekit.adaptation.learning.strategies import new_parameters, old_parameters, trained_layers
 from edgekit.adaptation.learning.training import Training, train
-from edgekit.adaptation.mask_making.base_masks import MaskMaker
-from edgekit.adaptation.mask_making.boxes_only import MadeMasks, count_made, make_masks
+from edgekit.adaptation.made_masks import inputs_with_masks
 from edgekit.adaptation.proof import FORMAT, Proof, check_proof, prove
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.artifacts.model_names import proof_of
@@ -80,21 +79,10 @@ class Job:
         """The first label whose masks are learned."""
         return 1 if self.learning.joint else len(self.base.meta.categories)
 
-    @property
-    def made_masks(self) -> dict[str, MadeMasks]:
-        """Of the objects to learn from that have a box only, how many have a made mask, by class."""
-        if self.base.predictors.mask_predictor is None:
-            return {}
-        return count_made((*self.inputs.learn, *self.inputs.replay), self._mask_classes)
-
-    @property
-    def _mask_classes(self) -> list[str]:
-        return [name for name, label in self.labels.items() if label >= self.first_mask]
-
     def prepare(self, store: FeatureStore) -> tuple[Job, Prepared]:
-        """Get the trunk ready, make the masks that are wanted, and compute the features.
+        """Get the trunk ready, make masks where objects have only boxes, and compute the features.
 
-        Returns the job with these masks; the trunk's memory is free again afterwards.
+        Returns the job with these masks. The trunk's memory is free again afterwards.
         """
         began = time.monotonic()
 
@@ -104,23 +92,12 @@ class Job:
         if self.ranks.count > 1:  # the first exports it, the others find it
             self.ranks.together(lambda: open_trunk() if self.ranks.first else None)
         trunk = open_trunk()
-        ready = time.monotonic()
-        cache = store.features()
-        job = self.with_masks(trunk, cache)
+        ready, cache = time.monotonic(), store.features()
+        classes = [name for name, label in self.labels.items() if label >= self.first_mask]
+        inputs = inputs_with_masks(self.base, self.inputs, classes, self.learning, trunk, cache, self.ranks, self.track)
+        job = dataclasses.replace(self, inputs=inputs)
         learn, held_out = job.features(trunk, cache)
         return job, Prepared(learn, held_out, trunk.runtime, ready - began, time.monotonic() - ready)
-
-    def with_masks(self, trunk: Trunk, cache: FeatureCache) -> Job:
-        """The job with masks made for the objects to learn from that have a box only."""
-        if self.base.predictors.mask_predictor is None or self.learning.masks_from_boxes == "none":
-            return self
-        by = MaskMaker(trunk, self.base.predictors, self.base.meta.input_size)
-        method, classes = self.learning.masks_from_boxes, self._mask_classes
-        made = partial(
-            make_masks, classes=classes, by=by, cache=cache, ranks=self.ranks, method=method, track=self.track
-        )
-        learn, replay = made(self.inputs.learn), made(self.inputs.replay)
-        return dataclasses.replace(self, inputs=dataclasses.replace(self.inputs, learn=learn, replay=replay))
 
     def features(self, trunk: Trunk, cache: FeatureCache) -> tuple[list[PhotoFeatures], list[PhotoFeatures]]:
         """The features of the photos to learn from (those to replay last) and of the held-out ones."""
@@ -183,7 +160,7 @@ class Job:
             "input_size": self.base.meta.input_size,
             "classes": self.inputs.classes,
             "objects": self.inputs.objects,
-            "masks_made": self._masks_record(),
+            "made_masks": self._made_masks(),
             "settings": dataclasses.asdict(self.learning),
             "versions": tool_versions(),
             **about,
@@ -230,11 +207,11 @@ class Job:
         )
 
     def _record(self) -> dict[str, Any]:
-        about = {"photos": len(self.inputs.learn), "objects": self.inputs.objects, "masks_made": self._masks_record()}
-        return dataclasses.asdict(self.learning) | about
+        photos = {"photos": len(self.inputs.learn), "objects": self.inputs.objects, "made_masks": self._made_masks()}
+        return dataclasses.asdict(self.learning) | photos
 
-    def _masks_record(self) -> dict[str, dict[str, int]]:
-        return {name: dataclasses.asdict(made) for name, made in self.made_masks.items()}
+    def _masks_made(self) -> dict[str, Any]:
+        return {name: dataclasses.asdict(made) for name, made in self.inputs.made_masks.items()}
 
     def _pack(self, name: str, generation: Generation) -> Pack:
         """What was learned, as a pack for the base model and its packs."""

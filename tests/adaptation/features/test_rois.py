@@ -39,13 +39,16 @@ def seen(
     labels: list[int],
     crowds: list[list[float]] | None = None,
     first_mask: int = 1,
+    has_mask: list[bool] | None = None,
 ) -> ViewFeatures:
     masks = np.zeros((len(objects), SIZE, SIZE), bool)
     for mask, (x0, y0, x1, y1) in zip(masks, objects, strict=True):
         mask[y0:y1, x0:x1] = True
     boxes = np.array(objects, np.float32).reshape(-1, 4)
     regions = np.array(crowds or [], np.float32).reshape(-1, 4)
-    view = View(np.zeros((SIZE, SIZE, 3), np.uint8), boxes, np.array(labels, np.int64), masks, regions)
+    masked = np.array(has_mask or [True] * len(objects), bool)
+    pixels, numbers = np.zeros((SIZE, SIZE, 3), np.uint8), np.array(labels, np.int64)
+    view = View(pixels, boxes, numbers, masks, has_mask=masked, drawn=masked, crowds=regions)
     return view_features(Proposing(proposals), CODER, view, np.random.default_rng(0), first_mask)
 
 

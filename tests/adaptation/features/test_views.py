@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_smaller_canvas_shrinks_the_masks(new_train: Dataset) -> None:
 def test_varied_views_move_pixels_and_masks_together(new_train: Dataset) -> None:
     view = plain_view(new_train.photos[0], LABELS, (320, 320))
     marked = np.where(view.masks.any(axis=0)[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
-    source = type(view)(marked, view.boxes, view.labels, view.masks, view.crowds)
+    source = dataclasses.replace(view, pixels=marked)
     for seed in range(5):
         varied = varied_view(source, np.random.default_rng(seed))
         bright = varied.pixels[..., 0] > 100
