@@ -83,7 +83,7 @@ def varied_view(view: View, rng: np.random.Generator) -> View:
     masks = np.stack(fitted) if fitted else view.masks
     before, after = view.masks.sum(axis=(1, 2)) * scale**2, masks.sum(axis=(1, 2))
     keep = after > np.maximum(LEAST_VISIBLE * before, 16)
-    seen = np.clip(moved(view.boxes), 0, [width, height, width, height])
+    seen = np.clip(moved(view.boxes), 0, np.array([width, height, width, height], np.float32))
     boxes = np.where(view.drawn[:, None], _boxes(masks), seen)
     return View(
         pixels=pixels,

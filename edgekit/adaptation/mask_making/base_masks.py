@@ -1,7 +1,7 @@
-"""The masks that a frozen base model gives the objects in boxes that somebody drew, and how far they can be trusted.
+"""The masks that a frozen base model gives the objects in boxes that somebody drew, and what speaks for each.
 
-The base model has no rows for the objects' classes, but its own classes' rows say much of what is object and what is
-background in a box.
+The base model has no rows for these objects' classes, but its own classes' rows tell object from background in a box:
+the rows that fill the box best, taken together, with their threshold lowered until all four sides are reached.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from edgekit.artifacts.safetensors_files import tensors_sha256
 from edgekit.data.images import fit
 from edgekit.model.predictors import Predictors
 
-FILL_SHARPNESS = 10.0  # how much more a class counts whose mask reaches the box's sides
+FILLING_CLASSES = 3  # whose logits are averaged (docs/log.md)
+MOST_SHIFT = 4.0  # of the logits towards object, so that a mask reaches the sides of its box
 
 
 @dataclass(frozen=True)
 class BoxMasks:
-    """Masks of N boxes as the mask branch gives them, and what speaks for each."""
+    """Masks of N boxes as a mask branch gives them, and what speaks for each."""
 
     masks: torch.Tensor  # float32 [N, m, m], probabilities on the box's grid
     agreement: torch.Tensor  # float32 [N], the IoU of the masks of the photo and of its mirror image
-    fill: torch.Tensor  # float32 [N], the least share of a side's length that the mask spans: 1 reaches all sides
+    lacking: torch.Tensor  # float32 [N], what the logits lacked at the sides of the box: 0 where all are reached
 
 
 @dataclass(frozen=True)
 class MaskMaker:
-    """What makes masks: the frozen trunk, the base model's own predictors, and the canvas's size."""
+    """What makes masks: the frozen trunk, the base model's own mask predictor, and the canvas's size."""
 
     trunk: Trunk
     predictors: Predictors
@@ -39,53 +40,51 @@ class MaskMaker:
     @property
     def key(self) -> str:
         """What its masks depend on."""
-        own = {"box": self.predictors.box_predictor, "mask": self.predictors.mask_predictor}
-        rows = {f"{n}.{k}": t.numpy() for n, m in own.items() if m is not None for k, t in m.state_dict().items()}
+        assert self.predictors.mask_predictor is not None
+        rows = {name: tensor.numpy() for name, tensor in self.predictors.mask_predictor.state_dict().items()}
         return f"{self.trunk.key} {tensors_sha256(rows)}"
 
     def masks(self, photo: np.ndarray, boxes: np.ndarray) -> BoxMasks:
         """The masks of boxes [N, 4] (xyxy, pixels) in a photo [h, w, 3]."""
-        plain_logits, plain_scores = self._look(photo, boxes)
         mirrored = boxes.copy()
         mirrored[:, [0, 2]] = photo.shape[1] - boxes[:, [2, 0]]
-        flipped_logits, flipped_scores = self._look(np.ascontiguousarray(photo[:, ::-1]), mirrored)
-        flipped_logits = flipped_logits.flip(3)
-        scores = (plain_scores + flipped_scores) / 2
-        made = combined_mask((plain_logits + flipped_logits) / 2, scores)
-        apart = [combined_mask(logits, scores) > 0.5 for logits in (plain_logits, flipped_logits)]
-        shared, either = (apart[0] & apart[1]).sum((1, 2)), (apart[0] | apart[1]).sum((1, 2))
-        return BoxMasks(made, shared / either.clamp(min=1), spans(made > 0.5))
+        plain = self._logits(photo, boxes)
+        flipped = self._logits(np.ascontiguousarray(photo[:, ::-1]), mirrored).flip(3)
+        return box_masks(plain, flipped)
 
     @torch.no_grad()
-    def _look(self, photo: np.ndarray, boxes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """The base model's mask logits [N, K, m, m] and scores [N, K] of its K classes for boxes in a photo."""
+    def _logits(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
+        """The mask logits [N, K, m, m] of the base model's K classes for boxes in a photo."""
         canvas = fit(photo, self.size)
-        on_canvas = (boxes * np.tile(canvas.scale, 2)).astype(np.float32)
         levels, _ = self.trunk.look(canvas.pixels)
-        box = torch.from_numpy(self.trunk.box_features(levels, on_canvas))
-        mask = torch.from_numpy(self.trunk.mask_features(levels, on_canvas))
-        scores = self.predictors.box_predictor(box)[0].softmax(1)
-        return self.predictors.mask_logits(mask, 0)[:, 1:], scores[:, 1:]
+        features = self.trunk.mask_features(levels, (boxes * np.tile(canvas.scale, 2)).astype(np.float32))
+        return self.predictors.mask_logits(torch.from_numpy(features), 0)[:, 1:]
 
 
-def combined_mask(logits: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """One mask [N, m, m] of probabilities, of the mask logits [N, K, m, m] and scores [N, K] of all classes.
+def box_masks(plain: torch.Tensor, flipped: torch.Tensor) -> BoxMasks:
+    """The masks of two views' logits [N, K, m, m], of a photo and of its mirror image, flipped back."""
+    best = filling((plain + flipped) / 2)
+    views = [torch.stack([own[chosen] for own, chosen in zip(v, best, strict=True)]).mean(1) for v in (plain, flipped)]
+    logits = (views[0] + views[1]) / 2
+    lacking = lacking_at_sides(logits)
+    shift = lacking.clamp(max=MOST_SHIFT)
+    first, second = (view + shift[:, None, None] > 0 for view in views)
+    shared, either = (first & second).sum((1, 2)), (first | second).sum((1, 2))
+    return BoxMasks((logits + shift[:, None, None]).sigmoid(), shared / either.clamp(min=1), lacking)
 
-    A class counts more the surer the base model is of it, and the better its mask fills the box: an object touches all
-    four sides of its box, so a mask's largest values along rows and columns are all 1 (the projection of BoxInst,
-    arXiv:2012.02310).
+
+def filling(logits: torch.Tensor) -> torch.Tensor:
+    """The classes [N, ``FILLING_CLASSES``] whose masks, of logits [N, K, m, m], fill the box best.
+
+    An object touches all four sides of its box, so its mask's largest value along each row and column is 1: the
+    projection of BoxInst (arXiv:2012.02310).
     """
     masks = logits.sigmoid()
-    fill = (masks.amax(2).mean(2) + masks.amax(3).mean(2)) / 2  # [N, K]
-    weights = (scores.clamp(min=1e-6).log() / 2 + FILL_SHARPNESS * fill).softmax(1)
-    return (weights[:, :, None, None] * logits).sum(1).sigmoid()
+    filled = masks.amax(2).mean(2) + masks.amax(3).mean(2)
+    return filled.topk(min(FILLING_CLASSES, filled.shape[1])).indices
 
 
-def spans(masks: torch.Tensor) -> torch.Tensor:
-    """The smaller share [N] of the box's width and height that lies between the ends of masks, bool [N, m, m]."""
-    shares = []
-    for reached in (masks.any(1), masks.any(2)):  # [N, m], by column and by row
-        side = reached.shape[1]
-        first, last = reached.int().argmax(1), side - reached.flip(1).int().argmax(1)
-        shares.append(torch.where(reached.any(1), (last - first) / side, 0.0))
-    return torch.minimum(*shares)
+def lacking_at_sides(logits: torch.Tensor) -> torch.Tensor:
+    """How much [N] to add to logits [N, m, m] so that each of the box's sides has a cell of the object: 0 or more."""
+    sides = [logits[:, 0], logits[:, -1], logits[:, :, 0], logits[:, :, -1]]
+    return -torch.stack([side.amax(1) for side in sides]).amin(0).clamp(max=0)

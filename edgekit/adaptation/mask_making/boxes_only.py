@@ -12,7 +12,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 from edgekit.adaptation.features.feature_cache import FeatureCache
-from edgekit.adaptation.mask_making.base_masks import BoxMasks, MaskMaker
+from edgekit.adaptation.mask_making.base_masks import MOST_SHIFT, BoxMasks, MaskMaker
 from edgekit.data.annotations.dataset import Annotation, Photo
 from edgekit.data.masks import encode
 from edgekit.files.code_digest import entry_key
@@ -20,8 +20,7 @@ from edgekit.files.whole_files import sha256
 from edgekit.processes import Processes
 from edgekit.progress import Track, silent
 
-LEAST_AGREEMENT = 0.6  # of the masks of a photo and its mirror image (docs/log.md)
-LEAST_FILL = 0.75  # of a box's sides (docs/log.md)
+LEAST_AGREEMENT = 0.7  # of the masks of a photo and its mirror image (docs/log.md)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def make_masks(
     """The photos with masks, marked as made, for the objects of ``classes`` that have a box but no mask.
 
     With the method "auto" an object whose mask cannot be trusted stays without one: where the photo and its mirror
-    image disagree on it, or where it leaves much of its box's sides out. "base" keeps all. What was made once is in the
+    image disagree on it, or where it leaves a side of the box out. "base" keeps all. What was made once is in the
     cache.
     """
     lacking = [i for i, photo in enumerate(photos) if any(lacks_mask(a, classes) for a in photo.annotations)]
@@ -82,7 +81,7 @@ def count_made(photos: Iterable[Photo], classes: Collection[str]) -> dict[str, M
 
 def trusted(found: BoxMasks) -> torch.Tensor:
     """Which masks [N] are good enough to learn from."""
-    return (found.agreement >= LEAST_AGREEMENT) & (found.fill >= LEAST_FILL)
+    return (found.agreement >= LEAST_AGREEMENT) & (found.lacking <= MOST_SHIFT)
 
 
 def _boxes(photo: Photo, classes: Collection[str]) -> np.ndarray:

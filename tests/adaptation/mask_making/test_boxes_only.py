@@ -41,13 +41,13 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 class Fixed:
     """Makes a filled mask for each box, always as much to be trusted, and counts the photos."""
 
-    def __init__(self, agreement: float = 1.0, fill: float = 1.0) -> None:
-        self.key, self.agreement, self.fill, self.photos = "fixed", agreement, fill, 0
+    def __init__(self, agreement: float = 1.0, lacking: float = 0.0) -> None:
+        self.key, self.agreement, self.lacking, self.photos = "fixed", agreement, lacking, 0
 
     def masks(self, _photo: np.ndarray, boxes: np.ndarray) -> BoxMasks:
         self.photos += 1
         every = torch.ones(len(boxes))
-        return BoxMasks(torch.ones(len(boxes), 28, 28), self.agreement * every, self.fill * every)
+        return BoxMasks(torch.ones(len(boxes), 28, 28), self.agreement * every, self.lacking * every)
 
 
 def made(
@@ -86,11 +86,11 @@ def test_annotated_masks_stay(new_train: Dataset, tmp_path: Path) -> None:
         assert photo.annotations[1:] == before.annotations[1:]
 
 
-@pytest.mark.parametrize(("agreement", "fill"), [(0.1, 1.0), (1.0, 0.2)])
+@pytest.mark.parametrize(("agreement", "lacking"), [(0.1, 0.0), (1.0, 9.0)])
 def test_a_mask_that_cannot_be_trusted_is_not_used(
-    agreement: float, fill: float, new_train: Dataset, tmp_path: Path
+    agreement: float, lacking: float, new_train: Dataset, tmp_path: Path
 ) -> None:
-    photos, by = hidden(new_train).photos, Fixed(agreement, fill)
+    photos, by = hidden(new_train).photos, Fixed(agreement, lacking)
     assert made(photos, by, tmp_path) == photos
     assert all(a.mask_made for p in made(photos, by, tmp_path, "base") for a in p.annotations)
 
