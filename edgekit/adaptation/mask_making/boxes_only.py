@@ -103,7 +103,7 @@ def _with_masks(photo: Photo, classes: Collection[str], masks: np.ndarray, good:
     for item in photo.annotations:
         if lacks_mask(item, classes):
             rle, is_good = next(offered)
-            mask = coco_mask.merge([rle, *coco_mask.frPyObjects([list(item.bbox)], *size)], intersect=True)
+            mask = coco_mask.merge([rle, *coco_mask.frPyObjects(np.array([item.bbox]), *size)], intersect=True)
             if is_good and coco_mask.area(mask):
                 mask["counts"] = mask["counts"].decode("ascii")
                 item = dataclasses.replace(item, segmentation=mask, mask_made=True)

@@ -64,7 +64,7 @@ def test_made_masks_are_near_the_truth(new_train: Dataset) -> None:
         for a, b in zip(p.annotations, q.annotations, strict=True)
     ]
     assert all(a.mask_made and (a.bbox, a.area) == (b.bbox, b.area) for a, b in pairs)
-    assert np.mean([overlap(a.mask(), b.mask()) for a, b in pairs]) > 0.7
+    assert np.mean([overlap(a.mask(), b.mask()) for a, b in pairs]) > 0.75
 
 
 def test_a_made_mask_lies_in_its_box(new_train: Dataset) -> None:
