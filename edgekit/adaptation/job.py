@@ -210,7 +210,7 @@ class Job:
         photos = {"photos": len(self.inputs.learn), "objects": self.inputs.objects, "made_masks": self._made_masks()}
         return dataclasses.asdict(self.learning) | photos
 
-    def _masks_made(self) -> dict[str, Any]:
+    def _made_masks(self) -> dict[str, Any]:
         return {name: dataclasses.asdict(made) for name, made in self.inputs.made_masks.items()}
 
     def _pack(self, name: str, generation: Generation) -> Pack:

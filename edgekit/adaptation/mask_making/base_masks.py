@@ -46,11 +46,14 @@ class MaskMaker:
 
     def masks(self, photo: np.ndarray, boxes: np.ndarray) -> BoxMasks:
         """The masks of boxes [N, 4] (xyxy, pixels) in a photo [h, w, 3]."""
+        return box_masks(*self.logits(photo, boxes))
+
+    def logits(self, photo: np.ndarray, boxes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """The base model's mask logits [N, K, m, m] of boxes in a photo, and of the same in its mirror image, flipped
+        back."""
         mirrored = boxes.copy()
         mirrored[:, [0, 2]] = photo.shape[1] - boxes[:, [2, 0]]
-        plain = self._logits(photo, boxes)
-        flipped = self._logits(np.ascontiguousarray(photo[:, ::-1]), mirrored).flip(3)
-        return box_masks(plain, flipped)
+        return self._logits(photo, boxes), self._logits(np.ascontiguousarray(photo[:, ::-1]), mirrored).flip(3)
 
     @torch.no_grad()
     def _logits(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
