@@ -1,4 +1,4 @@
-"""Ways to make masks of boxes of which a frozen base model knows no class, to compare with the one that edgekit uses."""
+"""Ways to make masks of boxes of which a frozen base model knows no class, to compare with the one edgekit uses."""
 
 from __future__ import annotations
 
