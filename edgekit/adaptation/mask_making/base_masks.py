@@ -17,6 +17,7 @@ from edgekit.data.images import fit
 from edgekit.model.predictors import Predictors
 
 FILLING_CLASSES = 3  # whose logits are averaged (docs/log.md)
+SMALL = 96  # pixels of the canvas: a box whose longer side is shorter is looked at enlarged
 MOST_SHIFT = 4.0  # of the logits towards object, so that a mask reaches the sides of its box
 
 
@@ -55,9 +56,23 @@ class MaskMaker:
         mirrored[:, [0, 2]] = photo.shape[1] - boxes[:, [2, 0]]
         return self._logits(photo, boxes), self._logits(np.ascontiguousarray(photo[:, ::-1]), mirrored).flip(3)
 
-    @torch.no_grad()
     def _logits(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
-        """The mask logits [N, K, m, m] of the base model's K classes for boxes in a photo."""
+        """The mask logits [N, K, m, m] of the base model's K classes: of large boxes in the whole photo, of each small
+        one in what is around it, enlarged."""
+        scale = min(self.size[0] / photo.shape[0], self.size[1] / photo.shape[1])
+        is_small = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * scale < SMALL
+        large, small = np.flatnonzero(~is_small), np.flatnonzero(is_small)
+        found = [self._look(photo, boxes[large])] if len(large) else []
+        for box in boxes[small]:
+            width, height = box[2:] - box[:2]
+            left, top = (int(max(0, v)) for v in (box[0] - width, box[1] - height))
+            around = photo[top : int(np.ceil(box[3] + height)), left : int(np.ceil(box[2] + width))]
+            found.append(self._look(around, (box - [left, top, left, top])[None]))
+        return torch.cat(found)[np.argsort([*large, *small])]
+
+    @torch.no_grad()
+    def _look(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
+        """The mask logits of boxes in a photo on the canvas."""
         canvas = fit(photo, self.size)
         levels, _ = self.trunk.look(canvas.pixels)
         features = self.trunk.mask_features(levels, (boxes * np.tile(canvas.scale, 2)).astype(np.float32))
