@@ -46,7 +46,7 @@ def plain_view(photo: Photo, labels: Mapping[str, int], size: tuple[int, int]) -
     annotated[:, 2:] += annotated[:, :2]
     return View(
         pixels=canvas.pixels,
-        boxes=np.where(drawn[:, None], _boxes(stacked), annotated * np.tile(np.float32(canvas.scale), 2)),
+        boxes=np.where(drawn[:, None], _boxes(stacked), annotated * np.tile(np.array(canvas.scale, np.float32), 2)),
         labels=np.array([labels[item.category] for item in found], np.int64),
         masks=stacked,
         has_mask=np.array([item.segmentation is not None for item in found], bool),
