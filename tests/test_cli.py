@@ -137,8 +137,6 @@ def damage(document: dict, what: str) -> dict:
         return document | {"images": [document["images"][0] | {"file_name": "gone.jpg"}, *document["images"][1:]]}
     if what == "old class":
         return document | {"categories": [document["categories"][0] | {"name": "dog"}, *document["categories"][1:]]}
-    if what == "no mask":
-        return document | {"annotations": [a | {"segmentation": []} for a in document["annotations"]]}
     if what == "unknown image":
         return document | {"annotations": [a | {"image_id": 999} for a in document["annotations"]]}
     return {"pictures": []}
@@ -150,7 +148,6 @@ def damage(document: dict, what: str) -> dict:
         ("no annotations", "holds no annotations"),
         ("missing image", "gone.jpg"),
         ("old class", "class dog: the base model already has it"),
-        ("no mask", "has a box but no mask"),
         ("unknown image", "refers to an image"),
         ("not COCO", "is in no format of annotations"),
     ],

@@ -40,7 +40,7 @@ def main() -> None:
     for shape, size in SIZES.items():
         graph = args.work / f"{shape}.onnx"
         if not graph.exists():
-            hints = CheckpointHints(EVERYDAY / "base_11_classes.txt")
+            hints = CheckpointHints(EVERYDAY / "base_11_classes.txt", "maskrcnn_mobilenet_v2_fpn")
             base = EVERYDAY / "base_11_classes.safetensors"
             edgekit.export(base, graph, hints=hints, shape=GraphShape(size), verify=False)
         for orientation, some in by_orientation(photos).items():

@@ -110,7 +110,7 @@ def real_photos(work: Path, seed: int) -> Case:
         chosen |= {p.path: only_new(p, EVERYDAY_CLASSES) for p in new}
     learn = Dataset(work / f"everyday-{seed}-annotations.json", EVERYDAY_CLASSES, tuple(chosen.values()))
     write_dataset(learn)
-    hints = CheckpointHints(EVERYDAY / "base_11_classes.txt")
+    hints = CheckpointHints(EVERYDAY / "base_11_classes.txt", "maskrcnn_mobilenet_v2_fpn")
     test = read_dataset(EVERYDAY / "instances_val.json", images)
     return Case(EVERYDAY / "base_11_classes.safetensors", hints, EVERYDAY_CLASSES, learn, images, test)
 

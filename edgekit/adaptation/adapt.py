@@ -16,6 +16,7 @@ from edgekit.adaptation.job import Job
 from edgekit.adaptation.learning.held_out import proposed_objects
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.adaptation.learning.training import Training
+from edgekit.adaptation.mask_making.boxes_only import MadeMasks
 from edgekit.adaptation.proof import Proof
 from edgekit.artifacts.input_sizes import LOW_SCALE, choose_input_size, median_share
 from edgekit.artifacts.metadata import ModelMeta
@@ -52,6 +53,7 @@ class Adaptation:
     photos: int  # learned from
     objects: dict[str, int]  # annotated objects by new class, in those
     proposed: dict[str, int]  # how many of these the RPN proposes, by class
+    made_masks: Mapping[str, MadeMasks]  # of those with a box but no mask, by class; empty where all have masks
     settings: dict[str, Any]
     trunk: str  # what ran it
     trunk_seconds: float  # to export it, or to find it exported
@@ -133,11 +135,13 @@ def _run(
     job: Job, output: Path, store: FeatureStore, max_old_drop: float | None, about: dict[str, Any], say: Say
 ) -> Adaptation:
     """The steps of a job, timed; ``about`` is what the proof says of what was given."""
+    job, features = job.prepare(store)
     meta, inputs, ranks = job.base.meta, job.inputs, job.ranks
-    features = job.prepare(store)
     proposed = proposed_objects(features.learn[: len(inputs.learn)], job.new_labels)
     counts = ", ".join(f"{proposed[name]} of {count} {name}" for name, count in inputs.objects.items())
     say(f"annotated objects that the frozen RPN proposes: {counts}")
+    for name, masks in inputs.made_masks.items():
+        say(f"{name}: {masks.boxes_only} objects have a box but no mask; masks were made for {masks.made}")
     began = time.monotonic()
     predictors, generation, training = job.learn(features.learn, features.held_out)
     trained = time.monotonic()
@@ -156,6 +160,7 @@ def _run(
             photos=len(inputs.learn),
             objects=inputs.objects,
             proposed=proposed,
+            made_masks=inputs.made_masks,
             settings=dataclasses.asdict(job.learning),
             trunk=features.runtime,
             trunk_seconds=round(features.trunk_seconds, 2),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.adaptation.mask_making.boxes_only import MadeMasks
 from edgekit.adaptation.splitting import split
 from edgekit.artifacts.class_names import find_alike
 from edgekit.data.annotations.annotation_source import AnnotationSource
@@ -65,6 +66,7 @@ class Inputs:
     probe: list[ProbePhoto]
     old: Dataset
     faults: Faults = field(default_factory=Faults)  # what was repaired or left out
+    made_masks: Mapping[str, MadeMasks] = field(default_factory=dict)  # of the objects to learn from, by class
 
 
 def read_inputs(
@@ -112,7 +114,7 @@ def read_inputs(
         raise EdgekitError(
             f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
         )
-    if has_masks:
+    if has_masks and learning.masks_from_boxes == "none":
         for annotated, wanted in ((learn, taught), (replay, taught), (held_out, set(added))):
             _check_masks(annotated, wanted)
     objects = _count_objects(learn, added, faults.left_out())
@@ -158,7 +160,7 @@ def _check_masks(dataset: Dataset, classes: set[str]) -> None:
             if item.category in classes and not item.iscrowd and item.segmentation is None:
                 raise EdgekitError(
                     f"{photo.path}: an object of class {item.category} has a box but no mask in {dataset.file}",
-                    "a Mask R-CNN learns from masks: annotate polygons or RLE",
+                    "annotate polygons or RLE, or have masks made: --masks-from-boxes auto",
                 )
 
 

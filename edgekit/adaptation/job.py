@@ -27,6 +27,7 @@ from edgekit.adaptation.learning.objectives import ExactObjective, JointObjectiv
 from edgekit.adaptation.learning.old_rows import complete_rows
 from edgekit.adaptation.learning.strategies import new_parameters, old_parameters, trained_layers
 from edgekit.adaptation.learning.training import Training, train
+from edgekit.adaptation.made_masks import inputs_with_masks
 from edgekit.adaptation.proof import FORMAT, Proof, check_proof, prove
 from edgekit.artifacts.metadata import ModelMeta, tool_versions
 from edgekit.artifacts.model_names import proof_of
@@ -67,8 +68,22 @@ class Job:
         """The new classes' labels, which follow the old ones'."""
         return {name: label for label, name in enumerate(self.inputs.classes, start=len(self.base.meta.categories))}
 
-    def prepare(self, store: FeatureStore) -> Prepared:
-        """Get the trunk ready and compute the features; the trunk's memory is free again afterwards."""
+    @property
+    def labels(self) -> dict[str, int]:
+        """The labels of all classes, the new ones' among them."""
+        old = {name: label for label, name in reversed(list(enumerate(self.base.meta.categories))) if label}
+        return old | self.new_labels
+
+    @property
+    def first_mask(self) -> int:
+        """The first label whose masks are learned."""
+        return 1 if self.learning.joint else len(self.base.meta.categories)
+
+    def prepare(self, store: FeatureStore) -> tuple[Job, Prepared]:
+        """Get the trunk ready, make masks where objects have only boxes, and compute the features.
+
+        Returns the job with these masks. The trunk's memory is free again afterwards.
+        """
         began = time.monotonic()
 
         def open_trunk() -> Trunk:
@@ -77,21 +92,17 @@ class Job:
         if self.ranks.count > 1:  # the first exports it, the others find it
             self.ranks.together(lambda: open_trunk() if self.ranks.first else None)
         trunk = open_trunk()
-        ready = time.monotonic()
-        learn, held_out = self.features(trunk, store.features())
-        return Prepared(learn, held_out, trunk.runtime, ready - began, time.monotonic() - ready)
+        ready, cache = time.monotonic(), store.features()
+        classes = [name for name, label in self.labels.items() if label >= self.first_mask]
+        inputs = inputs_with_masks(self.base, self.inputs, classes, self.learning, trunk, cache, self.ranks, self.track)
+        job = dataclasses.replace(self, inputs=inputs)
+        learn, held_out = job.features(trunk, cache)
+        return job, Prepared(learn, held_out, trunk.runtime, ready - began, time.monotonic() - ready)
 
     def features(self, trunk: Trunk, cache: FeatureCache) -> tuple[list[PhotoFeatures], list[PhotoFeatures]]:
         """The features of the photos to learn from (those to replay last) and of the held-out ones."""
-        old = {name: label for label, name in reversed(list(enumerate(self.base.meta.categories))) if label}
-        by = Extractor(
-            trunk,
-            self.base.heads.box_coder,
-            old | self.new_labels,
-            self.base.meta.input_size,
-            self.learning.seed,
-            first_mask=1 if self.learning.joint else len(self.base.meta.categories),
-        )
+        size, coder = self.base.meta.input_size, self.base.heads.box_coder
+        by = Extractor(trunk, coder, self.labels, size, self.learning.seed, self.first_mask)
         made = partial(extract, by=by, cache=cache, ranks=self.ranks, track=self.track)
         inputs, views = self.inputs, self.learning.views_per_photo(len(self.inputs.learn))
         learn = made(inputs.learn, views) + made(inputs.replay, 1, what="features of replayed photos")
@@ -149,6 +160,7 @@ class Job:
             "input_size": self.base.meta.input_size,
             "classes": self.inputs.classes,
             "objects": self.inputs.objects,
+            "made_masks": self._made_masks(),
             "settings": dataclasses.asdict(self.learning),
             "versions": tool_versions(),
             **about,
@@ -195,7 +207,11 @@ class Job:
         )
 
     def _record(self) -> dict[str, Any]:
-        return dataclasses.asdict(self.learning) | {"photos": len(self.inputs.learn), "objects": self.inputs.objects}
+        photos = {"photos": len(self.inputs.learn), "objects": self.inputs.objects, "made_masks": self._made_masks()}
+        return dataclasses.asdict(self.learning) | photos
+
+    def _made_masks(self) -> dict[str, Any]:
+        return {name: dataclasses.asdict(made) for name, made in self.inputs.made_masks.items()}
 
     def _pack(self, name: str, generation: Generation) -> Pack:
         """What was learned, as a pack for the base model and its packs."""

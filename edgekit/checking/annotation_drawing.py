@@ -48,7 +48,7 @@ def annotated_picture(photo: Photo, categories: Sequence[str], doubt: Doubt | No
             filled = np.asarray(mask.resize(pixels.shape[1::-1], Image.Resampling.NEAREST))
             pixels[filled] = (1 - MASK_OPACITY) * pixels[filled] + MASK_OPACITY * np.array(paint)
     picture = Image.fromarray(pixels.astype(np.uint8))
-    texts = [f"{a.category} (crowd)" if a.iscrowd else a.category for a in shown]
+    texts = [_text(a) for a in shown]
     boxes = [a.bbox for a in shown]
     if doubt is not None:
         boxes, texts, paints = [*boxes, doubt.box], [*texts, doubt.text], [*paints, DOUBTED]
@@ -76,6 +76,13 @@ def _around(box: Box, photo: Photo) -> Part:
     left = min(max(0, round(x + (w - width) / 2)), photo.width - width)
     top = min(max(0, round(y + (h - height) / 2)), photo.height - height)
     return left, top, width, height
+
+
+def _text(item: Annotation) -> str:
+    """What is written above an object."""
+    if item.mask_made:
+        return f"{item.category} (made mask)"
+    return f"{item.category} (crowd)" if item.iscrowd else item.category
 
 
 def _meets(item: Annotation, part: Part) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgekit.adaptation.bases import Adaptable
 from edgekit.adaptation.features.extraction import PhotoFeatures
@@ -13,6 +13,7 @@ from edgekit.adaptation.inputs import Inputs
 from edgekit.adaptation.job import Job
 from edgekit.adaptation.learning.held_out import proposed_objects
 from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.adaptation.mask_making.boxes_only import MadeMasks
 from edgekit.artifacts.class_names import find_alike
 from edgekit.checking.class_facts import LISTED, ObjectPlace
 from edgekit.checking.first_adaptation import first_adaptation
@@ -41,15 +42,17 @@ class BaseFindings:
     suspects: tuple[Suspect, ...]  # by kind, the surest first
     unjudged: tuple[str, ...]  # classes that the first adaptation does not know well enough to judge
     called: dict[str, dict[str, int]]  # of each new class, what the base model surely calls how many objects
+    made_masks: Mapping[str, MadeMasks]  # for objects that have only a box, by class
     trunk: str  # what ran it
 
 
 def base_findings(
     base: Adaptable, dataset: Dataset, groups: Sequence[int], store: FeatureStore, seed: int, track: Track
-) -> BaseFindings:
+) -> tuple[BaseFindings, Dataset]:
     """Compute every photo's features, as ``adapt`` does, and judge the photos by what was learned on the other half.
 
-    ``groups`` are the numbers of the near-duplicates, which are never in both halves.
+    ``groups`` are the numbers of the near-duplicates, which are never in both halves. Also returns the dataset with the
+    masks that ``adapt`` would make for objects that have only a box.
     """
     meta, photos = base.meta, dataset.photos
     annotated = {a.category for p in photos for a in p.annotations if not a.iscrowd}
@@ -59,13 +62,13 @@ def base_findings(
     nothing = Dataset(dataset.file, dataset.categories, ())
     inputs = Inputs(classes, {}, photos, nothing, (), [], nothing)
     job = Job(base, inputs, Learning(seed=seed, views=views), Processes(), track)
-    prepared = job.prepare(store)
+    job, prepared = job.prepare(store)
     labels = {name: label for label, name in enumerate(meta.categories) if name in annotated} | job.new_labels
     half = halves(photos, groups, classes, seed)
     judged = _judged(base, dataset, prepared.learn, half, labels, seed, track)
     first_new, names = len(meta.categories), {label: name for name, label in labels.items()}
     suspects, unjudged = find_suspects(judged, names, first_new, meta.input_size)
-    return BaseFindings(
+    findings = BaseFindings(
         architecture=meta.architecture,
         input_size=meta.input_size,
         new_classes=classes,
@@ -75,8 +78,10 @@ def base_findings(
         suspects=suspects,
         unjudged=unjudged,
         called=_called(judged, names, first_new, meta.categories),
+        made_masks=job.inputs.made_masks,
         trunk=prepared.runtime,
     )
+    return findings, replace(dataset, photos=job.inputs.learn)
 
 
 def _judged(

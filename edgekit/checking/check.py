@@ -65,7 +65,7 @@ def check(
     source, known = AnnotationSource(data, (images,)), model.meta.categories if model is not None else ()
     sides = look_at_both(source, val, known, seed, faults, track)
     dataset, suggested = sides.dataset, _suggested(sides.dataset.photos, model)
-    findings = _findings(model, sides, Path(cache) if cache else None, cache_gb, size, seed, track)
+    findings, shown = _findings(model, sides, Path(cache) if cache else None, cache_gb, size, seed, track)
     canvas = findings.input_size if findings is not None else size or suggested
     fixed = _fixed(dataset, images, fix, faults)
     facts = _facts(sides, faults, canvas)
@@ -73,7 +73,7 @@ def check(
     result = Check(
         data, images, named, output, fixed, size=canvas, suggested_size=suggested, findings=findings, **facts
     )
-    write_text(output, check_page(result, dataset, photos_with_faults(source, faults), seed))
+    write_text(output, check_page(result, shown, photos_with_faults(source, faults), seed))
     return result
 
 
@@ -110,10 +110,11 @@ def _findings(
     size: tuple[int, int] | None,
     seed: int,
     track: Track,
-) -> BaseFindings | None:
-    """What the base model says, on the canvas that ``adapt`` would choose."""
+) -> tuple[BaseFindings | None, Dataset]:
+    """What the base model says, on the canvas that ``adapt`` would choose, and the dataset with the masks that it makes
+    where objects have only a box."""
     if model is None or not sides.dataset.photos:
-        return None
+        return None, sides.dataset
     from edgekit.adaptation.bases import suited_base
     from edgekit.adaptation.features.feature_cache import FeatureStore
     from edgekit.checking.base_findings import base_findings

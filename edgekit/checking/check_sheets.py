@@ -33,10 +33,16 @@ def faults_sheet(result: Check, most: int) -> Sheet:
 
 
 def classes_sheet(result: Check) -> Sheet:
-    """What is annotated of each class."""
-    rows = [(c.name, *map(str, (c.photos, c.objects, c.with_masks, c.boxes_only, c.crowds))) for c in result.classes]
-    title = f"{counted(result.photos, 'photo')} by class"
-    return Sheet(title, ("class", "photos", "objects", "with masks", "boxes only", "crowds"), tuple(rows))
+    """What is annotated of each class; with a base model, for how many boxes it gives a mask."""
+    columns = ["class", "photos", "objects", "with masks", "boxes only", "crowds"]
+    made = result.findings.made_masks if result.findings is not None else {}
+    if made:
+        columns.append("masks made")
+    rows = []
+    for c in result.classes:
+        cells = [c.name, *map(str, (c.photos, c.objects, c.with_masks, c.boxes_only, c.crowds))]
+        rows.append((*cells, *([str(made[c.name].made) if c.name in made else "0"] if made else [])))
+    return Sheet(f"{counted(result.photos, 'photo')} by class", tuple(columns), tuple(rows))
 
 
 def sizes_sheet(result: Check) -> Sheet:

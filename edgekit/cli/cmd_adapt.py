@@ -28,6 +28,12 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @click.option(
     "--protect", default="l2", show_default=True, help="Old class weights in joint scoring: l2, distill, frozen, none."
 )
+@click.option(
+    "--masks-from-boxes",
+    default="auto",
+    show_default=True,
+    help="Objects without masks: auto makes those that can be trusted, base all, none refuses.",
+)
 @click.option("--replay", type=FILE, default=None, help="Annotated old data to learn from too.")
 @click.option("--val", type=FileOrShare(), default=None, help="File or share to hold out.  [default: 20% of 100+]")
 @click.option("--probe", type=FILE, default=None, help="Folder of photos to compare old detections on too.")

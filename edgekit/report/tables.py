@@ -33,6 +33,7 @@ def adaptation_table(result: Adaptation) -> Table:
         ("assumed", assumed_text(result.assumed)),
         ("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)"),
         ("proposed by the RPN", ", ".join(f"{result.proposed[c]} of {n} {c}" for c, n in result.objects.items())),
+        ("masks made from boxes", _made_masks_text(result)),
         ("seconds", f"{trunk}, training {result.training_seconds}, proof {result.proof_seconds}"),
     ]
     epochs = result.training.epochs
@@ -60,6 +61,11 @@ def adaptation_table(result: Adaptation) -> Table:
     rows.append(("repaired", ", ".join(f"{count} x {kind}" for kind, count in result.repaired.items()) or None))
     rows.append(("left out", counted(len(result.skipped), "photo or object") if result.skipped else None))
     return facts(f"adapted {result.architecture}, {result.settings['scoring']} scoring", rows)
+
+
+def _made_masks_text(result: Adaptation) -> str | None:
+    """For how many of the objects without masks these were made; None where all have masks."""
+    return ", ".join(f"{m.made} of {m.boxes_only} {c}" for c, m in result.made_masks.items()) or None
 
 
 def _hidden_text(proof: Proof) -> str | None:

@@ -24,7 +24,7 @@ def given(data: Path, images: Path, **options: Any) -> Inputs:
     """What is read, with the extra data and the scoring among the options."""
     defaults = {"known": KNOWN, "has_masks": True, "classes": ("chicken", "frog"), "reading": ReadingOptions()}
     extra = ExtraData(**{name: options.pop(name) for name in ("val", "replay", "probe", "old_data") if name in options})
-    learning = Learning(scoring=options.pop("scoring", "exact"))
+    learning = Learning(**{name: options.pop(name) for name in ("scoring", "masks_from_boxes") if name in options})
     return read_inputs(data, images, learning=learning, extra=extra, **(defaults | options))
 
 
@@ -71,11 +71,14 @@ def test_old_data_must_show_old_objects(what: str, new_train: Dataset, mixed_tes
         given(new_train.file, new_train.file.parent, old_data=file)
 
 
-def test_joint_scoring_needs_the_old_objects_masks(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
+def test_without_made_masks_joint_scoring_needs_the_old_objects(
+    new_train: Dataset, mixed_test: Dataset, tmp_path: Path
+) -> None:
     old = {a.category for p in mixed_test.photos for a in p.annotations} - {"chicken", "frog"}
     options: dict[str, Any] = {
         "known": (BACKGROUND, *old),
         "replay": copied(mixed_test, tmp_path / "b", segmentation=[]),
+        "masks_from_boxes": "none",
     }
     document = json.loads(options["replay"].read_text())
     new = {c["id"] for c in document["categories"] if c["name"] not in old}
@@ -85,6 +88,15 @@ def test_joint_scoring_needs_the_old_objects_masks(new_train: Dataset, mixed_tes
     assert given(new_train.file, new_train.file.parent, scoring="joint", has_masks=False, **options).replay
     with pytest.raises(EdgekitError, match="has a box but no mask"):
         given(new_train.file, new_train.file.parent, scoring="joint", **options)
+    assert given(new_train.file, new_train.file.parent, scoring="joint", **(options | {"masks_from_boxes": "auto"}))
+
+
+def test_boxes_without_masks_are_refused_only_where_none_are_made(new_train: Dataset, tmp_path: Path) -> None:
+    file = copied(new_train, tmp_path / "boxes", segmentation=[])
+    assert len(given(file, new_train.file.parent).learn) == len(new_train.photos)
+    with pytest.raises(EdgekitError, match=r"has a box but no mask.*--masks-from-boxes auto"):
+        given(file, new_train.file.parent, masks_from_boxes="none")
+    assert given(file, new_train.file.parent, masks_from_boxes="none", has_masks=False).learn
 
 
 def renamed(data: Dataset, folder: Path, **names: str) -> Path:

@@ -88,7 +88,9 @@ def extract(
 def _identity(photo: Photo, labels: Mapping[str, int]) -> str:
     """A digest of a photo's bytes and of what is learned from it."""
     rows: list[Any] = [
-        (labels[a.category], a.bbox, a.segmentation, a.iscrowd) for a in photo.annotations if a.category in labels
+        (labels[a.category], a.bbox, a.segmentation, a.iscrowd, a.mask_made)
+        for a in photo.annotations
+        if a.category in labels
     ]
     text = json.dumps([sha256(photo.path), rows], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

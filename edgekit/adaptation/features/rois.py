@@ -38,7 +38,7 @@ def view_features(
     trunk: Trunk, coder: BoxCoder, view: View, rng: np.random.Generator, first_mask: int = 1
 ) -> ViewFeatures:
     """Run the trunk on a view; the annotated objects are RoIs too, in front of the proposals. The RoIs for masks are
-    drawn among those of the labels from ``first_mask`` on."""
+    drawn among those of the labels from ``first_mask`` on that show an object with a mask."""
     levels, proposals = trunk.look(view.pixels)
     objects = torch.from_numpy(view.boxes)
     proposed = box_iou(objects, torch.from_numpy(proposals)) if len(proposals) else torch.zeros(len(objects), 1)
@@ -53,7 +53,10 @@ def view_features(
     if shown.any():
         (deltas[shown],) = coder.encode([objects[matched[shown]]], [rois[shown]])
 
-    chosen = torch.nonzero(labels >= first_mask)[:, 0].numpy()
+    teaches = labels >= first_mask
+    if len(objects):
+        teaches &= torch.from_numpy(view.has_mask)[matched]
+    chosen = torch.nonzero(teaches)[:, 0].numpy()
     if len(chosen) > MASK_ROIS:
         chosen = np.sort(rng.choice(chosen, MASK_ROIS, replace=False))
     index = torch.from_numpy(chosen)

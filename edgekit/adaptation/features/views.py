@@ -21,14 +21,16 @@ class View:
     pixels: np.ndarray  # uint8 [H, W, 3]
     boxes: np.ndarray  # float32 [N, 4] xyxy, pixels
     labels: np.ndarray  # int64 [N], the model's
-    masks: np.ndarray  # bool [N, H, W]; a filled box where only the box is annotated
+    masks: np.ndarray  # bool [N, H, W]; a filled box where there is no mask
+    has_mask: np.ndarray  # bool [N]
+    drawn: np.ndarray  # bool [N]: the mask was annotated, so the box is the mask's
     crowds: np.ndarray  # float32 [M, 4]: regions that say nothing of what is in them
 
 
 def plain_view(photo: Photo, labels: Mapping[str, int], size: tuple[int, int]) -> View:
     """The photo fitted to ``size`` (H, W), with the annotated objects of the classes that ``labels`` names."""
     canvas = fit(photo.read(), size)
-    masks, found, crowds = [np.zeros((0, *size), bool)], [], []
+    masks, found, crowds = [np.zeros((0, *size), bool)], list[Annotation](), []
     for item in photo.annotations:
         if item.category not in labels:
             continue
@@ -37,10 +39,19 @@ def plain_view(photo: Photo, labels: Mapping[str, int], size: tuple[int, int]) -
             crowds.append(_box(mask[0]))
         elif mask.any():
             masks.append(mask)
-            found.append(labels[item.category])
+            found.append(item)
     stacked = np.concatenate(masks)
+    drawn = np.array([item.segmentation is not None and not item.mask_made for item in found], bool)
+    annotated = np.array([item.bbox for item in found], np.float32).reshape(-1, 4)
+    annotated[:, 2:] += annotated[:, :2]
     return View(
-        canvas.pixels, _boxes(stacked), np.array(found, np.int64), stacked, np.array(crowds, np.float32).reshape(-1, 4)
+        pixels=canvas.pixels,
+        boxes=np.where(drawn[:, None], _boxes(stacked), annotated * np.tile(np.array(canvas.scale, np.float32), 2)),
+        labels=np.array([labels[item.category] for item in found], np.int64),
+        masks=stacked,
+        has_mask=np.array([item.segmentation is not None for item in found], bool),
+        drawn=drawn,
+        crowds=np.array(crowds, np.float32).reshape(-1, 4),
     )
 
 
@@ -55,24 +66,34 @@ def varied_view(view: View, rng: np.random.Generator) -> View:
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(float(rng.uniform(0.7, 1.3)))
 
+    def moved(boxes: np.ndarray) -> np.ndarray:
+        if flip:
+            boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+        return (boxes * scale + np.tile([shift_x, shift_y], 2)).astype(np.float32)
+
     def move(picture: Image.Image, resampling: Image.Resampling, fill: int | tuple[int, ...]) -> np.ndarray:
         if flip:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         # PIL maps output to input: x_in = a * x_out + b * y_out + c.
         inverse = (1 / scale, 0, -shift_x / scale, 0, 1 / scale, -shift_y / scale)
-        moved = picture.transform((width, height), Image.Transform.AFFINE, inverse, resampling, fillcolor=fill)
-        return np.array(moved)
+        return np.array(picture.transform((width, height), Image.Transform.AFFINE, inverse, resampling, fillcolor=fill))
 
     pixels = move(image, Image.Resampling.BILINEAR, PAD)
-    moved = [move(Image.fromarray(m.astype(np.uint8)), Image.Resampling.NEAREST, 0) > 0 for m in view.masks]
-    masks = np.stack(moved) if moved else view.masks
+    fitted = [move(Image.fromarray(m.astype(np.uint8)), Image.Resampling.NEAREST, 0) > 0 for m in view.masks]
+    masks = np.stack(fitted) if fitted else view.masks
     before, after = view.masks.sum(axis=(1, 2)) * scale**2, masks.sum(axis=(1, 2))
     keep = after > np.maximum(LEAST_VISIBLE * before, 16)
-    crowds = view.crowds.copy()
-    if flip:
-        crowds[:, [0, 2]] = width - crowds[:, [2, 0]]
-    crowds = crowds * scale + np.array([shift_x, shift_y, shift_x, shift_y], np.float32)
-    return View(pixels, _boxes(masks[keep]), view.labels[keep], masks[keep], crowds.astype(np.float32))
+    seen = np.clip(moved(view.boxes), 0, np.array([width, height, width, height], np.float32))
+    boxes = np.where(view.drawn[:, None], _boxes(masks), seen)
+    return View(
+        pixels=pixels,
+        boxes=boxes[keep],
+        labels=view.labels[keep],
+        masks=masks[keep],
+        has_mask=view.has_mask[keep],
+        drawn=view.drawn[keep],
+        crowds=moved(view.crowds),
+    )
 
 
 def _mask(item: Annotation, photo: Photo) -> np.ndarray:

@@ -11,6 +11,7 @@ CHOICES = {
     "scoring": ("exact", "joint"),
     "protect": ("distill", "l2", "frozen", "none"),
     "trunk": ("onnx", "tensorrt", "torch"),
+    "masks_from_boxes": ("auto", "base", "none"),
 }
 LEAST_VIEWS, MOST_VIEWS, VIEWS_IN_ALL = 2, 36, 180  # per photo, per photo, of all photos (docs/log.md)
 
@@ -31,11 +32,13 @@ class Learning:
     views: int | None = None
     seed: int = 0
     trunk: str = "onnx"
+    masks_from_boxes: str = "auto"
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise EdgekitError(f"--{name} {getattr(self, name)}: unknown", f"give {' or '.join(choices)}")
+                option = name.replace("_", "-")
+                raise EdgekitError(f"--{option} {getattr(self, name)}: unknown", f"give {' or '.join(choices)}")
         trained_layers(self.train)
         if self.epochs < 0 or self.lr <= 0 or (self.views is not None and self.views < 1):
             raise EdgekitError(

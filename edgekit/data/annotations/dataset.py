@@ -15,13 +15,17 @@ from edgekit.errors import EdgekitError
 
 @dataclass(frozen=True)
 class Annotation:
-    """One annotated object: its class, its box [x, y, w, h] in pixels and its mask as compressed RLE."""
+    """One annotated object: its class, its box [x, y, w, h] in pixels and its mask as compressed RLE.
+
+    ``mask_made`` says that nobody drew the mask: it was made from the box.
+    """
 
     category: str
     bbox: tuple[float, float, float, float]
     area: float
     segmentation: dict[str, Any] | None  # COCO RLE; None where only the box is annotated
     iscrowd: bool = False
+    mask_made: bool = False
 
     def mask(self) -> np.ndarray:
         """The mask, bool [H, W]."""

@@ -39,13 +39,16 @@ def seen(
     labels: list[int],
     crowds: list[list[float]] | None = None,
     first_mask: int = 1,
+    has_mask: list[bool] | None = None,
 ) -> ViewFeatures:
     masks = np.zeros((len(objects), SIZE, SIZE), bool)
     for mask, (x0, y0, x1, y1) in zip(masks, objects, strict=True):
         mask[y0:y1, x0:x1] = True
     boxes = np.array(objects, np.float32).reshape(-1, 4)
     regions = np.array(crowds or [], np.float32).reshape(-1, 4)
-    view = View(np.zeros((SIZE, SIZE, 3), np.uint8), boxes, np.array(labels, np.int64), masks, regions)
+    masked = np.array(has_mask or [True] * len(objects), bool)
+    pixels, numbers = np.zeros((SIZE, SIZE, 3), np.uint8), np.array(labels, np.int64)
+    view = View(pixels, boxes, numbers, masks, has_mask=masked, drawn=masked, crowds=regions)
     return view_features(Proposing(proposals), CODER, view, np.random.default_rng(0), first_mask)
 
 
@@ -72,3 +75,12 @@ def test_without_old_objects_the_draws_are_the_same() -> None:
     first, all_ = (seen([], boxes, [13] * 30, first_mask=f) for f in (13, 1))
     assert len(first.mask_labels) == 12
     assert torch.equal(first.mask_targets, all_.mask_targets)
+
+
+def test_an_object_without_a_mask_teaches_its_box_only() -> None:
+    masked, boxed = [50, 50, 90, 90], [150, 150, 190, 190]
+    near = [[52.0, 50.0, 92.0, 90.0], [152.0, 150.0, 192.0, 190.0]]
+    found = seen(near, [masked, boxed], [13, 14], has_mask=[True, False])
+    assert found.labels.tolist() == [13, 14, 13, 14]
+    assert found.mask_labels.tolist() == [13, 13]
+    assert (found.deltas[[1, 3]].abs().sum(1) > 0).tolist() == [False, True]

@@ -277,6 +277,7 @@ def test_a_faster_rcnn_is_adapted_from_boxes(new_train: Dataset, tmp_path: Path)
     result = adapt(base, boxes, new_train.file.parent, output, learning=learning, hints=hints, size=size)
     assert result.architecture == name
     assert result.proof.retention.changed == 0
+    assert result.made_masks == {}
     module, meta = load_model(output)
     assert not module.has_masks
     assert meta.new_classes == ("chicken", "frog")
