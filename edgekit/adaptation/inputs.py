@@ -11,7 +11,9 @@ import numpy as np
 
 from edgekit.adaptation.learning.held_out import split
 from edgekit.adaptation.learning.learning_options import Learning
+from edgekit.adaptation.wanted_classes import choose_classes
 from edgekit.artifacts.class_names import find_alike
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.formats import detect_format, read_dataset
 from edgekit.data.annotations.usable import readable, without_blank
@@ -52,7 +54,10 @@ class ProbePhoto:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Photos by what they are for, and the classes to add with their numbers of objects to learn from."""
+    """Photos by what they are for, and the classes to teach with their numbers of objects to learn from.
+
+    ``refined`` are those of the classes that the base model has already.
+    """
 
     classes: tuple[str, ...]
     objects: dict[str, int]
@@ -61,25 +66,32 @@ class Inputs:
     replay: tuple[Photo, ...]
     probe: list[ProbePhoto]
     old: Dataset
+    refined: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The classes that are new."""
+        return tuple(name for name in self.classes if name not in self.refined)
 
 
 def read_inputs(
     data: Path,
     images: Path,
     classes: tuple[str, ...],
-    known: tuple[str, ...],
+    improve: tuple[str, ...],
+    meta: ModelMeta,
     has_masks: bool,
     learning: Learning,
     extra: ExtraData,
     skip_bad_images: bool,
 ) -> Inputs:
-    """Read everything ``adapt`` is given; ``known`` are the base model's classes, which joint scoring teaches too.
+    """Read everything ``adapt`` is given; joint scoring teaches the classes of the base model ``meta`` too.
 
     The photos of ``val``, ``replay`` and ``old_data`` are looked for beside the annotations, then in ``images``.
     """
     dataset = read_dataset(data, images)
-    added = _new_classes(dataset, classes, known)
+    added, known = choose_classes(dataset, classes, improve, meta, learning.joint), meta.categories
     taught = {*added, *known} if learning.joint else set(added)
     _refuse_alike(dataset, set(added), taught)
     skipped: list[str] = []
@@ -112,7 +124,8 @@ def read_inputs(
             _check_masks(annotated, wanted)
     objects = _count_objects(learn, added, skipped)
     probed, unread = readable(map(ProbePhoto, list_images(extra.probe)), skip_bad_images) if extra.probe else ([], [])
-    return Inputs(added, objects, learn.photos, held_out, replay.photos, probed, old, (*skipped, *unread))
+    refined = tuple(name for name in added if name in known)
+    return Inputs(added, objects, learn.photos, held_out, replay.photos, probed, old, refined, (*skipped, *unread))
 
 
 def _beside(annotations: Path, images: Path, split: str = "") -> Dataset:
@@ -132,28 +145,6 @@ def _beside(annotations: Path, images: Path, split: str = "") -> Dataset:
                 f"{first.message}; with photos in {images}: {second.message}",
                 f"photos belong into {beside} or into {images}",
             ) from None
-
-
-def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes to add, in the file's order; raises for those the model has or the file lacks."""
-    annotated = {a.category for p in dataset.photos for a in p.annotations}
-    for name in wanted:
-        if name not in dataset.categories:
-            raise EdgekitError(
-                f"class {name}: not annotated in {dataset.file}", f"its classes are {', '.join(dataset.categories)}"
-            )
-    added = tuple(c for c in dataset.categories if (c in wanted if wanted else c in annotated))
-    had = [c for c in added if c in known]
-    if had:
-        fresh = ",".join(c for c in added if c not in had)
-        advice = f"pick the others: --classes {fresh}" if fresh else "nothing is left to add"
-        raise EdgekitError(f"class {had[0]}: the base model already has it", advice)
-    if alike := find_alike(added, known):
-        raise EdgekitError(
-            f"{dataset.file}: its classes and the base model's: {alike}",
-            "if it is the same class, omit it with --classes; if it is another, rename it",
-        )
-    return added
 
 
 def _refuse_alike(dataset: Dataset, added: set[str], taught: set[str]) -> None:

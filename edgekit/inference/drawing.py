@@ -13,18 +13,18 @@ MASK_OPACITY = 0.45
 
 
 def draw(photo: np.ndarray, found: Detections, categories: tuple[str, ...]) -> Image.Image:
-    """Masks, boxes, names and scores over a photo, RGB uint8 [H, W, 3]; a label always has the same colour."""
-    pixels = photo.astype(np.float32)
-    for crop, label in zip(found.cropped_masks(), found.labels, strict=False):
+    """Masks, boxes, names and scores over a photo, RGB uint8 [H, W, 3]; a class always has the same colour."""
+    pixels, classes = photo.astype(np.float32), [categories.index(categories[label]) for label in found.labels]
+    for crop, label in zip(found.cropped_masks(), classes, strict=False):
         height, width = crop.mask.shape
         part = pixels[crop.top : crop.top + height, crop.left : crop.left + width]
-        part[crop.mask] = (1 - MASK_OPACITY) * part[crop.mask] + MASK_OPACITY * np.array(colour(int(label)))
+        part[crop.mask] = (1 - MASK_OPACITY) * part[crop.mask] + MASK_OPACITY * np.array(colour(label))
     picture = Image.fromarray(pixels.astype(np.uint8))
     pen = ImageDraw.Draw(picture)
     size = max(12, round(min(photo.shape[:2]) / 28))
     font = ImageFont.load_default(size)
-    for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True):
-        paint, text = colour(int(label)), f"{categories[label]} {score:.2f}"
+    for box, label, score in zip(found.boxes, classes, found.scores, strict=True):
+        paint, text = colour(label), f"{categories[label]} {score:.2f}"
         pen.rectangle([float(v) for v in box], outline=paint, width=max(2, size // 7))
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
         width, height = right - left + 6, bottom - top + 6
