@@ -90,10 +90,10 @@ def adapt(
     on top of. ``classes`` picks some of the data's classes (default: all that have objects). Those that the model has,
     among them and in ``improve``, are refined: their new rows are used beside the old ones, which stay as they are.
     Only class weights of the predictors train, on RoI features that the frozen trunk computes once. Afterwards base
-    and adapted model both run on every photo; in exact scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The
-    proof is in the pack, or beside the larger model as ``*.retention.json`` with the SHA-256 of the model that it
-    proves. ``force`` replaces files of these names that edgekit did not make. ``say`` is told, before training, what
-    was left out of the data and what the frozen RPN proposes.
+    and adapted model both run on every photo; in exact scoring this raises EdgekitError, and writes nothing, if any
+    earlier detection changed. The proof is in the pack, or beside the larger model as ``*.retention.json`` with the
+    SHA-256 of the model that it proves. ``force`` replaces files of these names that edgekit did not make. ``say`` is
+    told, before training, what was left out of the data and what the frozen RPN proposes.
     """
     data, images, output = Path(data), Path(images), Path(output)
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}

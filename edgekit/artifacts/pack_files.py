@@ -215,8 +215,10 @@ def combined(meta: ModelMeta, packs: Sequence[Pack], source: Path, force: bool =
 
 
 def _check_shapes(pack: Pack) -> None:
-    """Raise ValueError if the tensors are not those of so many classes."""
+    """Raise ValueError if the tensors are not those of so many classes, or if it refines a class that it lacks."""
     count = len(pack.classes)
+    if other := [name for name in pack.refines if name not in pack.classes]:
+        raise ValueError(f"it has no class {other[0]} to refine")
     for name, rows in (("cls_score.weight", count), ("bbox_pred.weight", 4 * count), ("bbox_pred.bias", 4 * count)):
         if name not in pack.tensors or len(pack.tensors[name]) != rows:
             raise ValueError(f"{name} does not have {rows} rows")
