@@ -114,10 +114,8 @@ def read_inputs(
         held_out = others(extra.val, "val")
         _count_objects(held_out, added, skipped)
     old = others(extra.old_data) if extra.old_data else none
-    if extra.old_data and not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
-        raise EdgekitError(
-            f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
-        )
+    if extra.old_data:
+        _check_old(old, known)
     replay = others(extra.replay) if extra.replay else none
     if has_masks:
         for annotated, wanted in ((learn, taught), (replay, taught), (held_out, set(added))):
@@ -154,6 +152,14 @@ def _refuse_alike(dataset: Dataset, added: set[str], taught: set[str]) -> None:
     if alike:
         raise EdgekitError(
             f"{dataset.file}: the classes {alike}", "rename them: to one name if they are one class, else to two"
+        )
+
+
+def _check_old(old: Dataset, known: Sequence[str]) -> None:
+    """Raise where old data annotates none of the base model's classes."""
+    if not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
+        raise EdgekitError(
+            f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
         )
 
 
