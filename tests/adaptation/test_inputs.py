@@ -78,7 +78,7 @@ def test_old_data_must_show_old_objects(what: str, new_train: Dataset, mixed_tes
 def test_joint_scoring_needs_the_old_objects_masks(new_train: Dataset, mixed_test: Dataset, tmp_path: Path) -> None:
     old = {a.category for p in mixed_test.photos for a in p.annotations} - {"chicken", "frog"}
     options: dict[str, Any] = {
-        "known": (BACKGROUND, *old),
+        "meta": ModelMeta("x", ((BACKGROUND, *old),), (320, 320)),
         "replay": copied(mixed_test, tmp_path / "b", segmentation=[]),
     }
     document = json.loads(options["replay"].read_text())
