@@ -49,7 +49,8 @@ class Adaptation:
     recognised: Mapping[str, str]  # how a base that says nothing of itself was understood
     assumed: tuple[str, ...]  # settings that the base model's weights do not say
     old_classes: int  # all that the base has, without the background
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # that were taught
+    refined: tuple[str, ...]  # of these, those that the base has
     photos: int  # learned from
     objects: dict[str, int]  # annotated objects by new class, in those
     proposed: dict[str, int]  # how many of these the RPN proposes, by class
@@ -79,6 +80,7 @@ def adapt(
     hints: CheckpointHints = CheckpointHints(),
     store: FeatureStore = FeatureStore(),
     size: tuple[int, int] | None = None,
+    improve: tuple[str, ...] = (),
     reading: ReadingOptions = ReadingOptions(),
     force: bool = False,
     track: Track = silent,
@@ -88,12 +90,13 @@ def adapt(
 
     ``base`` is a model's file or name, or a torchvision detector that the program has constructed (see ``save``).
     A pack (.pack) holds the new classes alone, and is used beside the base model and the ``packs`` that it was trained
-    on top of. ``classes`` picks some of the data's classes (default: all that have objects). Only class weights of the
-    predictors train, on RoI features that the frozen trunk computes once. Afterwards base and adapted model both run on
-    every photo; in exact scoring this raises EdgekitError, and writes nothing, if any earlier detection changed. The
-    proof is in the pack, or beside the larger model as ``*.retention.json`` with the SHA-256 of the model that it
-    proves. ``force`` replaces files of these names that edgekit did not make. ``say`` is told, before training, what
-    was repaired in the data or left out and what the frozen RPN proposes.
+    on top of. ``classes`` picks some of the data's classes (default: all that have objects). Those that the model has,
+    among them and in ``improve``, are refined: their new rows are used beside the old ones, which stay as they are.
+    Only class weights of the predictors train, on RoI features that the frozen trunk computes once. Afterwards base
+    and adapted model both run on every photo; in exact scoring this raises EdgekitError, and writes nothing, if any
+    earlier detection changed. The proof is in the pack, or beside the larger model as ``*.retention.json`` with the
+    SHA-256 of the model that it proves. ``force`` replaces files of these names that edgekit did not make. ``say`` is
+    told, before training, what was repaired in the data or left out and what the frozen RPN proposes.
     """
     data, images, output = Path(data), Path(images), Path(output)
     more = {"val": extra.val, "replay": extra.replay, "probe": extra.probe, "old_data": extra.old_data}
@@ -105,7 +108,8 @@ def adapt(
         source = open_base(model, read_packs(packs), left, size)
         _check_base(source, model, output, learning)
         has_masks = source.predictors.mask_predictor is not None
-        inputs = read_inputs(data, images, classes, source.meta.categories, has_masks, learning, extra, reading)
+        chosen = (classes, improve, source.meta)
+        inputs = read_inputs(data, images, *chosen, has_masks, learning, extra, reading)
         if size is None:
             source = suited_base(source, inputs.learn)
         output_folder(output.absolute().parent)
@@ -127,6 +131,11 @@ def _check_base(source: Adaptable, base: str | Path, output: Path, learning: Lea
         raise EdgekitError(f"{output}: {base} has a pack of this name", "give another name with -o")
     if learning.joint and source.suffix == ".onnx":
         raise EdgekitError(f"{base}: joint scoring needs the checkpoint", "give the checkpoint it was exported from")
+    if learning.joint and source.meta.refined_classes:
+        raise EdgekitError(
+            f"{base}: has the class {source.meta.refined_classes[0]} twice, which one softmax cannot have",
+            "use exact scoring, or the base model without what refined the class",
+        )
     if learning.train == "mask" and source.predictors.mask_predictor is None:
         raise EdgekitError("--train mask: the base model, a Faster R-CNN, has no masks", "give predictors or last:K")
 
@@ -157,6 +166,7 @@ def _run(
             assumed=meta.settings.assumed(),
             old_classes=len(meta.categories) - 1,
             classes=inputs.classes,
+            refined=inputs.refined,
             photos=len(inputs.learn),
             objects=inputs.objects,
             proposed=proposed,

@@ -12,7 +12,9 @@ import numpy as np
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.adaptation.mask_making.boxes_only import MadeMasks
 from edgekit.adaptation.splitting import split
+from edgekit.adaptation.wanted_classes import choose_classes
 from edgekit.artifacts.class_names import find_alike
+from edgekit.artifacts.metadata import ModelMeta
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.beside import collect_beside
 from edgekit.data.annotations.dataset import Dataset, Photo
@@ -56,7 +58,10 @@ class ProbePhoto:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Photos by what they are for, and the classes to add with their numbers of objects to learn from."""
+    """Photos by what they are for, and the classes to teach with their numbers of objects to learn from.
+
+    ``refined`` are those of the classes that the base model has already.
+    """
 
     classes: tuple[str, ...]
     objects: dict[str, int]
@@ -65,21 +70,28 @@ class Inputs:
     replay: tuple[Photo, ...]
     probe: list[ProbePhoto]
     old: Dataset
+    refined: tuple[str, ...] = ()
     faults: Faults = field(default_factory=Faults)  # what was repaired or left out
     made_masks: Mapping[str, MadeMasks] = field(default_factory=dict)  # of the objects to learn from, by class
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The classes that are new."""
+        return tuple(name for name in self.classes if name not in self.refined)
 
 
 def read_inputs(
     data: Path,
     images: Path,
     classes: tuple[str, ...],
-    known: tuple[str, ...],
+    improve: tuple[str, ...],
+    meta: ModelMeta,
     has_masks: bool,
     learning: Learning,
     extra: ExtraData,
     reading: ReadingOptions,
 ) -> Inputs:
-    """Read everything ``adapt`` is given; ``known`` are the base model's classes, which joint scoring teaches too.
+    """Read everything ``adapt`` is given; joint scoring teaches the classes of the base model ``meta`` too.
 
     The photos of ``val``, ``replay`` and ``old_data`` are looked for beside the annotations, then in ``images``.
     """
@@ -89,7 +101,7 @@ def read_inputs(
     parts = {"val": "val"}
     others = {name: collect_beside(file, images, parts.get(name, ""), faults) for name, file in given.items() if file}
     faults.raise_refused()
-    added = _new_classes(dataset, classes, known)
+    added, known = choose_classes(dataset, classes, improve, meta, learning.joint), meta.categories
     taught = {*added, *known} if learning.joint else set(added)
     _refuse_alike(dataset, set(added), taught)
     for other in others.values():
@@ -110,37 +122,14 @@ def read_inputs(
         share = extra.val if isinstance(extra.val, float) else None
         first, out = split(learn.photos, added, learning.seed, share)
         learn, held_out = replace(learn, photos=tuple(first)), replace(none, photos=tuple(out))
-    if extra.old_data and not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
-        raise EdgekitError(
-            f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
-        )
+    if extra.old_data:
+        _check_old(old, known)
     if has_masks and learning.masks_from_boxes == "none":
         for annotated, wanted in ((learn, taught), (replay, taught), (held_out, set(added))):
             _check_masks(annotated, wanted)
     objects = _count_objects(learn, added, faults.left_out())
-    return Inputs(added, objects, learn.photos, held_out, replay.photos, probed, old, faults)
-
-
-def _new_classes(dataset: Dataset, wanted: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes to add, in the file's order; raises for those the model has or the file lacks."""
-    annotated = {a.category for p in dataset.photos for a in p.annotations}
-    for name in wanted:
-        if name not in dataset.categories:
-            raise EdgekitError(
-                f"class {name}: not annotated in {dataset.file}", f"its classes are {', '.join(dataset.categories)}"
-            )
-    added = tuple(c for c in dataset.categories if (c in wanted if wanted else c in annotated))
-    had = [c for c in added if c in known]
-    if had:
-        fresh = ",".join(c for c in added if c not in had)
-        advice = f"pick the others: --classes {fresh}" if fresh else "nothing is left to add"
-        raise EdgekitError(f"class {had[0]}: the base model already has it", advice)
-    if alike := find_alike(added, known):
-        raise EdgekitError(
-            f"{dataset.file}: its classes and the base model's: {alike}",
-            "if it is the same class, omit it with --classes; if it is another, rename it",
-        )
-    return added
+    refined = tuple(name for name in added if name in known)
+    return Inputs(added, objects, learn.photos, held_out, replay.photos, probed, old, refined, faults)
 
 
 def _refuse_alike(dataset: Dataset, added: set[str], taught: set[str]) -> None:
@@ -150,6 +139,14 @@ def _refuse_alike(dataset: Dataset, added: set[str], taught: set[str]) -> None:
     if alike:
         raise EdgekitError(
             f"{dataset.file}: the classes {alike}", "rename them: to one name if they are one class, else to two"
+        )
+
+
+def _check_old(old: Dataset, known: Sequence[str]) -> None:
+    """Raise where old data annotates none of the base model's classes."""
+    if not any(a.category in known and not a.iscrowd for p in old.photos for a in p.annotations):
+        raise EdgekitError(
+            f"{old.file}: annotates no object of the base model's classes", f"they are {', '.join(known[1:9])} ..."
         )
 
 

@@ -118,9 +118,12 @@ class Job:
         predictors = merge(base.predictors).requires_grad_(False) if learning.joint else base.predictors
         layers = trained_layers(learning.train)
         adapter = not learning.joint and learning.epochs > 0 and "conv5_mask" in layers  # hidden layers of its own
-        generation = new_generation(predictors, len(self.inputs.classes), learning.init, base.meta.categories, adapter)
+        old, classes = base.meta.categories, self.inputs.classes
+        refined = {name: [label for label, n in enumerate(old) if n == name] for name in self.inputs.refined}
+        starts = {place: refined[name][-1] for place, name in enumerate(classes) if name in refined}
+        generation = new_generation(predictors, len(classes), learning.init, old, adapter, starts)
         if learning.init == "prototype":
-            imprint(predictors, generation, photos[: len(self.inputs.learn)], self.inputs.classes)
+            imprint(predictors, generation, photos[: len(self.inputs.learn)], classes)
         if learning.epochs == 0:
             return predictors, generation, Training((), 0)
         scores_train = "cls_score" in layers
@@ -128,7 +131,8 @@ class Job:
             generation.adapter.blend(generation.cls_score, 1.0)
         generation.requires_grad_(False)
         groups = new_parameters(generation, learning.train)
-        objective: Objective = ExactObjective(predictors, generation)
+        own = [label for labels in refined.values() for label in labels]
+        objective: Objective = ExactObjective(predictors, generation, own)
         if learning.joint:
             objective = JointObjective(predictors, generation, learning.protect, self.ranks.count)
             if learning.protect != "frozen":
@@ -222,6 +226,7 @@ class Job:
             base=meta.fingerprint,
             tensors=tensors_of(generation, first_mask_layer(self.base.predictors)),
             input_size=meta.input_size,
+            refines=self.inputs.refined,
             architecture=meta.architecture,
             precision=meta.precision,
             parents=tuple(Parent(record.name, record.sha256) for record in meta.packs),

@@ -11,60 +11,37 @@ import numpy as np
 import torch
 
 from edgekit.adaptation.bases import Adaptable
+from edgekit.adaptation.before_and_after import (
+    Hidden,
+    OldPrecision,
+    Pair,
+    RefinedClass,
+    count_hidden,
+    new_precision,
+    old_precision,
+    refined_class,
+)
 from edgekit.adaptation.inputs import Inputs
-from edgekit.artifacts.metadata import ModelMeta
 from edgekit.comparison.retention import Retention, retention
-from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.detections import Detections, from_canvas
 from edgekit.data.images import fit
 from edgekit.errors import EdgekitError
-from edgekit.measurement.evaluate import Part, score
+from edgekit.measurement.evaluate import Part
 from edgekit.model.generations import GenerationalRCNN, MaskFeatures
 from edgekit.progress import Track
-from edgekit.runtime.selection import one_label
 from edgekit.runtime.session import Session, detect
 from edgekit.runtime.torch_session import TorchSession, outputs
 
 FORMAT = "edgekit proof 1"
-CONFIDENT = 0.5  # the score above which a detection is one that users see
-Pair = tuple[Detections, Detections]  # what the model before and the model after find in a photo
-
-
-@dataclass(frozen=True)
-class OldPrecision:
-    """The earlier classes' AP on old data, before and after."""
-
-    before: Part
-    after: Part
-    photos: int
-
-    @property
-    def drop(self) -> float:
-        """The larger fall of box and mask AP, in 0..1."""
-        falls = [self.before.box.AP - self.after.box.AP]
-        if self.before.mask and self.after.mask:
-            falls.append(self.before.mask.AP - self.after.mask.AP)
-        return max(falls)
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """How many earlier detections above ``CONFIDENT`` the adapted model hides with ``--overlaps one``, of how many.
-
-    Counted in the held-out photos and those of old data: in photos that were learned from, new classes score higher.
-    """
-
-    photos_not_learned_from: int
-    detections: int
-    hidden: int
 
 
 @dataclass(frozen=True)
 class Proof:
     """What became of the earlier classes, and how good the new ones are.
 
-    ``new`` is the new classes' AP on the held-out photos, None where there are none. All but ``hidden_with_new`` and
-    ``hidden_without_new`` (in photos with and without an annotated new object) is about all that the models find.
+    ``new`` is the new classes' AP on the held-out photos, None where there are none. All but ``refined``,
+    ``hidden_with_new`` and ``hidden_without_new`` (in photos with and without an annotated object that was taught) is
+    about all that the models find. What is hidden of refined classes is counted in ``refined`` alone.
     """
 
     retention: Retention
@@ -73,6 +50,7 @@ class Proof:
     trunk_sha256_after: str
     old: OldPrecision | None
     new: Part | None
+    refined: tuple[RefinedClass, ...]
     held_out_photos: int
     hidden_with_new: Hidden
     hidden_without_new: Hidden
@@ -81,53 +59,31 @@ class Proof:
 def prove(base: Adaptable, written: Adaptable, inputs: Inputs, track: Track) -> Proof:
     """Run a base and the adapted model, as it was read back, on all photos that were given."""
     before, after = base.session(), written.session()
-    held_out, old = inputs.held_out, inputs.old
+    held_out, old, added = inputs.held_out, inputs.old, inputs.added
     annotated = [*held_out.photos, *old.photos]
     photos = [*annotated, *inputs.learn, *inputs.replay, *inputs.probe]
     kept = len(held_out.photos)
     retained, pairs = compare_old_detections(before, after, photos, len(annotated), track)
     found = [of_after for _, of_after in pairs]
     shows_new = [any(a.category in inputs.classes for a in p.annotations) for p in annotated]
+    old_labels = [label for label, name in enumerate(before.meta.categories) if name not in inputs.refined]
 
     def hidden(where_new: bool) -> Hidden:
         part = [d for d, new in zip(found, shows_new, strict=True) if new == where_new]
-        return count_hidden(part, len(before.meta.categories), after.meta)
+        return count_hidden(part, old_labels, after.meta)
 
     return Proof(
         retention=retained,
         runtime=before.runtime,
         trunk_sha256_before=base.trunk_sha256,
         trunk_sha256_after=written.trunk_sha256,
-        old=_old_precision(pairs[kept:], old, before.meta) if old.photos else None,
-        new=_new_precision(found[:kept], held_out, inputs.classes, after.meta) if held_out.photos else None,
+        old=old_precision(pairs[kept:], old, before.meta) if old.photos else None,
+        new=new_precision(found[:kept], held_out, added, after.meta) if held_out.photos and added else None,
+        refined=tuple(refined_class(name, pairs, held_out, old, before.meta, after.meta) for name in inputs.refined),
         held_out_photos=kept,
         hidden_with_new=hidden(True),
         hidden_without_new=hidden(False),
     )
-
-
-def count_hidden(found: Sequence[Detections], old_labels: int, meta: ModelMeta) -> Hidden:
-    """What one label per object hides of labels below ``old_labels`` in photos, one ``Detections`` per photo."""
-    old = [(d.labels < old_labels) & (d.scores > CONFIDENT) for d in found]
-    hidden = [of_old & ~one_label(d, meta) for of_old, d in zip(old, found, strict=True)]
-    return Hidden(len(found), sum(int(o.sum()) for o in old), sum(int(h.sum()) for h in hidden))
-
-
-def _old_precision(pairs: Sequence[Pair], dataset: Dataset, meta: ModelMeta) -> OldPrecision:
-    """The AP on old data of what both models found in its photos; ``meta`` describes the model before."""
-    parts = []
-    for results in zip(*pairs, strict=True):
-        kept = [r.select(r.labels < len(meta.categories)) for r in results]
-        result = score(dataset, dataset.photos, kept, meta)
-        parts.append(Part(result.box, result.mask))
-    return OldPrecision(before=parts[0], after=parts[1], photos=len(dataset.photos))
-
-
-def _new_precision(found: Sequence[Detections], dataset: Dataset, classes: Sequence[str], meta: ModelMeta) -> Part:
-    """The new classes' AP on photos that nothing was learned from, of what the adapted model found in them."""
-    only = Dataset(dataset.file, tuple(classes), dataset.photos)
-    result = score(only, dataset.photos, found, meta)
-    return Part(result.box, result.mask)
 
 
 def compare_old_detections(

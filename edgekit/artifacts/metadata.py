@@ -30,8 +30,9 @@ class ModelMeta:
     """What a model file says of itself.
 
     ``generations`` holds the class names each adaptation added, the base model's first and led by the background, so
-    that a label is a position in ``categories``. ``parents`` holds, for each added one, the numbers of those it was
-    trained on top of, and ``packs`` which of them are packs. ``fingerprint`` says which base model a graph was made
+    that a label is a position in ``categories``. A name that an earlier generation has too is a class that the
+    adaptation refined. ``parents`` holds, for each added one, the numbers of those it was trained on top of, and
+    ``packs`` which of them are packs. ``fingerprint`` says which base model a graph was made
     from (``model.checkpoint.fingerprint``). ``input_size`` is (height, width) in pixels. ``input_type`` says what a
     graph takes: "uint8" canvases or "float", their values in planes (see ``data.images.graph_input``).
     ``settings`` say how the detector is built; ``architecture`` is a name for it, in the manner of torchvision's.
@@ -67,8 +68,27 @@ class ModelMeta:
 
     @property
     def new_classes(self) -> tuple[str, ...]:
-        """The classes that adaptations added."""
-        return tuple(name for generation in self.generations[1:] for name in generation)
+        """The classes that adaptations added; those of the base model that one refined are none of them."""
+        later = (name for generation in self.generations[1:] for name in generation if name not in self.old_classes)
+        return tuple(dict.fromkeys(later))
+
+    @property
+    def class_labels(self) -> tuple[int, ...]:
+        """For each label, the one that stands for its class: of a class that an adaptation refined, which has a label
+        in several generations, the first."""
+        names, base = self.categories, len(self.generations[0])
+        return tuple(label if label < base else names.index(name) for label, name in enumerate(names))
+
+    @property
+    def refined_classes(self) -> tuple[str, ...]:
+        """The classes that have labels in several generations."""
+        refined = (name for number in range(1, len(self.generations)) for name in self.refined_by(number))
+        return tuple(dict.fromkeys(refined))
+
+    def refined_by(self, number: int) -> tuple[str, ...]:
+        """The classes of an added generation that earlier ones have too."""
+        earlier = {name for generation in self.generations[:number] for name in generation}
+        return tuple(name for name in self.generations[number] if name in earlier)
 
     @property
     def group_sizes(self) -> list[int]:

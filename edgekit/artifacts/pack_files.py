@@ -39,7 +39,8 @@ class Pack:
 
     ``tensors`` are named as in ``model.predictors.Generation``. ``base`` is the fingerprint of the model it was trained
     on (``model.checkpoint.fingerprint``), ``input_size`` (height, width) and ``precision`` are those of that model's
-    features. ``proof`` and ``training`` say how it was made.
+    features. ``refines`` are those of its classes that the model had before. ``proof`` and ``training`` say how it was
+    made.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Pack:
     architecture: str = ""
     precision: str = "fp32"
     parents: tuple[Parent, ...] = ()
+    refines: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     proof: Mapping[str, Any] = field(default_factory=dict)
@@ -77,6 +79,7 @@ def write_pack(path: Path, pack: Pack) -> None:
         "format": FORMAT,
         "name": pack.name,
         "classes": pack.classes,
+        "refines": pack.refines,
         "base": pack.base,
         "input_size": pack.input_size,
         "architecture": pack.architecture,
@@ -103,7 +106,7 @@ def read_pack(path: Path) -> Pack:
         parents = tuple(Parent(str(p["name"]), str(p["sha256"])) for p in about.pop("parents"))
         classes = tuple(str(name) for name in about.pop("classes"))
         height, width = (int(side) for side in about.pop("input_size"))
-        about |= {"name": path.stem, "input_size": (height, width)}
+        about |= {"name": path.stem, "input_size": (height, width), "refines": tuple(about["refines"])}
         pack = Pack(tensors=tensors, classes=classes, parents=parents, **about)
         _check_shapes(pack)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -163,7 +166,7 @@ def input_size_with(packs: Sequence[Pack], meta: ModelMeta, size: tuple[int, int
 
 def check_fits(pack: Pack, meta: ModelMeta, source: Path, force: bool = False) -> None:
     """Raise EdgekitError if a pack was trained on another model than ``source``, or, without ``force``, on features of
-    another input size or precision, or if the model has one of its classes."""
+    another input size or precision, or if the model has one of the classes it adds, or lacks one it refines."""
     if not meta.fingerprint:
         raise EdgekitError(f"{source}: does not say which base model it is", "export it again with this edgekit")
     if pack.base != meta.fingerprint:
@@ -186,10 +189,15 @@ def check_fits(pack: Pack, meta: ModelMeta, source: Path, force: bool = False) -
     for number, classes in enumerate(meta.generations):
         owner = by_packs.get(number, source)
         remedy = "omit one of these packs" if number in by_packs else "omit the pack"
-        if had := [name for name in pack.classes if name in classes]:
+        if had := [name for name in pack.classes if name in classes and name not in pack.refines]:
             raise EdgekitError(f"pack {pack.name}: {owner} already has the class {had[0]}", remedy)
         if alike := find_alike(pack.classes, classes):
             raise EdgekitError(f"pack {pack.name}: its classes and those of {owner}: {alike}", remedy)
+    if lacking := [name for name in pack.refines if name not in meta.categories]:
+        raise EdgekitError(
+            f"pack {pack.name}: refines the class {lacking[0]}, which {source} does not have",
+            "give the base model the class names that the pack was trained with",
+        )
 
 
 def combined(meta: ModelMeta, packs: Sequence[Pack], source: Path, force: bool = False) -> ModelMeta:
@@ -207,8 +215,10 @@ def combined(meta: ModelMeta, packs: Sequence[Pack], source: Path, force: bool =
 
 
 def _check_shapes(pack: Pack) -> None:
-    """Raise ValueError if the tensors are not those of so many classes."""
+    """Raise ValueError if the tensors are not those of so many classes, or if it refines a class that it lacks."""
     count = len(pack.classes)
+    if other := [name for name in pack.refines if name not in pack.classes]:
+        raise ValueError(f"it has no class {other[0]} to refine")
     for name, rows in (("cls_score.weight", count), ("bbox_pred.weight", 4 * count), ("bbox_pred.bias", 4 * count)):
         if name not in pack.tensors or len(pack.tensors[name]) != rows:
             raise ValueError(f"{name} does not have {rows} rows")

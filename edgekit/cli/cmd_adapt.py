@@ -18,6 +18,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @click.option("--images", type=FILE, required=True, help="Folder of the photos.")
 @click.option("-o", "--output", type=FILE, required=True, help="Pack to write (.pack), or the whole model.")
 @click.option("--classes", type=Names(), default=(), help="Classes to add.  [default: all annotated]")
+@click.option("--improve", type=Names(), default=(), help="Classes of the base model to teach it more of.")
 @click.option("--scoring", default="exact", show_default=True, help="exact: old detections stay as they are; joint.")
 @click.option("--train", default="predictors", show_default=True, help="predictors, mask or last:K layers of each.")
 @click.option(

@@ -40,14 +40,17 @@ class Detections:
         return crops(self.masks, self.boxes, self.photo_size, threshold) if self.masks.size else []
 
     def to_coco(self, categories: tuple[str, ...]) -> list[dict[str, Any]]:
-        """One dictionary per object: COCO's xywh box and, where there are masks, compressed RLE."""
+        """One dictionary per object: COCO's xywh box and, where there are masks, compressed RLE.
+
+        A class that was refined, whose name ``categories`` has for several labels, has the first of them as its id.
+        """
         segments = encode(self.masks, self.boxes, self.photo_size) if self.masks.size else [None] * len(self)
         found = []
         for box, label, score, segment in zip(self.boxes, self.labels, self.scores, segments, strict=True):
             x0, y0, x1, y1 = (float(v) for v in box)
             row: dict[str, Any] = {
                 "category": categories[label],
-                "category_id": int(label),
+                "category_id": categories.index(categories[label]),
                 "score": float(score),
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
             }

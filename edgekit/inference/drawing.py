@@ -15,15 +15,15 @@ Colour = tuple[int, int, int]
 
 
 def draw(photo: np.ndarray, found: Detections, categories: tuple[str, ...]) -> Image.Image:
-    """Masks, boxes, names and scores over a photo, RGB uint8 [H, W, 3]; a label always has the same colour."""
-    pixels = photo.astype(np.float32)
-    for crop, label in zip(found.cropped_masks(), found.labels, strict=False):
+    """Masks, boxes, names and scores over a photo, RGB uint8 [H, W, 3]; a class always has the same colour."""
+    pixels, classes = photo.astype(np.float32), [categories.index(categories[label]) for label in found.labels]
+    for crop, label in zip(found.cropped_masks(), classes, strict=False):
         height, width = crop.mask.shape
         part = pixels[crop.top : crop.top + height, crop.left : crop.left + width]
-        part[crop.mask] = (1 - MASK_OPACITY) * part[crop.mask] + MASK_OPACITY * np.array(colour(int(label)))
+        part[crop.mask] = (1 - MASK_OPACITY) * part[crop.mask] + MASK_OPACITY * np.array(colour(label))
     picture = Image.fromarray(pixels.astype(np.uint8))
     texts = [f"{categories[label]} {score:.2f}" for label, score in zip(found.labels, found.scores, strict=True)]
-    mark(picture, found.boxes, texts, [colour(int(label)) for label in found.labels])
+    mark(picture, found.boxes, texts, [colour(label) for label in classes])
     return picture
 
 

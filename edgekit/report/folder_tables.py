@@ -27,6 +27,7 @@ def pack_table(result: PackInspection) -> Table:
     rows: list[tuple[str, str | None]] = [
         ("kind", f"{result.kind}, {size}"),
         ("classes", ", ".join(result.classes)),
+        ("of these refined", ", ".join(result.refines) or None),
         ("base model", f"{result.architecture} {result.base}"),
         ("trained on", f"{result.precision} features"),
         ("on top of", ", ".join(parent.name for parent in result.parents) or None),

@@ -15,7 +15,7 @@ from edgekit.errors import EdgekitError
 
 @dataclass(frozen=True)
 class PackInspection:
-    """A pack's size, its classes and what they belong to.
+    """A pack's size, its classes (``refines``: those that the model had before) and what they belong to.
 
     ``base`` is the fingerprint of its base model, ``precision`` that of the features it was trained on, ``sha256`` the
     digest of what is in it. ``old_detections`` is what its proof says, None without one.
@@ -27,6 +27,7 @@ class PackInspection:
     sha256: str
     parameters: int
     classes: tuple[str, ...]
+    refines: tuple[str, ...]
     architecture: str
     base: str
     precision: str
@@ -46,6 +47,7 @@ def inspect_pack(path: Path) -> PackInspection:
         sha256=pack.sha256,
         parameters=sum(tensor.size for tensor in pack.tensors.values()),
         classes=pack.classes,
+        refines=pack.refines,
         architecture=pack.architecture,
         base=pack.base,
         precision=pack.precision,

@@ -12,6 +12,7 @@ from edgekit.report.sheets import Sheet, facts, rich_table
 
 if TYPE_CHECKING:
     from edgekit.adaptation.adapt import Adaptation
+    from edgekit.adaptation.before_and_after import RefinedClass
     from edgekit.adaptation.proof import Proof
     from edgekit.artifacts.detector_settings import DetectorSettings
     from edgekit.comparison.compare import Comparison
@@ -21,17 +22,22 @@ if TYPE_CHECKING:
     from edgekit.measurement.evaluate import Evaluation, Part
     from edgekit.report.inspect import Inspection
 
+NOT_MEASURED = "not measured: hold photos out with --val FILE or --val 20%"
+
 
 def adaptation_table(result: Adaptation) -> Table:
     """What was added, what it cost, what became of the earlier classes."""
     recognised = result.recognised.get("architecture", "as its file says")
     names = f", names: {result.recognised['class names']}" if "class names" in result.recognised else ""
+    added = [name for name in result.classes if name not in result.refined]
     objects = ", ".join(f"{n} {c}" for c, n in result.objects.items())
     trunk = f"trunk {result.trunk_seconds} ({result.trunk}), features {result.feature_seconds}"
     rows: list[tuple[str, str | None]] = [
         ("base model", f"{result.architecture} ({recognised}), {result.old_classes} classes{names}"),
         ("assumed", assumed_text(result.assumed)),
-        ("classes added", f"{', '.join(result.classes)} ({objects} in {result.photos} photos)"),
+        ("classes added", ", ".join(added) or None),
+        ("classes refined", ", ".join(result.refined) or None),
+        ("learned from", f"{objects} in {result.photos} photos"),
         ("proposed by the RPN", ", ".join(f"{result.proposed[c]} of {n} {c}" for c, n in result.objects.items())),
         ("masks made from boxes", _made_masks_text(result)),
         ("seconds", f"{trunk}, training {result.training_seconds}, proof {result.proof_seconds}"),
@@ -52,10 +58,9 @@ def adaptation_table(result: Adaptation) -> Table:
     if proof.old is not None:
         change = f"{ap_text(proof.old.before)} before, {ap_text(proof.old.after)} after"
         rows.append(("old classes' AP", f"{change}, on {proof.old.photos} photos"))
-    new = "not measured: hold photos out with --val FILE or --val 20%"
-    if proof.new is not None:
-        new = f"{ap_text(proof.new)} on {proof.held_out_photos} held-out photos"
-    rows.append(("new classes' AP", new))
+    new = NOT_MEASURED if proof.new is None else f"{ap_text(proof.new)} on {proof.held_out_photos} held-out photos"
+    rows.append(("new classes' AP", new if added else None))
+    rows += [(f"AP of {refined.name}", _refined_text(refined)) for refined in proof.refined]
     rows.append(("hidden by --overlaps one", _hidden_text(proof)))
     rows += [("advice", message) for message in result.advice]
     rows.append(("repaired", ", ".join(f"{count} x {kind}" for kind, count in result.repaired.items()) or None))
@@ -66,6 +71,20 @@ def adaptation_table(result: Adaptation) -> Table:
 def _made_masks_text(result: Adaptation) -> str | None:
     """For how many of the objects without masks these were made; None where all have masks."""
     return ", ".join(f"{m.made} of {m.boxes_only} {c}" for c, m in result.made_masks.items()) or None
+
+
+def _refined_text(refined: RefinedClass) -> str:
+    """What became of a refined class: before and after, on photos that were not learned from."""
+    parts = {"held-out": refined.held_out, "old": refined.old}
+    changes = [
+        f"{ap_text(part.before)} before, {ap_text(part.after)} after, on {counted(part.photos, f'{which} photo')}"
+        for which, part in parts.items()
+        if part is not None
+    ]
+    if not changes:
+        return NOT_MEASURED
+    replaced = f"{refined.replaced} of {counted(refined.detections, 'detection')} replaced"
+    return "; ".join([*changes, replaced])
 
 
 def _hidden_text(proof: Proof) -> str | None:

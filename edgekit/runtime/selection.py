@@ -22,8 +22,8 @@ class Selection:
     """Which of a model's detections to use.
 
     ``overlaps`` is "one" (one label per object, see ``one_label``) or "keep" (all that is found). With None,
-    ``predict`` takes "one", and all else takes what the model's folder says, or "keep". ``packs`` are files of packs to
-    use with the model, in any order.
+    ``predict`` takes "one", and all else what the model's folder says or, where a class was refined and is therefore
+    found twice, "one", else "keep". ``packs`` are files of packs to use with the model, in any order.
     """
 
     overlaps: str | None = None
@@ -43,7 +43,7 @@ class Selection:
                 f"{source}: gives one label per object, so --overlaps keep has nothing to keep",
                 "omit it, or export the model again without --overlaps one",
             )
-        return selected(session, self.overlaps or session.overlaps)
+        return selected(session, self.overlaps or ("one" if session.meta.refined_classes else session.overlaps))
 
 
 class Selected(Session):
@@ -80,18 +80,20 @@ def one_label(
     Raw scores of two softmaxes cannot be compared, but a later generation's own score can be relied on: it was computed
     against everything that is believed of the earlier classes. So a detection of the base model is hidden by any of a
     later generation that overlaps it and scores above ``least_score``, unless the base model's odds are more than
-    ``odds`` times as high. Among later generations the higher score hides the lower; at equal scores the earlier one
-    stays.
+    ``odds`` times as high. Among later generations, and among all of a refined class, the higher score hides the lower;
+    at equal scores the earlier one stays.
 
     A hidden detection still hides others: what one generation hides of the base model's is then the same whichever
     others are there, and no order or iteration is needed, here or in a graph (``static.detector.uncovered``).
     """
     generation = np.searchsorted(np.cumsum(meta.group_sizes), found.labels, side="right")
     later, earlier = generation > 0, generation[:, None] < generation[None]
+    classes = np.array(meta.class_labels)[found.labels]
+    by_score = (later[:, None] & later[None]) | (classes[:, None] == classes[None])
     score, other = found.scores[:, None], found.scores[None]
     likely = odds * (score * (1 - other)) >= other * (1 - score)
     sure = (later & (found.scores > least_score))[:, None] & ~later[None] & likely
     higher = (score > other) & (earlier | earlier.T)
     equal = (score == other) & earlier
-    hides = sure | ((higher | equal) & later[:, None] & later[None])
+    hides = np.where(by_score, higher | equal, sure)
     return ~(hides & (box_iou(found.boxes, found.boxes) >= OVERLAP_IOU)).any(axis=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -18,7 +20,7 @@ MOST_CANDIDATES = (
 
 
 class StaticRCNN(nn.Module):
-    """A ``GenerationalRCNN`` for canvases of a fixed size.
+    """A ``GenerationalRCNN`` for canvases of a fixed size; ``class_labels`` are those of its metadata.
 
     Takes uint8 [N, H, W, 3]; returns boxes [N, D, 4] (xyxy, pixels), labels [N, D], scores [N, D] and, of a Mask
     R-CNN, masks [N, D, 28, 28], with D detection slots for each generation in turn; a slot with score 0 is empty.
@@ -27,9 +29,13 @@ class StaticRCNN(nn.Module):
     its size.
     """
 
-    def __init__(self, model: GenerationalRCNN, shape: GraphShape) -> None:
+    def __init__(self, model: GenerationalRCNN, shape: GraphShape, class_labels: Sequence[int] = ()) -> None:
         super().__init__()
         self.model, self.one_label = model, shape.overlaps == "one"
+        # Without a refined class, nothing of the base model's is of the same class as what was added.
+        refined = any(first != label for label, first in enumerate(class_labels))
+        self.register_buffer("class_labels", torch.tensor(class_labels) if refined else None, persistent=False)
+        self.class_labels: torch.Tensor | None
         self.trunk = StaticTrunk(model, shape.input_size, shape.proposals, shape.sampling_cells)
         numbers = range(1 + len(model.predictors.generations))
         self.slots = nn.ModuleList(Slots(model, self.trunk.mask, shape, number) for number in numbers)
@@ -57,7 +63,8 @@ class StaticRCNN(nn.Module):
             results.append(slots(table, proposals, proposed, *predicted)[0])
         found = [torch.cat(parts) for parts in zip(*results, strict=True)]
         if self.one_label and len(results) > 1:
-            found[2] = found[2] * uncovered(found[0], found[2], [len(r[2]) for r in results])
+            classes = None if self.class_labels is None else self.class_labels[found[1]]
+            found[2] = found[2] * uncovered(found[0], found[2], [len(r[2]) for r in results], classes)
         return found, chosen, (box_features, logits)
 
 
@@ -124,18 +131,26 @@ class Slots(nn.Module):
         return torch.sigmoid(logits.gather(1, own_channel))[:, 0]
 
 
-def uncovered(boxes: torch.Tensor, scores: torch.Tensor, slots: list[int]) -> torch.Tensor:
+def uncovered(
+    boxes: torch.Tensor, scores: torch.Tensor, slots: list[int], classes: torch.Tensor | None = None
+) -> torch.Tensor:
     """Float [D]: 1 for boxes [D, 4] that stay where each object is to have one label (``selection.one_label``), else 0.
 
-    ``slots`` is the number of each generation's boxes, the base model's first.
+    ``slots`` is the number of each generation's boxes, the base model's first. ``classes`` [D] are the same for all
+    detections of a refined class; None where there is no such class.
     """
     generation = torch.tensor([g for g, count in enumerate(slots) for _ in range(count)], device=boxes.device)
     later = (generation > 0).to(boxes.dtype)
-    earlier = (generation[:, None] < generation[None]).to(boxes.dtype) * later[:, None]  # both are later ones
+    before = (generation[:, None] < generation[None]).to(boxes.dtype)
+    by_score = later[:, None] * later[None]
     score, other = scores[:, None], scores[None]
     likely = (OVERLAP_ODDS * (score * (1 - other)) >= other * (1 - score)).to(boxes.dtype)
     sure = ((scores > OVERLAP_SCORE).to(boxes.dtype) * later)[:, None] * (1 - later) * likely
-    higher = (score > other).to(boxes.dtype) * (earlier + earlier.t())
-    at_least = (score >= other).to(boxes.dtype) * earlier
+    if classes is not None:
+        same = (classes[:, None] == classes[None]).to(boxes.dtype)
+        sure = sure * (1 - same)
+        by_score = torch.maximum(by_score, same)
+    higher = (score > other).to(boxes.dtype) * (before + before.t()) * by_score
+    at_least = (score >= other).to(boxes.dtype) * before * by_score
     hides = torch.maximum(sure, torch.maximum(higher, at_least))
     return 1 - (hides * (pairwise_iou(boxes) >= OVERLAP_IOU).to(boxes.dtype)).amax(dim=0)

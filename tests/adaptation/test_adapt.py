@@ -16,10 +16,10 @@ from PIL import Image
 from rich.console import Console
 
 from edgekit.adaptation.adapt import Adaptation, Learning, adapt
+from edgekit.adaptation.before_and_after import Hidden
 from edgekit.adaptation.features import extraction as features
 from edgekit.adaptation.features.rois import ViewFeatures, view_features
 from edgekit.adaptation.job import Job, Prepared
-from edgekit.adaptation.proof import Hidden
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.safetensors_files import read_safetensors
 from edgekit.cli import main

@@ -197,8 +197,8 @@ def test_outputs_that_cannot_be_written(
 def test_a_class_of_a_given_pack_is_not_added_again(
     made: dict[str, Adaptation], new_train: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(EdgekitError, match="class frog: the base model already has it"):
-        adapted_to(tmp_path / "again.pack", new_train, "frog", packs=[made["frog"].output])
+    with pytest.raises(EdgekitError, match="class frog: pack frog already has it"):
+        adapt("demo", new_train.file, new_train.file.parent, tmp_path / "x.pack", packs=[made["frog"].output])
 
 
 def test_the_result_of_a_pack_can_be_written_as_json(made: dict[str, Adaptation]) -> None:

@@ -12,17 +12,24 @@ from PIL import Image
 
 from edgekit.adaptation.inputs import ExtraData, Inputs, read_inputs
 from edgekit.adaptation.learning.learning_options import Learning
-from edgekit.artifacts.metadata import BACKGROUND
+from edgekit.artifacts.metadata import BACKGROUND, ModelMeta
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.annotations.faults import ReadingOptions
 from edgekit.errors import EdgekitError
 
 KNOWN = (BACKGROUND, "dog", "cat")
+META = ModelMeta("x", (KNOWN,), (320, 320))
 
 
 def given(data: Path, images: Path, **options: Any) -> Inputs:
     """What is read, with the extra data and the scoring among the options."""
-    defaults = {"known": KNOWN, "has_masks": True, "classes": ("chicken", "frog"), "reading": ReadingOptions()}
+    defaults = {
+        "improve": (),
+        "meta": META,
+        "has_masks": True,
+        "classes": ("chicken", "frog"),
+        "reading": ReadingOptions(),
+    }
     extra = ExtraData(**{name: options.pop(name) for name in ("val", "replay", "probe", "old_data") if name in options})
     learning = Learning(**{name: options.pop(name) for name in ("scoring", "masks_from_boxes") if name in options})
     return read_inputs(data, images, learning=learning, extra=extra, **(defaults | options))
@@ -76,7 +83,7 @@ def test_without_made_masks_joint_scoring_needs_the_old_objects(
 ) -> None:
     old = {a.category for p in mixed_test.photos for a in p.annotations} - {"chicken", "frog"}
     options: dict[str, Any] = {
-        "known": (BACKGROUND, *old),
+        "meta": ModelMeta("x", ((BACKGROUND, *old),), (320, 320)),
         "replay": copied(mixed_test, tmp_path / "b", segmentation=[]),
         "masks_from_boxes": "none",
     }
@@ -112,7 +119,7 @@ def renamed(data: Dataset, folder: Path, **names: str) -> Path:
 @pytest.mark.parametrize("name", ["Chicken", "chicken ", "CHICKEN"])
 def test_a_class_nearly_named_as_the_bases_is_refused(name: str, new_train: Dataset, tmp_path: Path) -> None:
     file = renamed(new_train, tmp_path / "data", chicken=name)
-    options: dict[str, Any] = {"known": (*KNOWN, "chicken"), "classes": ()}
+    options: dict[str, Any] = {"meta": ModelMeta("x", ((*KNOWN, "chicken"),), (320, 320)), "classes": ()}
     with pytest.raises(EdgekitError, match=rf"base model's: '{name}' and 'chicken' differ only by.*--classes"):
         given(file, file.parent, **options)
     assert given(file, file.parent, **(options | {"classes": ("frog",)})).classes == ("frog",)

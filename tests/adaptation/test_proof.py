@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from edgekit.adaptation.bases import open_base
+from edgekit.adaptation.before_and_after import Hidden, count_hidden
 from edgekit.adaptation.inputs import Inputs
-from edgekit.adaptation.proof import Hidden, compare_old_detections, count_hidden, prove
+from edgekit.adaptation.proof import compare_old_detections, prove
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.comparison.retention import retention
 from edgekit.data.annotations.dataset import Dataset
@@ -72,9 +73,9 @@ def test_old_detections_that_one_label_per_object_hides_are_counted() -> None:
         in_photo((0, 2, 0.6), (5, 3, 0.8), (300, 1, 0.9), (305, 3, 0.7)),  # the hen, an earlier class, is hidden
         in_photo(),
     ]
-    assert count_hidden(found, 3, meta) == Hidden(photos_not_learned_from=4, detections=4, hidden=2)
-    assert count_hidden(found[:2], 3, meta) == Hidden(2, 2, 1)
-    assert count_hidden([], 3, meta) == Hidden(0, 0, 0)
+    assert count_hidden(found, (1, 2), meta) == Hidden(photos_not_learned_from=4, detections=4, hidden=2)
+    assert count_hidden(found[:2], (1, 2), meta) == Hidden(2, 2, 1)
+    assert count_hidden([], (1, 2), meta) == Hidden(0, 0, 0)
 
 
 def test_they_are_counted_apart_by_what_is_annotated(adapted: Path, mixed_test: Dataset, new_train: Dataset) -> None:

@@ -23,6 +23,16 @@ def test_checkpoint_keeps_arrays_and_metadata(tmp_path: Path) -> None:
     assert all(np.array_equal(read[k], v) and read[k].dtype == v.dtype for k, v in arrays.items())
 
 
+def test_only_names_of_added_generations_are_refined_classes() -> None:
+    """A base model's own names may occur twice, as COCO's "N/A" does."""
+    generations = (("__background__", "N/A", "dog", "N/A"), ("hen",), ("dog", "hen", "frog"))
+    meta = ModelMeta("x", generations, (320, 320))
+    assert meta.class_labels == (0, 1, 2, 3, 4, 2, 4, 7)
+    assert meta.refined_classes == ("dog", "hen")
+    assert meta.new_classes == ("hen", "frog")
+    assert [meta.refined_by(number) for number in range(1, 3)] == [(), ("dog", "hen")]
+
+
 def test_embedded_model_is_good_and_small() -> None:
     path = resolve("demo")
     assert path.stat().st_size <= 16e6

@@ -56,7 +56,7 @@ def file(tmp_path: Path) -> Path:
 def test_all_that_is_in_a_pack_comes_back(tmp_path: Path) -> None:
     first = pack("first")
     about = {"training": {"epochs": 3}, "versions": {"torch": "2"}, "proof": {"retention": {"changed": 0}}}
-    made = pack("second", "cow", "hen", parents=[first], precision="int8", **about)
+    made = pack("second", "cow", "hen", parents=[first], precision="int8", refines=("hen",), **about)
     write_pack(tmp_path / "second.pack", made)
     read = read_pack(tmp_path / "second.pack")
     assert {key: value for key, value in vars(read).items() if key not in ("tensors", "sha256")} == {
@@ -120,6 +120,8 @@ def test_a_newer_format_and_another_hash_are_refused(file: Path) -> None:
         (lambda about, _: about.update(classes=3), "iterable"),
         (lambda about, _: about.update(input_size=[64]), "expected 2"),
         (lambda about, _: about.pop("input_size"), "input_size"),
+        (lambda about, _: about.pop("refines"), "refines"),
+        (lambda about, _: about.update(refines=["duck"]), "it has no class duck to refine"),
         (lambda about, _: about.update(more=3), "more"),
     ],
 )
@@ -178,6 +180,23 @@ def test_packs_stand_on_the_generations_that_their_base_model_has() -> None:
     assert grown.parents == ((), (1,), (1,))
 
 
+def test_a_pack_that_refines_a_class_the_base_model_has() -> None:
+    refining = pack("more", "dog", "cow", refines=("dog",))
+    grown = combined(META, [refining, pack("again", "dog", refines=("dog",))], MODEL)
+    assert grown.generations == (("__background__", "dog"), ("dog", "cow"), ("dog",))
+    assert grown.class_labels == (0, 1, 1, 3, 1)
+    assert (grown.refined_classes, grown.new_classes) == (("dog",), ("cow",))
+
+
+def test_a_pack_that_refines_a_class_of_another() -> None:
+    first = pack("first", "cow")
+    grown = combined(META, [pack("second", "cow", refines=("cow",), parents=[first]), first], MODEL)
+    assert grown.class_labels == (0, 1, 2, 2)
+    with pytest.raises(EdgekitError, match="pack first already has the class cow") as raised:
+        combined(META, [first, pack("other", "hen", "cow", refines=("hen",))], MODEL)
+    assert raised.value.hint == "omit one of these packs"
+
+
 @pytest.mark.parametrize(
     ("change", "had", "said", "remedy"),
     [
@@ -193,6 +212,12 @@ def test_packs_stand_on_the_generations_that_their_base_model_has() -> None:
         ({}, {"precision": "int8"}, "was trained on fp32 features, and model.onnx computes int8", "adapt model.onnx"),
         ({"classes": ("dog",)}, {}, "model.onnx already has the class dog", "omit the pack"),
         ({"classes": ("Dog",)}, {}, "'Dog' and 'dog' differ only by case", "omit the pack"),
+        (
+            {"classes": ("hen",), "refines": ("hen",)},
+            {},
+            "refines the class hen, which model.onnx does not have",
+            "the class names that the pack was trained with",
+        ),
     ],
 )
 def test_packs_that_do_not_fit(change: dict[str, Any], had: dict[str, Any], said: str, remedy: str) -> None:

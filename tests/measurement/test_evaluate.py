@@ -71,6 +71,25 @@ def test_old_and_new_are_apart(mixed_test: Dataset) -> None:
     assert result.old is None or result.old.box.AP == 1.0
 
 
+def test_each_label_of_a_refined_class_counts_as_that_class(mixed_test: Dataset) -> None:
+    meta = dataclasses.replace(META, generations=(*META.generations, ("horse", "dog")))
+    photos = [p for p in mixed_test.photos if {"dog", "horse"} & {a.category for a in p.annotations}]
+    dataset = dataclasses.replace(mixed_test, photos=tuple(photos))
+    first = [perfect(p) for p in photos]
+    refined = [dataclasses.replace(d, labels=np.where(d.labels == 1, 6, d.labels)) for d in first]
+    result = score(dataset, photos, refined, meta)
+    assert result == score(dataset, photos, first, meta)
+    assert result.per_class.keys() & {"dog", "horse"}
+    assert result.old is not None
+    assert result.old.box.AP == 1.0
+    twice = [dataclasses.replace(d, labels=np.concatenate([d.labels, d.labels])) for d in refined]
+    doubled = [
+        dataclasses.replace(d, **{n: np.concatenate([getattr(r, n)] * 2) for n in ("boxes", "scores", "masks")})
+        for d, r in zip(twice, refined, strict=True)
+    ]
+    assert score(dataset, photos, doubled, meta).box.AP < 1, "an object found twice is found wrongly once"
+
+
 def test_agrees_with_pycocotools_own_summary(mixed_test: Dataset) -> None:
     rng = np.random.default_rng(0)
     found = []

@@ -55,6 +55,31 @@ def test_which_stay(rows: list[tuple[float, int, float]], kept: list[int]) -> No
     assert np.flatnonzero(one_label(outputs(*rows), META)).tolist() == kept
 
 
+REFINED = ModelMeta("x", (("__background__", "dog", "cat"), ("frog", "dog"), ("dog",)), (320, 320))
+FROG_TOO, DOG_AGAIN, DOG_ONCE_MORE = 3, 4, 5
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        ([(0, DOG, 0.4), (5, DOG_AGAIN, 0.5)], [1]),  # of one class the higher score stays, however low
+        ([(0, DOG, 0.9), (5, DOG_AGAIN, 0.8)], [0]),
+        ([(0, DOG, 0.9), (5, DOG_AGAIN, 0.9)], [0]),  # at equal scores the base model's
+        ([(5, DOG_AGAIN, 0.9), (0, DOG, 0.9)], [1]),
+        ([(0, DOG, 0.9), (34, DOG_AGAIN, 0.8)], [0, 1]),  # two dogs
+        ([(0, CAT, 0.9), (5, DOG_AGAIN, 0.8)], [1]),  # another class: as of any later generation
+        ([(0, CAT, 0.6), (5, DOG_AGAIN, 0.7)], [0, 1]),
+        ([(0, DOG, 0.9), (5, FROG_TOO, 0.8)], [1]),
+        ([(0, FROG_TOO, 0.9), (5, DOG_AGAIN, 0.8)], [0, 1]),  # of one generation
+        ([(0, DOG, 0.6), (5, DOG_AGAIN, 0.8), (5, DOG_ONCE_MORE, 0.7)], [1]),  # the surest of all
+        ([(0, DOG, 0.6), (5, DOG_AGAIN, 0.5), (5, DOG_ONCE_MORE, 0.7)], [2]),
+        ([(0, DOG, 0.8), (5, DOG_AGAIN, 0.5), (5, DOG_ONCE_MORE, 0.7)], [0]),
+    ],
+)
+def test_of_a_refined_class_the_surest_stays(rows: list[tuple[float, int, float]], kept: list[int]) -> None:
+    assert np.flatnonzero(one_label(outputs(*rows), REFINED)).tolist() == kept
+
+
 def test_boxes_that_overlap_by_a_half_are_one_object() -> None:
     found = outputs((0, DOG, 0.9), (0, FROG, 0.8))
     found.boxes[1, 3] = 50
@@ -74,7 +99,8 @@ def test_what_a_generation_hides_of_the_base_model_does_not_depend_on_the_others
         assert hidden[2] == hidden[0] | hidden[1]
 
 
-def test_the_graph_hides_the_same() -> None:
+@pytest.mark.parametrize("meta", [META, REFINED])
+def test_the_graph_hides_the_same(meta: ModelMeta) -> None:
     import torch
 
     from edgekit.static.detector import uncovered
@@ -85,10 +111,14 @@ def test_the_graph_hides_the_same() -> None:
         corners = rng.uniform(0, 60, (18, 2))
         boxes = np.concatenate([corners, corners + rng.uniform(20, 80, (18, 2))], axis=1).astype(np.float32)
         scores = rng.integers(0, 11, 18).astype(np.float32) / 10  # with equal ones, and empty slots
-        labels = np.repeat([DOG, FROG, HEN], 6)
-        keep = uncovered(torch.tensor(boxes), torch.tensor(scores), [6, 6, 6]).numpy()
+        first = np.cumsum([0, *meta.group_sizes[:2]])  # each generation's first label
+        labels = np.concatenate(
+            [start + rng.integers(0, size, 6) for start, size in zip(first, meta.group_sizes, strict=True)]
+        )
+        classes = torch.tensor(meta.class_labels)[labels] if meta.refined_classes else None
+        keep = uncovered(torch.tensor(boxes), torch.tensor(scores), [6, 6, 6], classes).numpy()
         real = scores > 0
-        assert np.array_equal(keep[real] == 1, one_label(Outputs(boxes, labels, scores, boxes), META)[real])
+        assert np.array_equal(keep[real] == 1, one_label(Outputs(boxes, labels, scores, boxes), meta)[real])
         hidden += int((keep == 0).sum())
     assert 100 < hidden < 18 * 200 - 100
 

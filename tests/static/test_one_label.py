@@ -22,18 +22,19 @@ from tests.packs import scenes
 def test_one_label_per_object_in_the_graph(tmp_path: Path) -> None:
     module, meta = load_model("demo")
     old, added = module.predictors.box_predictor, []
-    for surer in (1, 4):  # the old classes twice more, and surer, so that they find the same objects
+    for surer in (1, 4):  # the old classes, refined and by other names, surer, so that they find the same objects
         generation = Generation(12, old.cls_score.in_features, module.predictors.mask_channels)
         for name, rows in (("cls_score", 1), ("bbox_pred", 4)):
             weight, bias = getattr(old, name).weight.data[rows:], getattr(old, name).bias.data[rows:]
             more = surer if name == "cls_score" else 0
             generation.load_state_dict({f"{name}.weight": weight, f"{name}.bias": bias + more}, strict=False)
         added.append(generation)
-        meta = meta.with_generation(tuple(f"again {surer} {i}" for i in range(12)))
+        names = meta.old_classes if surer == 1 else tuple(f"again {i}" for i in range(12))
+        meta = meta.with_generation(names)
     module = GenerationalRCNN(module.base, added).eval()
     meta = dataclasses.replace(meta, overlaps="one")
     path = tmp_path / "one.onnx"
-    write_onnx(path, to_onnx(module, GraphShape(meta.input_size, overlaps="one")), meta)
+    write_onnx(path, to_onnx(module, GraphShape(meta.input_size, overlaps="one"), meta.class_labels), meta)
     graph, reference = open_session(path), Selected(TorchSession(module, meta))
     dropped: set[int] = set()
     for scene in scenes():

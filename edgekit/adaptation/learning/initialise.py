@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -20,13 +20,20 @@ MOST_ROIS = 20_000  # that prototypes are computed from, all that show a new cla
 
 
 def new_generation(
-    predictors: Predictors, classes: int, init: str, categories: Sequence[str], adapter: bool = False
+    predictors: Predictors,
+    classes: int,
+    init: str,
+    categories: Sequence[str],
+    adapter: bool = False,
+    refined: Mapping[int, int] = {},
 ) -> Generation:
     """Rows for ``classes`` more classes that start as ``init`` says.
 
     "mean": the mean of all old classes' rows (as new units of Net2Net, arXiv:1511.05641, start from old ones);
     "random": as Fast R-CNN's (arXiv:1504.08083); the name of an old class: that class's rows; "prototype": as "mean",
-    for ``imprint`` to replace. ``categories`` are the old classes by label. An adapter starts as the rows' equal.
+    for ``imprint`` to replace. ``categories`` are the old classes by label. Rows of a class that the model has, of
+    which ``refined`` holds the label by place among the new ones, start as its own, not as the mean. An adapter starts
+    as the rows' equal.
     """
     box, mask = predictors.box_predictor, predictors.mask_predictor
     generation = Generation(classes, box.cls_score.in_features, predictors.mask_channels, adapter)
@@ -40,8 +47,12 @@ def new_generation(
                 continue
             for kind in ("weight", "bias"):
                 old = old_rows(predictors, name, kind, rows)
-                start = old.mean(0) if init in ("mean", "prototype") else old[_label(init, categories) - 1]
-                layer.get_parameter(kind).copy_(start.repeat(classes, *[1] * (start.dim() - 1)))
+                if init in ("mean", "prototype"):
+                    mean = old.mean(0)
+                    starts = [old[refined[place] - 1] if place in refined else mean for place in range(classes)]
+                else:
+                    starts = [old[_label(init, categories) - 1]] * classes
+                layer.get_parameter(kind).copy_(torch.cat(starts))
         _start_adapter(predictors, generation)
     return generation
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,11 +69,12 @@ class ExactObjective:
     """The newest generation's rows against one logit that stands for everything before it.
 
     The rows alone and the rows with their adapter are trained side by side: the first are what torchvision's layout
-    can hold, the second what edgekit runs. Negatives are, besides RoIs, ``synthetic_negatives``.
+    can hold, the second what edgekit runs. Negatives are, besides RoIs, ``synthetic_negatives`` of the old classes but
+    for those, of the labels ``refined``, that the generation refines.
     """
 
-    def __init__(self, predictors: Predictors, generation: Generation) -> None:
-        self.predictors, self.generation = predictors, generation
+    def __init__(self, predictors: Predictors, generation: Generation, refined: Collection[int] = ()) -> None:
+        self.predictors, self.generation, self.refined = predictors, generation, refined
         self.first = predictors.first_label(len(predictors.generations) + 1)
 
     def losses(self, batch: Batch, counts: torch.Tensor) -> torch.Tensor:
@@ -105,7 +107,7 @@ class ExactObjective:
         """RoIs and synthetic negatives for the scores: features [N, F], which are kept [N, F], labels [N] (0 without a
         new object) and the logit [N, 1] that stands for all old classes."""
         new = (batch.labels - self.first + 1).clamp(min=0)
-        synthetic = synthetic_negatives(self.predictors, batch.sources, batch.draws)
+        synthetic = synthetic_negatives(self.predictors, batch.sources, batch.draws, self.refined)
         others = merged(torch.cat([self.predictors.logits(batch.box), self.predictors.logits(synthetic)]))
         box, kept = torch.cat([batch.box, synthetic]), torch.cat([batch.kept, batch.synthetic_kept])
         labels = torch.cat([new, torch.zeros(len(synthetic), dtype=torch.int64)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 
 from edgekit.model.predictors import Predictors
@@ -35,10 +37,13 @@ def complete_rows(predictors: Predictors, features: torch.Tensor) -> None:
             generation.mask_fcn_logits.load_state_dict(adapter.mask.mask_fcn_logits.state_dict())
 
 
-def synthetic_negatives(predictors: Predictors, features: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+def synthetic_negatives(
+    predictors: Predictors, features: torch.Tensor, draws: torch.Tensor, refined: Collection[int] = ()
+) -> torch.Tensor:
     """Features [S, F] moved until the old rows take each for one of their classes.
 
-    ``draws`` [S, 2] in [0, 1) choose the class and how sure the rows become. The direction is the class's row less the
+    ``draws`` [S, 2] in [0, 1) choose the class, none of the labels ``refined``, and how sure the rows become; where no
+    class is left, the features stay as they are. The direction is the class's row less the
     background's: where a classifier has been trained to its end, the mean features of its classes differ along its
     rows (neural collapse, arXiv:2008.08186), so the rows are what is left of the old data. Features stay at or above
     zero, as the box head's last ReLU leaves them.
@@ -48,7 +53,10 @@ def synthetic_negatives(predictors: Predictors, features: torch.Tensor, draws: t
     )  # of these rows only the background's is wanted: old_rows has the others
     weights = torch.cat([scores.weight.detach()[:1], old_rows(predictors, "cls_score", "weight", 1)[:, 0]])
     biases = torch.cat([scores.bias.detach()[:1], old_rows(predictors, "cls_score", "bias", 1)[:, 0]])
-    columns = 1 + (draws[:, 0] * (len(weights) - 1)).long()
+    kinds = torch.tensor([label for label in range(1, len(weights)) if label not in refined])
+    if not len(kinds):
+        return features
+    columns = kinds[(draws[:, 0] * len(kinds)).long()]
     sure = SURE[0] + (SURE[1] - SURE[0]) * draws[:, 1]
     directions = weights - weights[0]
     start = features @ weights.t() + biases

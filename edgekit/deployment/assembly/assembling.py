@@ -72,8 +72,17 @@ def assemble_base(
     for number, generation in enumerate(built_in, start=1):
         parents = tuple(Parent(packs[p - 1].name, packs[p - 1].sha256) for p in meta.parents_of(number))
         tensors = tensors_of(generation, mask_layer_in(base))
-        classes, about = meta.generations[number], (alone.input_size, meta.architecture)
-        packs.append(Pack(f"generation-{number}", classes, alone.fingerprint, tensors, *about, parents=parents))
+        pack = Pack(
+            name=f"generation-{number}",
+            classes=meta.generations[number],
+            base=alone.fingerprint,
+            tensors=tensors,
+            input_size=alone.input_size,
+            refines=meta.refined_by(number),
+            architecture=meta.architecture,
+            parents=parents,
+        )
+        packs.append(pack)
     return base_graph(path, weights, meta, shape, track), alone, packs
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 import torch
 
@@ -14,12 +16,13 @@ from edgekit.static.detector import MOST_CANDIDATES, StaticRCNN
 from edgekit.static.norms import folded
 
 
-def to_onnx(module: GenerationalRCNN, shape: GraphShape) -> onnx.ModelProto:
+def to_onnx(module: GenerationalRCNN, shape: GraphShape, class_labels: Sequence[int] = ()) -> onnx.ModelProto:
     """The static graph of a module; raises if it holds what TensorRT cannot run, or fewer slots than were asked for.
 
     In a graph for several images per run only the first one's proposals have a name, which say how many there are.
+    ``class_labels`` are those of the model's metadata, where classes were refined.
     """
-    static = StaticRCNN(folded(module), shape)
+    static = StaticRCNN(folded(module), shape, class_labels)
     classes = module.predictors.box_predictor.cls_score.out_features - 1
     most = min(MOST_CANDIDATES, min(2, classes) * static.trunk.proposal_count)
     if shape.detections is not None and shape.detections > most:

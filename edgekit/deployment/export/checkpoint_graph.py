@@ -43,7 +43,7 @@ def of_checkpoint(
         module, meta = load_model(model, hints, shape.size, packs)
         meta = replace(meta, overlaps=shape.overlaps or "keep")
         for _ in track(range(1), "building the static graph"):
-            graph = to_onnx(module, replace(shape, size=check_size(meta.input_size)))
+            graph = to_onnx(module, replace(shape, size=check_size(meta.input_size)), meta.class_labels)
     return StartingGraph(graph, meta, reference(model, hints, packs, shape))
 
 

@@ -29,6 +29,7 @@ from edgekit.files.whole_files import sha256
 from edgekit.progress import Track
 from edgekit.runtime.onnx_session import OnnxSession
 
+TWICE = "twice, as the base model does and as it was refined: export the checkpoint with --overlaps one"
 NO_GAIN = "--target cpu: no convolution is large enough to gain by Winograd's method"
 
 
@@ -52,6 +53,8 @@ def write_graph(
     if for_cpu(request, meta):
         rewrite_for_cpu(graph)
         notes += () if uses_winograd(graph) else (NO_GAIN,)
+    if meta.refined_classes and meta.overlaps == "keep":
+        notes += (f"finds {', '.join(meta.refined_classes)} {TWICE}",)
     write_onnx(path, graph, meta)
     result = replace(described(request, graph, meta), kept=converted.kept, eight_bit_share=share, notes=notes)
     if photos is not None:

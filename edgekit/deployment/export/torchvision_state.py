@@ -26,6 +26,11 @@ def write_state(output: Path, module: GenerationalRCNN, meta: ModelMeta, model: 
     Raises EdgekitError for a ``model`` that torchvision's classes cannot hold.
     """
     check_holdable(meta.settings, model)
+    if meta.refined_classes:
+        raise EdgekitError(
+            f"{model}: has the class {meta.refined_classes[0]} twice, which torchvision's one softmax cannot have",
+            "write ONNX: omit --format torchvision, or export the model without the pack that refines the class",
+        )
     state = {name: tensor.detach().clone().contiguous() for name, tensor in merged_state(module).items()}
     if output.suffix.lower() == ".safetensors":
         from safetensors.torch import save
