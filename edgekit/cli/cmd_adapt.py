@@ -63,7 +63,7 @@ def adapt_command(as_json: bool, **options: Any) -> None:
     from edgekit.data.annotations.faults import ReadingOptions
     from edgekit.model.hints import CheckpointHints
     from edgekit.processes import launched
-    from edgekit.report.tables import adaptation_table
+    from edgekit.report.adaptation_table import adaptation_table
 
     base = options["base"]
     kinds = {"learning": Learning, "extra": ExtraData, "hints": CheckpointHints, "store": FeatureStore}

@@ -28,8 +28,8 @@ from edgekit.data.annotations.dataset import Dataset
 from edgekit.demo.photo_sets import write_demo_set
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import sha256
+from edgekit.report.adaptation_table import adaptation_table
 from edgekit.report.inspect import inspect
-from edgekit.report.tables import adaptation_table
 from edgekit.runtime.opening import open_session
 from edgekit.runtime.session import detect
 

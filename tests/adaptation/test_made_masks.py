@@ -16,7 +16,7 @@ from edgekit.data.annotations.coco import write_dataset
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.errors import EdgekitError
 from edgekit.measurement.evaluate import evaluate
-from edgekit.report.tables import adaptation_table
+from edgekit.report.adaptation_table import adaptation_table
 from edgekit.runtime.selection import Selection
 
 

@@ -21,7 +21,7 @@ from edgekit.deployment.folder.installing import install
 from edgekit.errors import EdgekitError
 from edgekit.inference.predict import predict
 from edgekit.measurement.evaluate import evaluate
-from edgekit.report.tables import adaptation_table
+from edgekit.report.adaptation_table import adaptation_table
 from edgekit.runtime.opening import open_session
 from edgekit.runtime.selection import Selection, one_label
 from edgekit.runtime.session import Outputs, Session

@@ -88,7 +88,7 @@ def extract(
 def _identity(photo: Photo, labels: Mapping[str, int]) -> str:
     """A digest of a photo's bytes and of what is learned from it."""
     rows: list[Any] = [
-        (labels[a.category], a.bbox, a.segmentation, a.iscrowd, a.mask_made)
+        (labels[a.category], a.bbox, a.segmentation, a.iscrowd, *(["made"] if a.mask_made else []))
         for a in photo.annotations
         if a.category in labels
     ]
