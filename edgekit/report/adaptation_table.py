@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from edgekit.report.sheets import facts
-from edgekit.report.tables import assumed_text, counted
+from edgekit.report.tables import ap_text, assumed_text, counted
 
 if TYPE_CHECKING:
     from edgekit.adaptation.adapt import Adaptation
     from edgekit.adaptation.before_and_after import RefinedClass
     from edgekit.adaptation.proof import Proof
-    from edgekit.measurement.evaluate import Evaluation, Part
 
 NOT_MEASURED = "not measured: hold photos out with --val FILE or --val 20%"
 
@@ -90,9 +89,3 @@ def _hidden_text(proof: Proof) -> str | None:
         if part.photos_not_learned_from
     ]
     return ", ".join(counts) or None
-
-
-def ap_text(part: Part | Evaluation) -> str:
-    """AP by boxes and, where there are any, by masks, in points."""
-    masks = f", masks {100 * part.mask.AP:.1f}" if part.mask else ""
-    return f"boxes {100 * part.box.AP:.1f}{masks}"

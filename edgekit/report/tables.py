@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from edgekit.deployment.export.export_result import Export
     from edgekit.inference.live import Stream
     from edgekit.inference.predict import Prediction
-    from edgekit.measurement.evaluate import Evaluation
+    from edgekit.measurement.evaluate import Evaluation, Part
     from edgekit.report.inspect import Inspection
+
+
+def ap_text(part: Part | Evaluation) -> str:
+    """AP by boxes and, where there are any, by masks, in points."""
+    masks = f", masks {100 * part.mask.AP:.1f}" if part.mask else ""
+    return f"boxes {100 * part.box.AP:.1f}{masks}"
 
 
 def export_table(result: Export) -> Table:
