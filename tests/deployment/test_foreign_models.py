@@ -132,7 +132,7 @@ def test_an_export_is_what_pytorch_finds_and_describes_itself(framework: str, tm
 @pytest.mark.parametrize("framework", WRITERS)
 def test_packs_change_no_detection_of_such_a_base(framework: str, tmp_path: Path) -> None:
     base = WRITERS[framework](tmp_path)
-    pack = random_pack("farm", base=base)
+    pack = random_pack("farm", base=base, size=SIZE)
     alone, both = load_model(base, size=SIZE), load_model(base, size=SIZE, packs=[pack])
     canvases = [fit(read_image(p), SIZE, alone[1].settings.pad).pixels for p in list_images(SAMPLE_PHOTOS)[:3]]
     before, after = ([real(TorchSession(*m).infer(c)) for c in canvases] for m in (alone, both))

@@ -96,7 +96,7 @@ def test_a_folder_that_takes_packs(framework: str, tmp_path: Path) -> None:
     edgekit.export(graph, folder, verify=False)
     photos = [read_image(path) for path in list_images(SAMPLE_PHOTOS)[:3]]
     before = [detect(edgekit.load(folder), photo) for photo in photos]
-    edgekit.install(write_packs(tmp_path, random_pack("farm", base=checkpoint)), folder)
+    edgekit.install(write_packs(tmp_path, random_pack("farm", base=checkpoint, size=(160, 160))), folder)
     after = [detect(edgekit.load(folder), photo) for photo in photos]
     assert sum((found.labels >= 4).sum() for found in after) > 0
     for one, other in zip(before, after, strict=True):

@@ -179,7 +179,7 @@ def test_graphs_that_nothing_can_be_added_to(changes: dict[str, str], message: s
 def test_a_graph_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(EdgekitError, match=r"two\.onnx: takes 2 images per run"):
         check_appendable(open_onnx(write_tiny_detector(tmp_path / "two.onnx", batch=2)))
-    meta = replace(META, generations=META.generations[:1], fingerprint=A.base)
+    meta = replace(META, generations=META.generations[:1], fingerprint=A.base, input_size=A.input_size)
     with pytest.raises(EdgekitError, match=r"x\.onnx: has no trunk\.table, .*candidates\.scores.* \(export it again"):
         with_packs_appended(open_onnx(write_tiny_detector(tmp_path / "x.onnx", meta=meta)), [A])
 

@@ -24,7 +24,7 @@ from edgekit.data.annotations.via import is_via, read_via
 from edgekit.data.annotations.voc import is_voc, read_voc
 from edgekit.data.annotations.yolo import is_yolo, read_yolo
 from edgekit.errors import EdgekitError
-from edgekit.files.reading import check_folder, list_files, read_text
+from edgekit.files.reading import check_folder, list_files, read_text, refuse_special
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ def _locate(source: AnnotationSource) -> tuple[Format, AnnotationSource]:
     path = source.path
     if not path.exists():
         raise EdgekitError(f"{path}: no such file", f"give the annotations: {_known()}")
+    if not path.is_dir():
+        refuse_special(path)
     for candidate in (source, *inner_sources(source)):
         found = [form for form in FORMATS if form.recognises(candidate)]
         if len(found) == 1:

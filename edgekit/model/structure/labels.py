@@ -12,6 +12,7 @@ DEPTHS: dict[int, tuple[tuple[int, ...], bool]] = {
     101: ((3, 4, 23, 3), True),
     152: ((3, 8, 36, 3), True),
 }
+FIRST_STAGE, USUAL_WIDTH = 256, 64  # of a ResNet's bottlenecks: what comes out, and of the 3x3 convolutions
 
 
 def label(settings: DetectorSettings) -> str:
@@ -30,5 +31,6 @@ def _body_label(settings: DetectorSettings) -> str:
     width = settings.block_channels[0] / settings.groups
     if settings.groups > 1:
         return f"resnext{name}_{settings.groups}x{width:g}d"
-    usual = settings.stage_channels[0] / 4 if settings.bottleneck else settings.stage_channels[0]
-    return f"wide_resnet{name}_{width / usual:g}" if width > usual else f"resnet{name}"
+    if settings.stage_channels[0] == FIRST_STAGE and width > USUAL_WIDTH:
+        return f"wide_resnet{name}_{width / USUAL_WIDTH:g}"
+    return f"resnet{name}"

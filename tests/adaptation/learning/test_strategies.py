@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def renamed(data: Dataset, before: str, after: str, folder: Path) -> Dataset:
     for category in document["categories"]:
         category["name"] = after if category["name"] == before else category["name"]
     for image in document["images"]:
-        image["file_name"] = str(data.file.parent / image["file_name"])
+        shutil.copy(data.file.parent / image["file_name"], folder)
     file = folder / f"{after}.json"
     file.write_text(json.dumps(document))
     return read_dataset(file, folder)
