@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.artifacts.detector_settings import DetectorSettings
+from edgekit.errors import EdgekitError
 
 Size = tuple[int, int]  # (height, width) in pixels
 
@@ -37,6 +38,15 @@ class CanvasChoice:
             f"{_shown(self.default)}, they would run at {self.default_share:.0%} of the scale that it was trained with"
         )
         return (text,)
+
+
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """``size`` (height, width), if the FPN can take it."""
+    if min(size) < 64 or any(s % 32 for s in size):
+        raise EdgekitError(
+            f"size {size[0]}x{size[1]}: not a size the FPN can take", "give multiples of 32, at least 64x64"
+        )
+    return size
 
 
 def choose_input_size(settings: DetectorSettings, photos: Sequence[Size]) -> CanvasChoice:

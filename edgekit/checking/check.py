@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from edgekit.artifacts.detector_settings import DetectorSettings
-from edgekit.artifacts.input_sizes import choose_input_size
+from edgekit.artifacts.input_sizes import check_size, choose_input_size
 from edgekit.artifacts.outputs import check_outputs
 from edgekit.checking.check_page import check_page
 from edgekit.checking.check_result import Check
@@ -57,6 +57,8 @@ def check(
     """
     data, images, output = Path(data), Path(images), Path(output)
     fix, val = Path(fix) if fix is not None else None, Path(val) if isinstance(val, str) else val
+    if size is not None:
+        check_size(size)
     check_outputs([output, fix], [data, images, base, val, *hints.files], force)
     for file in (output, fix):
         if file is not None:
@@ -120,7 +122,9 @@ def _findings(
     from edgekit.checking.base_findings import base_findings
 
     base = model if size else suited_base(model, sides.dataset.photos)
-    return base_findings(base, sides.dataset, sides.groups, FeatureStore(cache, cache_gb), seed, track)
+    return base_findings(
+        base, sides.dataset, sides.groups[: len(sides.dataset.photos)], FeatureStore(cache, cache_gb), seed, track
+    )
 
 
 def _suggested(photos: Sequence[Photo], model: Adaptable | None) -> tuple[int, int]:

@@ -12,7 +12,7 @@ MANY_SMALL = 0.2  # of a class's objects are small on the canvas, from which on 
 def advice(result: Check) -> list[str]:
     """One line per thing to do, what stops ``adapt`` first."""
     lines = list(result.causes)
-    if result.refused:
+    if result.refused and not result.causes:
         lines.append(
             f"{counted(result.refused, 'fault')} only you can mend: mend them, or leave them out with "
             "--skip-bad-annotations and --skip-bad-images"
@@ -39,7 +39,7 @@ def _about_base(result: Check) -> list[str]:
     lines = []
     if found.alike:
         lines.append(
-            f"a class and one of the base model's, {found.alike}: rename it if it is the same, or if it is not"
+            f"a class and one of the base model's, {found.alike}: give both one name if they are one class, else two"
         )
     objects = {c.name: c.objects for c in result.classes}
     missed = [name for name, count in found.proposed.items() if count < LOW_RECALL * objects[name]]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,12 +12,15 @@ from edgekit.cli import shared_options as shared
 from edgekit.cli.console import show, suggest, track
 from edgekit.cli.shared_options import FILE, FileOrShare, Size
 
+if TYPE_CHECKING:
+    from edgekit.data.annotations.faults import ReadingOptions
+
 LISTED = 5  # suspects of a kind, groups of near-duplicates, places of a kind of fault
 
 
 @click.command("check")
 @click.argument("base", required=False, default=None)
-@click.option("--data", type=FILE, required=True, help="Annotations: COCO JSON, or a YOLO, LabelMe or VOC folder.")
+@shared.data_option
 @click.option("--images", type=FILE, required=True, help="Folder of the photos.")
 @click.option("-o", "--output", type=FILE, default=Path("check.html"), show_default=True, help="Page to write.")
 @click.option("--fix", type=FILE, default=None, help="COCO JSON to write the repaired annotations to.")
@@ -46,14 +50,21 @@ def check_command(context: click.Context, as_json: bool, **options: Any) -> None
     from edgekit.model.hints import CheckpointHints
     from edgekit.report.sheets import rich_table
 
-    options["reading"] = shared.record(ReadingOptions, options)
+    options["reading"] = reading = shared.record(ReadingOptions, options)
     options["hints"] = shared.record(CheckpointHints, options)
     result = check(**options, track=track)
     show(result, as_json, [rich_table(sheet) for sheet in check_sheets(result, LISTED)] if not as_json else [])
     for line in advice(result):
         click.echo(f"edgekit: {line}", err=True)
-    given = f"--data {result.fixed or result.data} --images {result.images}"
+    given = shlex.join(["--data", str(result.fixed or result.data), "--images", str(result.images)])
+    if result.causes:
+        context.exit(1)
     if result.refused:
         suggest(as_json, f"edgekit check {given} --skip-bad-annotations --skip-bad-images --fix clean.json")
         context.exit(1)
-    suggest(as_json, f"edgekit adapt {result.base or 'BASE'} {given} -o new.pack")
+    suggest(as_json, f"edgekit adapt {shlex.quote(result.base or 'BASE')} {given}{_again(reading)} -o new.pack")
+
+
+def _again(reading: ReadingOptions) -> str:
+    """The options of reading that were given, as the next command takes them."""
+    return "".join(f" --{name.replace('_', '-')}" for name, given in vars(reading).items() if given)

@@ -14,7 +14,6 @@ from torchvision.models.detection.rpn import AnchorGenerator, RPNHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from edgekit.artifacts.detector_settings import DetectorSettings
-from edgekit.errors import EdgekitError
 from edgekit.model.anchors import Anchors
 from edgekit.model.box_coders import SymmetricBoxCoder
 from edgekit.model.roi_pooling import RoIPooling
@@ -119,15 +118,6 @@ def anchors_of(settings: DetectorSettings) -> AnchorGenerator:
     if rounded and not offset and strides is None:
         return AnchorGenerator(sizes, ratios)
     return Anchors(sizes, ratios, rounded=rounded, strides=strides, offset=offset)
-
-
-def check_size(size: tuple[int, int]) -> tuple[int, int]:
-    """``size`` (height, width), if the FPN can take it."""
-    if min(size) < 64 or any(s % 32 for s in size):
-        raise EdgekitError(
-            f"size {size[0]}x{size[1]}: not a size the FPN can take", "give multiples of 32, at least 64x64"
-        )
-    return size
 
 
 def limit(base: FasterRCNN, proposals: int | None, detections: int | None) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from edgekit.artifacts.input_sizes import check_size
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import TORCHVISION, kind_of, resolve
 from edgekit.artifacts.pack_files import Pack, input_size_with
 from edgekit.artifacts.safetensors_files import tensors_sha256, write_safetensors
 from edgekit.errors import EdgekitError
-from edgekit.model.architectures import check_size, without_weights
+from edgekit.model.architectures import without_weights
 from edgekit.model.foreign_checkpoints import is_foreign, read_foreign
 from edgekit.model.generations import GenerationalRCNN
 from edgekit.model.hints import CheckpointHints

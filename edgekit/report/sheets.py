@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -22,20 +23,20 @@ class Sheet:
 
 def rich_table(sheet: Sheet) -> Table:
     """A sheet for a terminal."""
-    table = Table(title=sheet.title, title_justify="left")
+    table = Table(title=escape(sheet.title), title_justify="left")
     for place, column in enumerate(sheet.columns):
-        table.add_column(column, justify="left" if place < sheet.words else "right", overflow="fold")
+        table.add_column(escape(column), justify="left" if place < sheet.words else "right", overflow="fold")
     for row, style in zip_longest(sheet.rows, sheet.styles, fillvalue=""):
-        table.add_row(*row, style=style)
+        table.add_row(*map(escape, row), style=style)
     return table
 
 
 def facts(title: str, rows: Iterable[tuple[str, str | None]]) -> Table:
     """A table of names and what they are, without a header; what is None is left out."""
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=escape(title), show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
         if value is not None:
-            table.add_row(name, value)
+            table.add_row(escape(name), escape(value))
     return table

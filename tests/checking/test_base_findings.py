@@ -107,3 +107,14 @@ def test_annotated_classes_of_the_base_model_are_judged_by_it(mixed_test: Datase
     assert result.findings.new_classes == ()
     own = [s for s in result.findings.suspects if s.photo.name == planted.photo(row) and s.kind == MISSING]
     assert any(s.found == name and overlap(s.box, tuple(row["bbox"])) > 0.5 for s in own)
+
+
+def test_photos_held_out_in_a_file_of_their_own_are_not_judged(
+    new_train: Dataset, mixed_test: Dataset, tmp_path: Path
+) -> None:
+    planted = Planted(new_train, tmp_path / "set")
+    data, output = planted.write(), tmp_path / "check.html"
+    result = edgekit.check(data, planted.images, "demo", output=output, val=mixed_test.file)
+    assert result.findings is not None
+    assert result.photos == len(new_train.photos)
+    assert {s.photo.parent for s in result.findings.suspects} <= {planted.images}

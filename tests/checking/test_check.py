@@ -214,3 +214,21 @@ def test_nothing_usable_is_said_in_one_table(planted: Planted, tmp_path: Path) -
     result = checked(planted, tmp_path)
     assert result.refused >= len(planted.rows())
     assert "outside the photo" in result.page.read_text()
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are(
+    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = dict(zip(("chicken", "frog"), ("[/x]", "frog [red]"), strict=True))
+    for category in planted.document["categories"]:
+        category["name"] = names[category["name"]]
+    options = ["--data", str(planted.write()), "--images", str(planted.images), "-o", str(tmp_path / "c.html")]
+    assert main(["check", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "[/x]" in printed
+    assert "frog [red]" in printed
+
+
+def test_a_size_that_no_model_takes(planted: Planted, tmp_path: Path) -> None:
+    with pytest.raises(EdgekitError, match="0x0"):
+        checked(planted, tmp_path, size=(0, 0))

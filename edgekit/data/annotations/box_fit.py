@@ -66,15 +66,24 @@ def likely_layout(boxes: Boxes, masks: Boxes, sizes: Sizes) -> str:
 
 def likely_layout_without_masks(boxes: Boxes, sizes: Sizes) -> str:
     """What boxes without masks are if not x, y, width, height in pixels, as far as they alone tell; or ""."""
-    if len(boxes) < FEWEST:
-        return ""
     if boxes.min() >= 0 and boxes.max() <= 1:
         return f"all {len(boxes)} boxes lie between 0 and 1, as fractions of the photo do"
+    if len(boxes) < FEWEST:
+        return ""
     ends = boxes[:, :2] + boxes[:, 2:]
     over = (ends > sizes * (1 + OVERSHOOT)).any(axis=1)
     read = corners(boxes)
     possible = (read[:, 2:] > 0).all(axis=1) & (boxes[:, 2:] <= sizes + 1).all(axis=1)
     if possible.all() and over.sum() * 10 >= len(boxes):
+        return f"{over.sum()} of {len(boxes)} boxes reach out of the photo, none does if read as x0, y0, x1, y1"
+    return ""
+
+
+def likely_corners(boxes: Boxes, sizes: Sizes) -> str:
+    """Whether rows that were read as centre, width and height are x0, y0, x1, y1, as far as they tell; or ""."""
+    read = corners(np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], axis=1))
+    over = ((boxes[:, :2] < -OVERSHOOT * sizes) | (boxes[:, :2] + boxes[:, 2:] > sizes * (1 + OVERSHOOT))).any(axis=1)
+    if len(boxes) >= FEWEST and (read[:, 2:] > 0).all() and over.sum() * 10 >= len(boxes):
         return f"{over.sum()} of {len(boxes)} boxes reach out of the photo, none does if read as x0, y0, x1, y1"
     return ""
 

@@ -11,6 +11,7 @@ from edgekit.data.annotations.annotation_records import DatasetRecord
 from edgekit.data.annotations.box_fit import (
     MOST_DECODED,
     box_fits,
+    likely_corners,
     likely_layout,
     likely_layout_without_masks,
     row_by_row,
@@ -19,8 +20,10 @@ from edgekit.data.annotations.dataset import Dataset, Photo
 from edgekit.data.annotations.fault_kinds import MISFIT
 from edgekit.data.annotations.faults import REFUSED, REPAIRED, Faults
 from edgekit.data.annotations.objects import Judged, judge_objects
-from edgekit.data.annotations.photo_files import locate_photos
+from edgekit.data.annotations.photo_files import UNTURNED, LocatedPhoto, locate_photos
 from edgekit.errors import EdgekitError
+
+BEYOND = 1.05  # times the photo's side, that boxes reach in a photo that they were not drawn on
 
 
 def build_dataset(record: DatasetRecord, folders: tuple[Path, ...], faults: Faults) -> Dataset:
@@ -31,6 +34,8 @@ def build_dataset(record: DatasetRecord, folders: tuple[Path, ...], faults: Faul
     located = locate_photos(record, folders, faults)
     judged = [judge_objects(photo.record, photo.size, faults) for photo in located]
     flat = [item for items in judged for item in items]
+    if unturned := sum(map(_is_unturned, located)):
+        faults.causes.append(f"{record.file}: {unturned} {UNTURNED}")
     misfits = _misfits(record.file, [item for item in flat if item.box and item.mask_box], faults)
     _check_boxes_alone(record.file, [item for item in flat if item.box and not item.mask_box], faults)
     if flat and all(item.annotation.iscrowd for item in flat):
@@ -45,6 +50,23 @@ def build_dataset(record: DatasetRecord, folders: tuple[Path, ...], faults: Faul
     if not any(photo.annotations for photo in photos) and not faults.treated(REFUSED):
         faults.causes.append(f"{record.file}: nothing that it annotates can be used")
     return Dataset(record.file, record.categories, photos)
+
+
+def _is_unturned(photo: LocatedPhoto) -> bool:
+    """Whether the boxes of a photo whose size is not listed leave the photo, and would not if it were not turned."""
+    is_listed = photo.record.size not in (None, (None, None))  # then the sizes were compared
+    if not photo.on_its_side or is_listed or photo.record.fractions:
+        return False
+    found = [item.box for item in photo.record.objects if item.box is not None and len(item.box) == 4]
+    try:
+        boxes = np.array(found, np.float64).reshape(-1, 4)
+    except (TypeError, ValueError):  # some are no numbers, which is said of them
+        return False
+    if not len(boxes):
+        return False
+    width, height = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
+    leaves = width > photo.size[1] * BEYOND or height > photo.size[0] * BEYOND
+    return bool(leaves and width <= photo.size[0] + 1 and height <= photo.size[1] + 1)
 
 
 def _misfits(file: Path, items: Sequence[Judged], faults: Faults) -> set[int]:
@@ -73,7 +95,10 @@ def _misfits(file: Path, items: Sequence[Judged], faults: Faults) -> set[int]:
 def _check_boxes_alone(file: Path, items: Sequence[Judged], faults: Faults) -> None:
     if items:
         boxes, _, sizes = _arrays(items)
-        if layout := likely_layout_without_masks(boxes, sizes):
+        if all(item.is_fractions for item in items):
+            if layout := likely_corners(boxes, sizes):
+                faults.causes.append(f"{file}: {layout}: write boxes as centre x, centre y, width, height")
+        elif layout := likely_layout_without_masks(boxes, sizes):
             faults.causes.append(f"{file}: {layout}: write boxes as x, y, width, height in pixels")
 
 

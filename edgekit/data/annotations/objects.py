@@ -19,7 +19,7 @@ from edgekit.data.annotations.drawn_shapes import rle_of_patch
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import Faults
 from edgekit.data.annotations.numbers_given import Report, as_number, flag, short
-from edgekit.data.annotations.outlines import Outlines, Rle, as_text, check_near, read_polygon, read_rle
+from edgekit.data.annotations.outlines import Outlines, Rle, as_text, check_near, mask_areas, read_polygon, read_rle
 
 Box = tuple[float, float, float, float]  # x, y, w, h
 
@@ -35,6 +35,7 @@ class Judged:
     box: Box | None  # as given
     mask_box: Box | None
     is_rle: bool = False
+    is_fractions: bool = False  # whether the file gives fractions of the photo, and boxes by their centre, as YOLO does
 
 
 @dataclass
@@ -62,7 +63,7 @@ def judge_objects(photo: PhotoRecord, size: tuple[int, int], faults: Faults) -> 
     masks, dropped = _masks(drafts, size)
     known = [mask for mask in masks if mask is not None]
     boxes = iter(coco_mask.toBbox(known).tolist() if known else ())
-    areas = iter(coco_mask.area(known).tolist() if known else ())
+    areas = iter(mask_areas(known).tolist())
     judged: dict[tuple[object, ...], Judged] = {}
     for draft, mask, has_dropped in zip(drafts, masks, dropped, strict=True):
         measured = None if mask is None else (as_text(mask), tuple(next(boxes)), next(areas))
@@ -78,7 +79,9 @@ def judge_objects(photo: PhotoRecord, size: tuple[int, int], faults: Faults) -> 
         given = None if has_dropped or not _has_size(draft.box) else draft.box
         mask_box = None if measured is None else measured[1]
         where = draft.record.where
-        judged[key] = Judged(annotation, photo.named_in, where, size, given, mask_box, draft.rle is not None)
+        judged[key] = Judged(
+            annotation, photo.named_in, where, size, given, mask_box, draft.rle is not None, photo.fractions
+        )
     return list(judged.values())
 
 

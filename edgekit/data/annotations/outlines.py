@@ -50,6 +50,9 @@ def check_near(values: Sequence[float], size: tuple[int, int]) -> None:
             raise Unusable(OUTSIDE, f"a coordinate is {value:g}")
 
 
+MOST_AT_ONCE = 255
+
+
 class Outlines:
     """The polygons [N, 2] of one photo, drawn together."""
 
@@ -59,7 +62,7 @@ class Outlines:
         if not polygons:
             return
         self.drawn = coco_mask.frPyObjects([p.ravel() for p in polygons], *size)
-        pixels = coco_mask.area(self.drawn).astype(np.float64)
+        pixels = mask_areas(self.drawn).astype(np.float64)
         lengths = np.array([len(p) for p in polygons])
         points = np.concatenate(polygons)
         starts = np.cumsum(lengths) - lengths
@@ -75,6 +78,12 @@ class Outlines:
             around = np.add.reduceat(np.hypot(*(ends - points).T), starts)
             inside = ((points >= 0) & (points <= size[::-1])).all(axis=1)
             self.crosses = (difference > JAGGED * around) & np.logical_and.reduceat(inside, starts)
+
+
+def mask_areas(masks: Sequence[Rle]) -> np.ndarray:
+    """The pixels of each mask, int64 [N]; pycocotools counts at most 255 at once."""
+    some = [coco_mask.area(list(masks[first : first + MOST_AT_ONCE])) for first in range(0, len(masks), MOST_AT_ONCE)]
+    return np.concatenate([np.zeros(0, np.int64), *some]).astype(np.int64)
 
 
 def read_rle(rle: Mapping[str, Any], size: tuple[int, int]) -> Rle:

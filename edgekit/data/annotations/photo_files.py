@@ -24,6 +24,10 @@ from edgekit.data.images import opened_image, orientation
 from edgekit.errors import EdgekitError
 
 Size = tuple[int, int]  # (height, width)
+UNTURNED = (
+    "photos are annotated as they are stored, not as their EXIF orientation turns them: save the photos turned, "
+    "without the EXIF tag, and annotate those"
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class LocatedPhoto:
     record: PhotoRecord
     path: Path
     size: Size
+    on_its_side: bool = False  # as its EXIF orientation says; ``size`` is that of the photo turned
 
 
 def photo_size(path: Path) -> Size:
@@ -71,14 +76,11 @@ def locate_photos(record: DatasetRecord, folders: Sequence[Path], faults: Faults
                 faults.add(UNREADABLE, path, detail=error.message.removeprefix(f"{path}: "))
                 continue
             if _is_of_size(photo, path, size, faults):
-                located.append(LocatedPhoto(photo, path, size))
+                located.append(LocatedPhoto(photo, path, size, on_its_side))
             else:
                 unturned += on_its_side and photo.size == size[::-1]
     if unturned:
-        faults.causes.append(
-            f"{record.file}: {unturned} photos are annotated as they are stored, not as their EXIF orientation turns "
-            "them: save the photos turned, without the EXIF tag, and annotate those"
-        )
+        faults.causes.append(f"{record.file}: {unturned} {UNTURNED}")
     return located
 
 

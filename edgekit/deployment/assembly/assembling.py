@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from edgekit.artifacts.graph_shapes import GraphShape
+from edgekit.artifacts.input_sizes import check_size
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.model_names import resolve
 from edgekit.artifacts.pack_files import Pack, Parent, combined, input_size_with, ordered
@@ -17,7 +18,6 @@ from edgekit.deployment.assembly.graph_cache import cached_graph
 from edgekit.deployment.assembly.trunk_files import write_trunk
 from edgekit.files.code_digest import entry_key
 from edgekit.graphs.appending import append
-from edgekit.model.architectures import check_size
 from edgekit.model.checkpoint import (
     base_sha256,
     build_model,

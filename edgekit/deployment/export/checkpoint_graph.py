@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgekit.artifacts.graph_shapes import GraphShape
-from edgekit.artifacts.input_sizes import CanvasChoice, choose_input_size
+from edgekit.artifacts.input_sizes import CanvasChoice, check_size, choose_input_size
 from edgekit.artifacts.metadata import ModelMeta
 from edgekit.artifacts.pack_files import Pack
 from edgekit.data.annotations.photo_files import photo_size
@@ -16,7 +16,7 @@ from edgekit.deployment.assembly.assembling import assemble
 from edgekit.deployment.assembly.base_graph import to_onnx
 from edgekit.deployment.export.starting_graph import StartingGraph
 from edgekit.errors import EdgekitError
-from edgekit.model.architectures import check_size, limit
+from edgekit.model.architectures import limit
 from edgekit.model.checkpoint import load_model, read_checkpoint
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import Track

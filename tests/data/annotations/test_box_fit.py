@@ -109,3 +109,17 @@ def test_a_yolo_polygon_is_no_pose(tmp_path: Path) -> None:
     images = write_yolo(tmp_path, {"a": "0 0.2 0.2 0.8 0.2 0.8 0.8 0.2 0.8 0.1 0.5\n"})
     (photo,) = read_dataset(tmp_path, images).photos
     assert photo.annotations[0].segmentation is not None
+
+
+def test_yolo_rows_of_corners_are_named(tmp_path: Path) -> None:
+    rows = "".join(f"0 {x} {y} {x + 0.5} {y + 0.5}\n" for x, y in ((0.2, 0.2), (0.1, 0.3), (0.4, 0.1), (0.3, 0.4)))
+    images = write_yolo(tmp_path, {"a": rows})
+    with pytest.raises(AnnotationError, match=r"none does if read as x0, y0, x1, y1") as caught:
+        read_dataset(tmp_path, images)
+    assert "centre x, centre y" in str(caught.value)
+
+
+def test_a_single_box_in_fractions_is_named(tmp_path: Path) -> None:
+    source = coco(tmp_path, [{"bbox": [0.2, 0.2, 0.4, 0.4]}])
+    with pytest.raises(AnnotationError, match="between 0 and 1, as fractions of the photo"):
+        read_dataset(source.path, *source.images)

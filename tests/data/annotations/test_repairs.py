@@ -311,3 +311,20 @@ def test_a_set_that_is_all_crowds_names_the_option(tmp_path: Path) -> None:
     faults.raise_refused()
     assert [item.iscrowd for item in dataset.photos[0].annotations] == [False, False]
     assert faults.repaired() == {"is marked iscrowd": 2}
+
+
+def test_more_objects_than_pycocotools_counts_at_once(tmp_path: Path) -> None:
+    """pycocotools 2.0.11 counts the pixels of at most 255 masks in one call."""
+    squares = [[x, y, x + 3, y, x + 3, y + 3, x, y + 3] for x in range(0, 100, 4) for y in range(0, 84, 4)]
+    assert len(squares) > 300
+    dataset, faults = collected(coco(tmp_path, [row(square) for square in squares]))
+    assert len(dataset.photos[0].annotations) == len(squares)
+    assert faults.found == []
+
+
+def test_boxes_of_unturned_photos_are_named_without_listed_sizes_too(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    source = coco(tmp_path, [{"bbox": [W - 30, 10, 28, 20]}], images=[{"id": 0, "file_name": "a.png"}])
+    Image.new("RGB", (W, H)).save(tmp_path / "a.png", exif=exif)
+    assert "EXIF" in str(refused(source))
