@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,12 +36,14 @@ from edgekit.adaptation.features.feature_cache import FeatureStore
 from edgekit.adaptation.learning.learning_options import Learning
 from edgekit.adaptation.mask_making.base_masks import MaskMaker, box_masks
 from edgekit.adaptation.mask_making.boxes_only import trusted
+from edgekit.artifacts.detector_settings import FROM_SHAPES
 from edgekit.artifacts.safetensors_files import parse_safetensors, write_with_metadata
 from edgekit.data.annotations.coco import write_dataset
 from edgekit.data.annotations.dataset import Annotation, Dataset, Photo
 from edgekit.data.annotations.formats import read_dataset
 from edgekit.data.detections import rle
 from edgekit.measurement.evaluate import evaluate_session
+from edgekit.model.checkpoint import read_checkpoint
 from edgekit.model.hints import CheckpointHints
 from edgekit.progress import silent
 from edgekit.runtime.opening import open_session
@@ -49,7 +52,7 @@ from edgekit.runtime.selection import Selection
 REAL = SHARED / "real"
 BASE = EVERYDAY / "base_11_classes.safetensors"
 NAMES = EVERYDAY / "base_11_classes.txt"
-HINTS = {kind: CheckpointHints(NAMES, f"{kind}_mobilenet_v2_fpn") for kind in ("maskrcnn", "fasterrcnn")}
+HINTS = CheckpointHints(NAMES, "maskrcnn_mobilenet_v2_fpn")
 MADE_PHOTOS = 100  # whose masks are compared with the truth
 
 
@@ -83,7 +86,7 @@ def made_masks(args: argparse.Namespace) -> None:
 
 def ious(photos: tuple[Photo, ...], work: Path) -> Row:
     """By method: the mean IoU, and the share of objects with an IoU of at least 0.5; of those trusted too."""
-    base = open_base(BASE, (), HINTS["maskrcnn"])
+    base = open_base(BASE, (), HINTS)
     maker = MaskMaker(base.trunk("onnx", work / "cache", silent), base.predictors, base.meta.input_size)
     found: dict[str, list[float]] = {name: [] for name in (*BY_BASE, "GrabCut", "GrabCut of filling classes")}
     good: list[bool] = []
@@ -162,11 +165,15 @@ def cases_without_masks(work: Path) -> Iterator[tuple[str, Case]]:
     tensors, _ = parse_safetensors(BASE)
     plain = work / "base_without_masks.safetensors"
     write_with_metadata(plain, {n: t for n, t in tensors.items() if ".mask_" not in n}, {})
-    for kind, base in (("maskrcnn", BASE), ("fasterrcnn", plain)):
+    own = read_checkpoint(BASE, HINTS)[1].settings.values()
+    settings = work / "settings.json"
+    settings.write_text(json.dumps({name: value for name, value in own.items() if name not in FROM_SHAPES}))
+    bases = {"maskrcnn": (BASE, HINTS), "fasterrcnn": (plain, CheckpointHints(NAMES, settings=settings))}
+    for kind, (base, hints) in bases.items():
         for name in ("chickens", "frogs"):
             images = REAL / name / "images"
             learn, test = (read_dataset(REAL / name / f"{name}_{part}.json", images) for part in ("train", "test"))
-            yield f"{name}, {kind}", Case(base, HINTS[kind], learn.categories, learn, images, test)
+            yield f"{name}, {kind}", Case(base, hints, learn.categories, learn, images, test)
 
 
 def learned(case: Case, name: str, seed: int, args: argparse.Namespace) -> Row:
