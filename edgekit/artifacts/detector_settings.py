@@ -229,14 +229,12 @@ def changed_by_file(settings: DetectorSettings, values: Mapping[str, Any], file:
 def _as_kind(kind: Any, value: Any, name: str) -> Any:
     """A value as the type of its field; raises ValueError, which names the field."""
     try:
-        if kind is bool:
-            if not isinstance(value, bool):
+        if kind in (bool, str):
+            if not isinstance(value, kind):
                 raise ValueError
             return value
-        if kind is str:
-            if not isinstance(value, str):
-                raise ValueError
-            return value
+        if kind is float and isinstance(value, str):
+            value = float(value)  # YAML 1.1 takes 1e-5 for text
         if kind in (int, float):
             if isinstance(value, bool | str) or kind(value) != value:
                 raise ValueError

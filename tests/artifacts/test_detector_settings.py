@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifacts.detector_settings import DetectorSettings, read_settings
+from edgekit.artifacts.detector_settings import DetectorSettings, changed_by_file, read_settings
 from edgekit.errors import EdgekitError
 
 USUAL = DetectorSettings()
@@ -61,6 +61,13 @@ def test_files_that_hold_no_settings(text: str, tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text(text)
     with pytest.raises(EdgekitError, match=r"settings\.yaml: (holds no settings|not readable)"):
         read_settings(tmp_path / "settings.yaml")
+
+
+@pytest.mark.parametrize("text", ['{"norm_eps": 1e-05}', "norm_eps: 1e-05", "norm_eps: 0.00001"])
+def test_small_numbers_as_python_and_yaml_write_them(text: str, tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text(text)
+    values = read_settings(tmp_path / "own.json")
+    assert changed_by_file(DetectorSettings(norm_eps=0.0), values, tmp_path / "own.json").norm_eps == 1e-5
 
 
 def test_the_canvas_follows_the_resizing_rule_and_the_photos() -> None:
