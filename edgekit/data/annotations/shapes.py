@@ -38,11 +38,16 @@ def read_shapes(
             found.append(read(where, shape))
         except Unusable as error:
             faults.add(error.kind, file, where, error.detail)
-        except KeyError as error:
-            faults.add(DAMAGED_SHAPE, file, where, f"lacks {error}")
-        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            faults.add(DAMAGED_SHAPE, file, where, str(error))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            faults.add(DAMAGED_SHAPE, file, where, what_is_wrong(error))
     return tuple(found)
+
+
+def what_is_wrong(error: Exception) -> str:
+    """In the words of annotations what made Python raise; a ``ValueError`` is edgekit's own and says it."""
+    if isinstance(error, KeyError):
+        return f"lacks {error}"
+    return str(error) if isinstance(error, ValueError) else "it is null or of another type, or a part of it is"
 
 
 def one_class(names: Iterable[object]) -> str:
