@@ -22,7 +22,8 @@ Shape = TypeVar("Shape")
 
 def numbered(shapes: Iterable[Any], noun: str, key: str) -> list[tuple[str, Any]]:
     """Shapes, each with where in its file it is: a noun and its id under ``key``, or its number from 1."""
-    return [(f"{noun} {item.get(key, n) if isinstance(item, dict) else n}", item) for n, item in enumerate(shapes, 1)]
+    listed = [(n, item, item.get(key) if isinstance(item, dict) else None) for n, item in enumerate(shapes, 1)]
+    return [(f"{noun} {n if given is None else given}", item) for n, item, given in listed]
 
 
 def read_shapes(

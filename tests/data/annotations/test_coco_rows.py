@@ -42,6 +42,7 @@ def without(row: dict[str, Any], key: str, **more: Any) -> dict[str, Any]:
         ({"annotations": [None]}, "annotation 2"),
         ({"annotations": [[1]]}, "annotation 2"),
         ({"images": [without(IMAGE, "id")]}, "image 2"),
+        ({"images": [IMAGE | {"id": None}]}, "image 2"),
         ({"images": [None]}, "image 2"),
         ({"categories": [{"id": 2}], "annotations": [GOOD | {"id": 9, "category_id": 2}]}, "annotation 9"),
         (

@@ -56,7 +56,7 @@ def test_a_task_without_results_is_named(tmp_path: Path) -> None:
     good = test_label_studio.task(test_label_studio.result("rectanglelabels", test_label_studio.RECTANGLE))
     _, faults = test_label_studio.read(tmp_path, [good, test_label_studio.task(annotations=[{"no": "result"}])])
     assert details(faults) == ["lacks 'result'"]
-    assert label_studio.BAD_TASK == faults.found[0].kind
+    assert faults.found[0].kind == label_studio.BAD_TASK
 
 
 @pytest.mark.parametrize("point", [None, {"x": 1}, {"x": None, "y": 2}, {"x": "left", "y": 2}, [1, 2]])
