@@ -12,7 +12,10 @@ _HEADER = 32 + 5 + 4 * 4  # bits: count of words, bits of a word, bits of a coun
 
 def decode_brush(encoded: Sequence[int], size: tuple[int, int]) -> np.ndarray:
     """The painted pixels, bool [height, width], of the bytes that Label Studio saves for a photo of ``size``."""
-    bits = np.unpackbits(np.asarray(encoded, np.uint8))
+    try:
+        bits = np.unpackbits(np.asarray(encoded, np.uint8))
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("its RLE is not a list of bytes") from None
     text = (bits + ord("0")).tobytes().decode("ascii")
     total, word = int(text[:32] or "0", 2), int(text[32:37] or "0", 2) + 1
     height, width = size

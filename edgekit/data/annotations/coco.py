@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,15 @@ from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRec
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.dataset import Dataset
 from edgekit.data.annotations.faults import Faults
+from edgekit.data.annotations.numbers_given import short
+from edgekit.data.annotations.shapes import numbered
 from edgekit.data.annotations.single_files import holds_document, single_document
 from edgekit.errors import EdgekitError
 from edgekit.files.whole_files import write_text
 
 Row = dict[str, Any]
+MOST_DIGITS = 100  # of an id that is sorted as a number
+LISTS = ("images", "annotations", "categories")
 
 
 def is_coco(source: AnnotationSource) -> bool:
@@ -30,30 +34,25 @@ def read_coco(source: AnnotationSource, faults: Faults) -> DatasetRecord:
     """Read a COCO JSON file, or the one of a folder, with its photos by their id."""
     file, document = single_document(source, _is_document)
     _refuse_other_tasks(file, document)
-    try:
-        images = _images(file, document["images"], faults)
-        names, shared = _categories(file, document["categories"], document["annotations"], faults)
-        objects: dict[str, list[ObjectRecord]] = {key: [] for key in images}
-        repeated = {_id(row["id"]) for row in document["images"]} - set(images)
-        for number, row in enumerate(document["annotations"]):
-            image, category, where = (
-                _id(row["image_id"]),
-                _id(row["category_id"]),
-                f"annotation {row.get('id', number)}",
-            )
-            if category in shared:
-                faults.add(kinds.SHARED_CATEGORY, file, where, shared[category])
-            elif category not in names:
-                faults.add(kinds.UNKNOWN_CATEGORY, file, where, f"category {category}")
-            elif image in objects:
-                objects[image].append(_object(file, where, row, names[category], faults))
-            elif image not in repeated:
-                faults.add(kinds.UNKNOWN_IMAGE, file, where, f"image {image}")
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise EdgekitError(
-            f"{file}: is not COCO JSON ({type(error).__name__}: {error})",
-            "it needs the lists images, annotations and categories",
-        ) from None
+    if not all(isinstance(document.get(key), list) for key in LISTS):
+        raise EdgekitError(f"{file}: is not COCO JSON", "it needs the lists images, annotations and categories")
+    images, repeated = _images(file, document["images"], faults)
+    rows = _annotations(file, document["annotations"], faults)
+    annotated = {_id(row["category_id"]) for _, row in rows}
+    categories, unnamed = _named_categories(file, document["categories"], annotated, faults)
+    names, shared = _categories(file, categories, annotated, faults)
+    objects: dict[str, list[ObjectRecord]] = {key: [] for key in images}
+    for where, row in rows:
+        image, category = _id(row["image_id"]), _id(row["category_id"])
+        if category in shared:
+            faults.add(kinds.SHARED_CATEGORY, file, where, shared[category])
+        elif category not in names:
+            kind = kinds.NO_NAME if category in unnamed else kinds.UNKNOWN_CATEGORY
+            faults.add(kind, file, where, f"category {category}")
+        elif image in objects:
+            objects[image].append(_object(file, where, row, names[category], faults))
+        elif image not in repeated:
+            faults.add(kinds.UNKNOWN_IMAGE, file, where, f"image {image}")
     photos = [
         PhotoRecord(_name(row), file, tuple(objects[key]), (row.get("height"), row.get("width")))
         for key, row in images.items()
@@ -89,7 +88,8 @@ def _refuse_other_tasks(file: Path, document: Any) -> None:
     """Raise for the JSON of COCO's tasks that annotate no objects by boxes or masks."""
     if isinstance(document, list):
         raise EdgekitError(f"{file}: holds detections in COCO's result format, no annotations", "give the annotations")
-    rows = [row for row in document["annotations"] or () if isinstance(row, dict)]
+    listed = document["annotations"] if isinstance(document["annotations"], list) else []
+    rows = [row for row in listed if isinstance(row, dict)]
     if any("segments_info" in row for row in rows):
         raise EdgekitError(
             f"{file}: is COCO panoptic JSON, whose masks are in PNG files",
@@ -106,11 +106,15 @@ def _id(value: Any) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
-def _images(file: Path, rows: Sequence[Row], faults: Faults) -> dict[str, Row]:
-    """The images by id, in the order of ids that are numbers; those of one id that differ are not used."""
+def _images(file: Path, rows: Sequence[Any], faults: Faults) -> tuple[dict[str, Row], set[str]]:
+    """The images by id, in the order of ids that are numbers, and the ids of those that differ and are not used."""
     images: dict[str, Row] = {}
     doubtful = set()
-    for row in rows:
+    for where, row in numbered(rows, "image", "id"):
+        if not isinstance(row, dict) or row.get("id") is None:
+            named = isinstance(row, dict) and row.get("file_name")
+            faults.add(kinds.BAD_IMAGE, file, where, str(named or short(row)))
+            continue
         key = _id(row["id"])
         other = images.setdefault(key, row)
         if other == row and other is not row:
@@ -119,8 +123,39 @@ def _images(file: Path, rows: Sequence[Row], faults: Faults) -> dict[str, Row]:
             faults.add(kinds.ANNOTATED_TWICE, file, f"image {key}", f"{_name(other)} and {_name(row)} have this id")
             doubtful.add(key)
     used = [key for key in images if key not in doubtful]
-    ordered = sorted(used, key=int) if all(key.isdecimal() for key in used) else used
-    return {key: images[key] for key in ordered}
+    ordered = sorted(used, key=int) if all(key.isdecimal() and len(key) < MOST_DIGITS for key in used) else used
+    return {key: images[key] for key in ordered}, doubtful
+
+
+def _annotations(file: Path, rows: Sequence[Any], faults: Faults) -> list[tuple[str, Row]]:
+    """The annotations that refer to an image and a category, each with where it is."""
+    found = []
+    for where, row in numbered(rows, "annotation", "id"):
+        if not isinstance(row, dict):
+            faults.add(kinds.BAD_ANNOTATION, file, where, short(row))
+        elif row.get("category_id") is None:
+            faults.add(kinds.UNKNOWN_CATEGORY, file, where, "it has no category_id")
+        elif row.get("image_id") is None:
+            faults.add(kinds.UNKNOWN_IMAGE, file, where, "it has no image_id")
+        else:
+            found.append((where, row))
+    return found
+
+
+def _named_categories(
+    file: Path, rows: Sequence[Any], annotated: Set[str], faults: Faults
+) -> tuple[list[Row], set[str]]:
+    """The categories with an id and a name, and the ids of those without a name that annotations refer to."""
+    named, unnamed = [], set()
+    for where, row in numbered(rows, "category", "id"):
+        key, name = (row.get("id"), row.get("name")) if isinstance(row, dict) else (None, None)
+        if key is not None and isinstance(name, str | int | float) and str(name).strip():
+            named.append(row)
+        elif key is not None and _id(key) in annotated:
+            unnamed.add(_id(key))
+        else:
+            faults.add(kinds.UNNAMED_CATEGORY, file, where)
+    return named, unnamed
 
 
 def _name(image: Row) -> str:
@@ -128,13 +163,12 @@ def _name(image: Row) -> str:
 
 
 def _categories(
-    file: Path, rows: Sequence[Row], annotations: Sequence[Row], faults: Faults
+    file: Path, rows: Sequence[Row], annotated: Set[str], faults: Faults
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The names by id, and, of ids that could mean several categories, why; an unused category is omitted there.
 
     So is an unused one that others name as their supercategory: it groups them, as Roboflow's of id 0, and is no class.
     """
-    annotated = {_id(row["category_id"]) for row in annotations}
     groups = {str(row["supercategory"]) for row in rows if row.get("supercategory") not in (None, "", row["name"])}
     classes = [row for row in rows if _id(row["id"]) in annotated or str(row["name"]) not in groups]
     pairs = list(dict.fromkeys((_id(row["id"]), str(row["name"])) for row in classes))

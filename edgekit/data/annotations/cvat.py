@@ -20,7 +20,7 @@ from edgekit.data.annotations.drawn_shapes import (
 )
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.numbers_given import whole_number
+from edgekit.data.annotations.numbers_given import as_numbers, given_number, whole_number
 from edgekit.data.annotations.safe_xml import read_xml, root_tag
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
 from edgekit.errors import EdgekitError
@@ -88,7 +88,7 @@ def _object(where: str, node: ET.Element, size: tuple[Any, Any]) -> ObjectRecord
     if node.tag in WITHOUT_AREA:
         raise Unusable(NO_AREA, node.tag)
     category = one_class([node.get("label") or ""])
-    degrees = float(node.get("rotation") or 0)
+    degrees = given_number(node.get("rotation") or 0)
     if node.tag == "box":
         left, top, right, bottom = _numbers(node, "xtl", "ytl", "xbr", "ybr")
         box = [left, top, right - left, bottom - top]
@@ -111,7 +111,7 @@ def _mask(node: ET.Element, size: tuple[int, int]) -> dict[str, Any]:
     """COCO RLE of a mask: its runs go along the rows of its own rectangle, the first one is not the object."""
     left, top, width, height = (int(number) for number in _numbers(node, "left", "top", "width", "height"))
     shape = checked_size(height, width)
-    runs = [int(run) for run in node.attrib["rle"].split(",")]
+    runs = as_numbers(node.attrib["rle"].split(","), lambda _: None).astype(int)
     if min(runs) < 0 or sum(runs) != width * height:
         raise ValueError(f"its RLE is of {sum(runs)} pixels, its rectangle of {width}x{height}")
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape)
@@ -119,4 +119,4 @@ def _mask(node: ET.Element, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _numbers(node: ET.Element, *names: str) -> list[float]:
-    return [float(node.attrib[name]) for name in names]
+    return [given_number(node.attrib[name]) for name in names]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from edgekit.data.annotations.fault_kinds import NOT_NUMBERS, Unusable
+
 ELLIPSE_POINTS = 64  # a polygon of so many covers 99.8% of the ellipse
 MOST_PIXELS = 1 << 28  # of a photo; a file that claims more is damaged, and would take all memory
 
@@ -17,8 +19,11 @@ Corner = tuple[float, float]
 
 
 def flattened(points: Sequence[Sequence[Any]]) -> Outline:
-    """Points (x, y) as an outline."""
-    return [float(v) for x, y in points for v in (x, y)]
+    """Points (x, y) as an outline; raises ``Unusable`` where they are none."""
+    try:
+        return [float(v) for x, y in points for v in (x, y)]
+    except (TypeError, ValueError, OverflowError):
+        raise Unusable(NOT_NUMBERS, "its points are not pairs of numbers") from None
 
 
 def ellipse_outline(centre: Corner, radii: Corner, degrees: float = 0.0) -> Outline:

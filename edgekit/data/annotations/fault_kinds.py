@@ -32,6 +32,7 @@ CROWD_TAKEN = FaultKind("is marked iscrowd", repair="taken as an object, as --cr
 DUPLICATE = FaultKind("is annotated twice, exactly alike", repair="taken once")
 UNUSED_CATEGORY = FaultKind("an unused category shares its name or id with another", repair="omitted")
 IMAGE_AGAIN = FaultKind("an image is listed twice, exactly alike", repair="taken once")
+UNNAMED_CATEGORY = FaultKind("an unused category has no name or no id", repair="omitted")
 
 # Of photos: --skip-bad-images leaves them out.
 MISSING = FaultKind("is not there", remedy="give the folder that holds all photos with --images", of_photo=True)
@@ -50,8 +51,10 @@ ANNOTATED_TWICE = FaultKind("the photo is listed or annotated twice", remedy="de
 UNKNOWN_IMAGE = FaultKind("refers to an image that the file does not list", remedy=EXPORT_AGAIN)
 UNKNOWN_CATEGORY = FaultKind("refers to a class that is not listed", remedy=EXPORT_AGAIN)
 SHARED_CATEGORY = FaultKind("its category shares its id or name with another", remedy="make them one, or rename one")
+BAD_IMAGE = FaultKind("is not an image with an id", remedy=EXPORT_AGAIN)
 
 # Of objects.
+BAD_ANNOTATION = FaultKind("is not an annotation", remedy=EXPORT_AGAIN)
 NOT_NUMBERS = FaultKind("a number is missing, no number or infinite", remedy=DRAW_AGAIN)
 ODD_COUNT = FaultKind("a polygon has an odd count of numbers", remedy="export it again")
 NO_SHAPE = FaultKind("has neither a box nor a mask", remedy="annotate it again, or delete it")

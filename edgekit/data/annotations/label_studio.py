@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgekit.data.annotations.annotation_records import DatasetRecord, ObjectRecord, PhotoRecord, categories_of
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.brush_rle import decode_brush
 from edgekit.data.annotations.drawn_shapes import (
+    Outline,
     checked_size,
     ellipse_outline,
     enclosing_box,
@@ -23,8 +26,9 @@ from edgekit.data.annotations.drawn_shapes import (
 )
 from edgekit.data.annotations.fault_kinds import NO_NAME, Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
+from edgekit.data.annotations.numbers_given import given_number
 from edgekit.data.annotations.photo_search import names_photo
-from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes, what_is_wrong
 from edgekit.data.annotations.single_files import holds_document, single_document
 
 NO_PHOTO = FaultKind("names no photo", remedy="export the tasks whose data is an image", of_photo=True)
@@ -85,27 +89,36 @@ def _photo(file: Path, number: int, task: Any, faults: Faults) -> PhotoRecord | 
             faults.add(ANNOTATED_TWICE, file, where, name)
         last = max(kept, key=lambda a: (bool(a.get("ground_truth")), str(a.get("updated_at") or "")))
         results = last["result"]
-        labelled = {r.get("id") for r in results if str(r["type"]).endswith("labels")}
-        shapes = [
-            (place, r)
-            for place, r in numbered(results, f"{where}, region", "id")
-            if r["type"] not in OF_PHOTO and not (r["type"] in WITHOUT_LABEL and r.get("id") in labelled)
-        ]
+        shapes = _shapes(numbered(results, f"{where}, region", "id"))
     except (KeyError, TypeError, AttributeError) as error:
-        faults.add(BAD_TASK, file, where, f"{type(error).__name__}: {error}")
+        faults.add(BAD_TASK, file, where, what_is_wrong(error))
         return None
-    sizes = [(r["original_height"], r.get("original_width")) for _, r in shapes if "original_height" in r]
+    read = [r for _, r in shapes if isinstance(r, dict)]
+    sizes = [(r["original_height"], r.get("original_width")) for r in read if "original_height" in r]
     return PhotoRecord(name, file, read_shapes(shapes, _object, file, faults), sizes[0] if sizes else None)
+
+
+def _shapes(regions: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """The regions that stand for objects, and those that are damaged; each shape once."""
+    kinds = [(str(r.get("type")), str(r.get("id"))) if isinstance(r, dict) else ("", "") for _, r in regions]
+    labelled = {key for kind, key in kinds if kind.endswith("labels")}
+    return [
+        region
+        for region, (kind, key) in zip(regions, kinds, strict=True)
+        if kind not in OF_PHOTO and not (kind in WITHOUT_LABEL and key in labelled)
+    ]
 
 
 def _long(task: Mapping[str, Any]) -> dict[str, Any]:
     """A task of JSON-MIN as JSON has it; there, a list of regions stands under the name of what drew them."""
-    results = []
+    results: list[Any] = []
     for regions in task.values():
         for region in regions if isinstance(regions, list) else ():
             kind = next((key for key in region if key.endswith("labels")), "") if isinstance(region, dict) else ""
             if kind:
                 results.append({"type": kind, "value": region} | dict(region))
+            elif region is None:
+                results.append(None)
     return {"data": task, "annotations": [{"result": results}]}
 
 
@@ -124,15 +137,15 @@ def _object(where: str, result: Mapping[str, Any]) -> ObjectRecord:
         raise Unusable(NO_NAME)
     if not kind.endswith("labels"):
         raise Unusable(UNKNOWN_SHAPE, kind)
-    if float(result.get("image_rotation") or 0):
+    if given_number(result.get("image_rotation") or 0):
         raise Unusable(TURNED_PHOTO, f"{result['image_rotation']} degrees")
     category = one_class(value[kind])
     size = checked_size(result.get("original_height"), result.get("original_width"))
     if "rle" in value:
         return ObjectRecord(where, category, rle=rle_of_patch(decode_brush(value["rle"], size), 0, 0, size))
     if "points" in value:
-        return ObjectRecord(where, category, polygons=[flattened([_pixels(x, y, size) for x, y in value["points"]])])
-    first, degrees = _pixels(value["x"], value["y"], size), float(value.get("rotation") or 0)
+        return ObjectRecord(where, category, polygons=[_outline(value["points"], size)])
+    first, degrees = _pixels(value["x"], value["y"], size), given_number(value.get("rotation") or 0)
     if "radiusX" in value:
         radii = _pixels(value["radiusX"], value["radiusY"], size)
         return ObjectRecord(where, category, polygons=[ellipse_outline(first, radii, degrees)])
@@ -141,4 +154,9 @@ def _object(where: str, result: Mapping[str, Any]) -> ObjectRecord:
 
 
 def _pixels(x: Any, y: Any, size: Sequence[int]) -> tuple[float, float]:
-    return float(x) / 100 * size[1], float(y) / 100 * size[0]
+    return given_number(x) / 100 * size[1], given_number(y) / 100 * size[0]
+
+
+def _outline(points: Any, size: Sequence[int]) -> Outline:
+    height, width = size
+    return (np.reshape(flattened(points), (-1, 2)) / 100 * (width, height)).ravel().tolist()

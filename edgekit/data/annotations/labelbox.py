@@ -12,8 +12,9 @@ from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import flattened
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import FaultKind, Faults
+from edgekit.data.annotations.numbers_given import given_number
 from edgekit.data.annotations.photo_search import names_photo
-from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes
+from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, numbered, one_class, read_shapes, what_is_wrong
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text, refuse_special
 
@@ -124,7 +125,7 @@ def _photo(file: Path, where: str, row: Any, faults: Faults) -> PhotoRecord | No
         shapes = numbered(last["annotations"].get("objects") or (), f"{where}, object", "feature_id")
         size = media.get("height"), media.get("width")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        faults.add(BAD_LINE, file, where, f"{type(error).__name__}: {error}")
+        faults.add(BAD_LINE, file, where, what_is_wrong(error))
         return None
     found = read_shapes(shapes, _object, file, faults)
     return PhotoRecord(name, file, found, None if None in size else size)
@@ -142,10 +143,10 @@ def _object(where: str, item: Mapping[str, Any]) -> ObjectRecord:
     category = one_class([item.get("name") or ""])
     if "bounding_box" in item:
         box = item["bounding_box"]
-        return ObjectRecord(where, category, [float(box[key]) for key in ("left", "top", "width", "height")])
+        return ObjectRecord(where, category, [given_number(box[key]) for key in ("left", "top", "width", "height")])
     if "polygon" in item:
-        outline = flattened([(point["x"], point["y"]) for point in item["polygon"]])
-        return ObjectRecord(where, category, polygons=[outline])
+        points = [(p.get("x"), p.get("y")) if isinstance(p, dict) else () for p in item["polygon"]]
+        return ObjectRecord(where, category, polygons=[flattened(points)])
     if "mask" in item or "composite_mask" in item:
         raise Unusable(MASK_ELSEWHERE)
     raise Unusable(NO_AREA if "line" in item or "point" in item else UNKNOWN_SHAPE, str(item.get("annotation_kind")))

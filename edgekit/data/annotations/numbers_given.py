@@ -40,6 +40,11 @@ def as_number(value: Any, report: Report) -> float:
     return float(found)
 
 
+def given_number(value: Any) -> float:
+    """One number, or text of one, which is how some formats write all theirs."""
+    return as_number(value, lambda _: None)
+
+
 def whole_number(value: Any) -> int | None:
     """A positive number of pixels, also of text; None for what is none."""
     try:

@@ -17,7 +17,7 @@ from edgekit.data.annotations.box_fit import box_fits
 from edgekit.data.annotations.dataset import Annotation
 from edgekit.data.annotations.drawn_shapes import rle_of_patch
 from edgekit.data.annotations.fault_kinds import Unusable
-from edgekit.data.annotations.faults import Faults
+from edgekit.data.annotations.faults import FaultKind, Faults
 from edgekit.data.annotations.numbers_given import Report, as_number, flag, short
 from edgekit.data.annotations.outlines import Outlines, Rle, as_text, check_near, mask_areas, read_polygon, read_rle
 
@@ -57,7 +57,7 @@ def judge_objects(photo: PhotoRecord, size: tuple[int, int], faults: Faults) -> 
     for record in photo.objects:
         report = partial(faults.add, file=photo.named_in, where=record.where)
         try:
-            drafts.append(_draft(record, size, photo.fractions, report, faults.options.crowd_as_objects))
+            drafts.append(_draft(record, size, photo.fractions, _once(report), faults.options.crowd_as_objects))
         except Unusable as error:
             report(error.kind, detail=error.detail)
     masks, dropped = _masks(drafts, size)
@@ -83,6 +83,18 @@ def judge_objects(photo: PhotoRecord, size: tuple[int, int], faults: Faults) -> 
             annotation, photo.named_in, where, size, given, mask_box, draft.rle is not None, photo.fractions
         )
     return list(judged.values())
+
+
+def _once(report: Report) -> Report:
+    """``report`` that notes each kind of repair of an object once, however many of its numbers need it."""
+    noted: set[FaultKind] = set()
+
+    def note(kind: FaultKind) -> None:
+        if kind not in noted:
+            noted.add(kind)
+            report(kind)
+
+    return note
 
 
 def _draft(record: ObjectRecord, size: tuple[int, int], fractions: bool, report: Report, crowds: bool) -> _Draft:

@@ -88,10 +88,12 @@ def mask_areas(masks: Sequence[Rle]) -> np.ndarray:
 
 def read_rle(rle: Mapping[str, Any], size: tuple[int, int]) -> Rle:
     """RLE, compressed or not, of exactly the photo's pixels."""
+    if not isinstance(rle, Mapping) or not {"counts", "size"} <= rle.keys():
+        raise Unusable(NOT_A_MASK, f"it is {short(rle)}, neither polygons nor RLE with counts and size")
     try:
         counts, given = rle["counts"], tuple(int(v) for v in rle["size"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise Unusable(NOT_A_MASK, f"{type(error).__name__}: {error}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise Unusable(NOT_A_MASK, f"its size is {short(rle['size'])}, not a height and a width") from None
     if given != size:
         wrong = ", the photo's width and height exchanged" if given == size[::-1] else ""
         raise Unusable(RLE_SIZE, f"its size is {list(given)}, the photo's {list(size)}{wrong}")

@@ -22,7 +22,8 @@ Shape = TypeVar("Shape")
 
 def numbered(shapes: Iterable[Any], noun: str, key: str) -> list[tuple[str, Any]]:
     """Shapes, each with where in its file it is: a noun and its id under ``key``, or its number from 1."""
-    return [(f"{noun} {item.get(key, n) if isinstance(item, dict) else n}", item) for n, item in enumerate(shapes, 1)]
+    listed = [(n, item, item.get(key) if isinstance(item, dict) else None) for n, item in enumerate(shapes, 1)]
+    return [(f"{noun} {n if given is None else given}", item) for n, item, given in listed]
 
 
 def read_shapes(
@@ -38,11 +39,16 @@ def read_shapes(
             found.append(read(where, shape))
         except Unusable as error:
             faults.add(error.kind, file, where, error.detail)
-        except KeyError as error:
-            faults.add(DAMAGED_SHAPE, file, where, f"lacks {error}")
-        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            faults.add(DAMAGED_SHAPE, file, where, str(error))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            faults.add(DAMAGED_SHAPE, file, where, what_is_wrong(error))
     return tuple(found)
+
+
+def what_is_wrong(error: Exception) -> str:
+    """In the words of annotations what made Python raise; a ``ValueError`` is edgekit's own and says it."""
+    if isinstance(error, KeyError):
+        return f"lacks {error}"
+    return str(error) if isinstance(error, ValueError) else "it is null or of another type, or a part of it is"
 
 
 def one_class(names: Iterable[object]) -> str:

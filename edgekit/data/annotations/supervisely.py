@@ -104,11 +104,14 @@ def _object(where: str, item: Mapping[str, Any], size: tuple[int, int]) -> Objec
         raise Unusable(NO_AREA, kind)
     category = one_class([item.get("classTitle") or ""])
     if kind == "rectangle":
-        (x0, y0), (x1, y1) = ((float(x), float(y)) for x, y in item["points"]["exterior"])
+        corners = flattened(item["points"]["exterior"])
+        if len(corners) != 4:
+            raise ValueError(f"it is a rectangle of {len(corners) // 2} points, not 2")
+        x0, y0, x1, y1 = corners
         left, top = min(x0, x1), min(y0, y1)
         return ObjectRecord(where, category, [left, top, max(x0, x1) - left + 1, max(y0, y1) - top + 1])
     if kind in ("bitmap", "alpha_mask"):
-        left, top = (int(v) for v in item["bitmap"]["origin"])
+        left, top = (int(v) for v in flattened([item["bitmap"]["origin"]]))
         pixels = read_packed_mask(item["bitmap"]["data"], size)
         return ObjectRecord(where, category, rle=rle_of_patch(pixels, top, left, size))
     if kind not in ("polygon", "multipolygon"):

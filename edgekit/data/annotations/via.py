@@ -16,6 +16,7 @@ from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.drawn_shapes import ellipse_outline, flattened
 from edgekit.data.annotations.fault_kinds import Unusable
 from edgekit.data.annotations.faults import Faults
+from edgekit.data.annotations.numbers_given import given_number
 from edgekit.data.annotations.shapes import NO_AREA, UNKNOWN_SHAPE, one_class, read_shapes
 from edgekit.data.annotations.single_files import holds_document, single_document
 from edgekit.errors import EdgekitError
@@ -180,14 +181,17 @@ def _object(where: str, region: _Region, attribute: str, options: Mapping[str, s
     shape = region.shape
     kind = shape["name"]
     if kind == "rect":
-        return ObjectRecord(where, category, [float(shape[key]) for key in ("x", "y", "width", "height")])
+        return ObjectRecord(where, category, [given_number(shape[key]) for key in ("x", "y", "width", "height")])
     if kind == "polygon":
-        outline = flattened(list(zip(shape["all_points_x"], shape["all_points_y"], strict=True)))
+        xs, ys = shape["all_points_x"], shape["all_points_y"]
+        if len(xs) != len(ys):
+            raise ValueError(f"its points have {len(xs)} x and {len(ys)} y")
+        outline = flattened(list(zip(xs, ys, strict=True)))
     elif kind in ("circle", "ellipse"):
         radii = ("r", "r") if kind == "circle" else ("rx", "ry")
-        centre = float(shape["cx"]), float(shape["cy"])
-        turn = math.degrees(float(shape.get("theta") or 0))
-        outline = ellipse_outline(centre, (float(shape[radii[0]]), float(shape[radii[1]])), turn)
+        centre = given_number(shape["cx"]), given_number(shape["cy"])
+        turn = math.degrees(given_number(shape.get("theta") or 0))
+        outline = ellipse_outline(centre, (given_number(shape[radii[0]]), given_number(shape[radii[1]])), turn)
     else:
         raise Unusable(NO_AREA if kind in ("point", "line", "polyline") else UNKNOWN_SHAPE, str(kind))
     return ObjectRecord(where, category, polygons=[outline])

@@ -10,12 +10,13 @@ import yaml
 from edgekit.data.annotations.annotation_records import DatasetRecord, PhotoRecord
 from edgekit.data.annotations.annotation_source import AnnotationSource
 from edgekit.data.annotations.fault_kinds import BAD_FILE
-from edgekit.data.annotations.faults import Faults
-from edgekit.data.annotations.yolo_rows import read_rows
+from edgekit.data.annotations.faults import FaultKind, Faults, shortened
+from edgekit.data.annotations.yolo_rows import holds_rows, read_rows
 from edgekit.data.images import SUFFIXES
 from edgekit.errors import EdgekitError
 from edgekit.files.reading import list_files, read_text
 
+WITHOUT_PHOTO = FaultKind("label files have no photo among those read", is_left_out=True)
 SPLITS = ("train", "val", "test")
 
 
@@ -63,6 +64,7 @@ def read_yolo(source: AnnotationSource, faults: Faults) -> DatasetRecord:
             "label files are in a folder labels beside images, or beside the photos",
         )
     _refuse_shared(files)
+    _note_without_photo([label for _, label in files], faults)
     keypoints = _keypoint_numbers(document)
     read = [_photo(file, label, names, keypoints, faults) for file, label in files]
     return DatasetRecord(path, tuple(names.values()), tuple(photo for photo in read if photo))
@@ -99,6 +101,16 @@ def _refuse_shared(files: list[tuple[Path, Path]]) -> None:
                 f"{label}: is the label file of both {photos[label].name} and {photo.name}",
                 "rename one, and its labels",
             )
+
+
+def _note_without_photo(labels: list[Path], faults: Faults) -> None:
+    """Note the label files beside those of the photos that belong to none of them; a text without rows is no labels."""
+    known = set(labels)
+    for folder in dict.fromkeys(label.parent for label in labels if label.is_file()):
+        others = [file for file in list_files(folder, [".txt"]) if file not in known]
+        names = [file.name for file in others if holds_rows(file)]
+        if names:
+            faults.add(WITHOUT_PHOTO, folder, detail=shortened(names))
 
 
 class _TextOnly(yaml.BaseLoader):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.data.annotations.annotation_records import ObjectRecord
 from edgekit.data.annotations.fault_kinds import BAD_ROW, NOT_NUMBERS, POSE, UNKNOWN_CATEGORY, Unusable
 from edgekit.data.annotations.faults import Faults
+from edgekit.errors import EdgekitError
+from edgekit.files.reading import read_text
 
 VISIBILITY = (0, 1, 2)  # of a keypoint: not labelled, hidden, seen
 
@@ -26,6 +29,15 @@ def read_rows(
             except Unusable as error:
                 faults.add(error.kind, file, where, error.detail)
     return tuple(objects)
+
+
+def holds_rows(file: Path) -> bool:
+    """Whether a text file begins with a row: the number of a class and 4 numbers or more."""
+    try:
+        words = next((line.split() for line in read_text(file).splitlines() if line.strip()), [])
+        return len(words) > 4 and all(math.isfinite(float(word)) for word in words)
+    except (OSError, ValueError, EdgekitError):
+        return False
 
 
 def _object(where: str, words: list[str], names: dict[int, str], keypoint_numbers: int) -> ObjectRecord:
