@@ -9,7 +9,7 @@ import click
 
 from edgekit.cli import shared_options as shared
 from edgekit.cli.console import say, show, suggest, track
-from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
+from edgekit.cli.shared_options import FILE, Names, Size
 
 
 @click.command("adapt")
@@ -36,7 +36,7 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
     help="Objects without masks: auto makes those that can be trusted, base all, none refuses.",
 )
 @click.option("--replay", type=FILE, default=None, help="Annotated old data to learn from too.")
-@click.option("--val", type=FileOrShare(), default=None, help="File or share to hold out.  [default: 20% of 100+]")
+@shared.val_option
 @click.option("--probe", type=FILE, default=None, help="Folder of photos to compare old detections on too.")
 @click.option("--old-data", type=FILE, default=None, help="Annotated old data to measure the old AP on.")
 @click.option("--max-old-drop", type=float, default=None, help="Fail if the old AP falls by more (in AP points).")
@@ -47,8 +47,8 @@ from edgekit.cli.shared_options import FILE, FileOrShare, Names, Size
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: what suits the photos]")
 @click.option("--trunk", default="onnx", show_default=True, help="What runs the frozen trunk: onnx, tensorrt or torch.")
 @click.option("--views", type=int, default=None, help="Views per photo.  [default: 3, up to 36 with few photos]")
-@click.option("--cache", type=FILE, default=None, help="Folder for trunks and features.  [default: ~/.cache/edgekit]")
-@click.option("--cache-gb", default=10.0, show_default=True, help="The most the cached features may take.")
+@shared.cache_option
+@shared.cache_gb_option
 @click.option("--seed", default=0, show_default=True, help="Seed of views, split and shuffling.")
 @shared.skip_option
 @shared.skip_annotations_option

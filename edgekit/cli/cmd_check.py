@@ -10,7 +10,7 @@ import click
 
 from edgekit.cli import shared_options as shared
 from edgekit.cli.console import show, suggest, track
-from edgekit.cli.shared_options import FILE, FileOrShare, Size
+from edgekit.cli.shared_options import FILE, Size
 
 if TYPE_CHECKING:
     from edgekit.data.annotations.faults import ReadingOptions
@@ -24,13 +24,13 @@ LISTED = 5  # suspects of a kind, groups of near-duplicates, places of a kind of
 @click.option("--images", type=FILE, required=True, help="Folder of the photos.")
 @click.option("-o", "--output", type=FILE, default=Path("check.html"), show_default=True, help="Page to write.")
 @click.option("--fix", type=FILE, default=None, help="COCO JSON to write the repaired annotations to.")
-@click.option("--val", type=FileOrShare(), default=None, help="File or share to hold out.  [default: 20% of 100+]")
+@shared.val_option
 @click.option("--size", type=Size(), default=None, help="Input height and width.  [default: what suits the photos]")
 @shared.base_classes_option
 @shared.architecture_option
 @shared.settings_option
-@click.option("--cache", type=FILE, default=None, help="Folder for trunks and features.  [default: ~/.cache/edgekit]")
-@click.option("--cache-gb", default=10.0, show_default=True, help="The most the cached features may take.")
+@shared.cache_option
+@shared.cache_gb_option
 @click.option("--seed", default=0, show_default=True, help="Seed of the split and of the photos shown.")
 @shared.skip_option
 @shared.skip_annotations_option

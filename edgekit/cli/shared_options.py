@@ -29,6 +29,12 @@ settings_option = click.option(
 pack_option = click.option(
     "--pack", "packs", type=FILE, multiple=True, default=(), help="Pack of further classes; may be given several times."
 )
+cache_option = click.option(
+    "--cache", type=FILE, default=None, help="Folder for trunks and features.  [default: ~/.cache/edgekit]"
+)
+cache_gb_option = click.option(
+    "--cache-gb", default=10.0, show_default=True, help="The most the cached features may take."
+)
 force_option = click.option("--force", is_flag=True, help="Replace files that edgekit did not make.")
 skip_option = click.option("--skip-bad-images", is_flag=True, help="Report images that cannot be read, and go on.")
 skip_annotations_option = click.option(
@@ -108,6 +114,11 @@ class FileOrShare(Share):
         if not 0 < share < 1:
             self.fail(f"{value!r} is not a share between 0% and 100%", param, ctx)
         return share
+
+
+val_option = click.option(
+    "--val", type=FileOrShare(), default=None, help="File or share to hold out.  [default: 20% of 100+]"
+)
 
 
 class JsonFile(click.ParamType):

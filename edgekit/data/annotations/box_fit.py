@@ -74,18 +74,22 @@ def likely_layout_without_masks(boxes: Boxes, sizes: Sizes) -> str:
     over = (ends > sizes * (1 + OVERSHOOT)).any(axis=1)
     read = corners(boxes)
     possible = (read[:, 2:] > 0).all(axis=1) & (boxes[:, 2:] <= sizes + 1).all(axis=1)
-    if possible.all() and over.sum() * 10 >= len(boxes):
-        return f"{over.sum()} of {len(boxes)} boxes reach out of the photo, none does if read as x0, y0, x1, y1"
-    return ""
+    return _corners_text(over) if possible.all() else ""
 
 
 def likely_corners(boxes: Boxes, sizes: Sizes) -> str:
     """Whether rows that were read as centre, width and height are x0, y0, x1, y1, as far as they tell; or ""."""
     read = corners(np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], axis=1))
     over = ((boxes[:, :2] < -OVERSHOOT * sizes) | (boxes[:, :2] + boxes[:, 2:] > sizes * (1 + OVERSHOOT))).any(axis=1)
-    if len(boxes) >= FEWEST and (read[:, 2:] > 0).all() and over.sum() * 10 >= len(boxes):
-        return f"{over.sum()} of {len(boxes)} boxes reach out of the photo, none does if read as x0, y0, x1, y1"
-    return ""
+    return _corners_text(over) if len(boxes) >= FEWEST and (read[:, 2:] > 0).all() else ""
+
+
+def _corners_text(over: np.ndarray) -> str:
+    """What to say of boxes that may be x0, y0, x1, y1, of which those marked in bool [N] reach out of their photos;
+    "" where too few do."""
+    if over.sum() * 10 < len(over):
+        return ""
+    return f"{over.sum()} of {len(over)} boxes reach out of the photo, none does if read as x0, y0, x1, y1"
 
 
 def row_by_row(counts: str, size: tuple[int, int]) -> Boxes:
